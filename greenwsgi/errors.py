@@ -1,0 +1,57 @@
+"""The error tree: whose fault it is decides what happens next.
+
+UsageError is the operator's (one line, exit status 2), PeerError the client's (a 4xx or a close), PeerGone nobody's
+(quiet), BootError ends a process with a status of its own. Whatever an application raises is the application's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting was written: a file and its line, an environment variable or the command line."""
+
+    source: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}" if self.line else self.source
+
+
+class GreenwsgiError(Exception):
+    """The root of everything greenwsgi raises on purpose."""
+
+
+class UsageError(GreenwsgiError):
+    """The operator asked for something that cannot be done; `text` says what to do instead, in one line."""
+
+    def __init__(self, text: str, origin: Origin | None = None) -> None:
+        super().__init__(f"{origin}: {text}" if origin else text)
+        self.text = text
+        self.origin = origin
+
+
+class PeerError(GreenwsgiError):
+    """The peer broke the protocol; `status` is the HTTP status to answer with before the connection is closed."""
+
+    def __init__(self, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+class PeerGone(GreenwsgiError, ConnectionError):
+    """The peer left, or stopped moving, before the exchange was over.
+
+    It is a ConnectionError, and so an OSError, because that is what frameworks expect of a body that cannot be read.
+    """
+
+
+class BootError(GreenwsgiError):
+    """A process cannot start; it ends with `exit_code`."""
+
+    def __init__(self, text: str, exit_code: int = 1) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code

@@ -1,0 +1,45 @@
+"""The server's own log: one line, one write.
+
+Not the standard library's loggers: an application's `logging.config.dictConfig` disables loggers it does not name,
+and the server's words must not vanish with them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+class ServerLog:
+    """Writes lines `2026-11-21 09:15:02 [pid] text` to a descriptor, each whole in one write.
+
+    Line ends inside a text (tracebacks) are kept; other control characters are escaped, so that no peer can forge a line.
+    """
+
+    def __init__(self, fd: int = 2) -> None:
+        self.fd = fd
+
+    def info(self, text: str) -> None:
+        self._write(text)
+
+    def warning(self, text: str) -> None:
+        self._write("warning: " + text)
+
+    def error(self, text: str) -> None:
+        self._write("error: " + text)
+
+    def _write(self, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        safe = "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text.rstrip("\n"))
+        write_whole(self.fd, f"{stamp} [{os.getpid()}] {safe}\n".encode("utf-8", "backslashreplace"))
+
+
+def write_whole(fd: int, data: bytes) -> None:
+    """Write all of `data`; a log that cannot take it (a full disk, a closed pipe) must not stop the server."""
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:  # a terminal or pipe that somebody made non-blocking
+            time.sleep(0.001)
+        except OSError:
+            return

@@ -1,0 +1,118 @@
+"""What protocols say and take: the contract between wire/ (bytes) and everything above it.
+
+CGI variables are the common currency: whatever the protocol, a request head is a dictionary of CGI variables
+(RFC 3875, PEP 3333 "environ Variables"), its texts decoded as latin-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol as Interface
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A whole, bounded, valid request head.
+
+    vars: CGI variables without REMOTE_ADDR and the like, which only the socket knows (uwsgi peers may send them).
+    length: body length in bytes, 0 for none, -1 when only the framing tells (chunked).
+    size: how many bytes the head took on the wire.
+    expects_continue: the client waits for an interim answer before it sends the body (RFC 9110 10.1.1).
+    """
+
+    vars: dict[str, str]
+    length: int = 0
+    size: int = 0
+    expects_continue: bool = False
+    modifiers: tuple[int, int] = (0, 0)
+
+
+class EndOfRequest:
+    """The body is over."""
+
+    __slots__ = ()
+
+
+END = EndOfRequest()
+
+Event = RequestHead | bytes | EndOfRequest
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """How much a peer may send before it is refused; counted as the bytes arrive. All in bytes but the counts."""
+
+    head: int = 65536
+    request_line: int = 16384
+    headers: int = 128
+    body: int = 0  # 0 is unlimited
+    chunk_line: int = 4096
+    trailers: int = 16384
+    underscores: str = "drop"  # "drop" | "keep" | "refuse": header names with "_" (an HTTP matter)
+
+
+@dataclass(slots=True)
+class Framing:
+    """What the server decided about an answer's framing when it made its head; read by Connection."""
+
+    keep_alive: bool = False
+    chunked: bool = False
+
+
+class WireProtocol(Interface):
+    """One connection's side of one protocol: bytes in, events out; answers in, bytes out. It never blocks.
+
+    One request at a time: `next_event` gives a RequestHead, then pieces of body as `bytes`, then END; after that, and
+    after the answer's `end`, `next_request` begins the next one. None means: give me more bytes.
+    """
+
+    limits: WireLimits
+    reusable: bool
+    """After `end`: may this connection carry another request?"""
+    body_done: bool
+    """The request's body has been received whole (or there was none)."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer; b"" says that it will send no more."""
+
+    def next_event(self) -> Event | None:
+        """The next event, or None when more bytes are needed. Raises PeerError, or PeerGone on an early end."""
+
+    def next_request(self) -> None:
+        """Begin the next request of a reusable connection; bytes of a pipelined one may already be here."""
+
+    def interim(self) -> bytes:
+        """`100 Continue` where the protocol and this request know it, else nothing."""
+
+    def head(self, status: str, headers: Headers, length: int, date: bytes, keep_alive: bool) -> bytes:
+        """The answer's head.
+
+        status: "200 OK". headers: as the app gave them, already checked. length: the body's length if it is known
+        and the app did not say it itself, -1 if unknown; HTTP chooses chunked or close from it. date: the value of
+        a Date header to add where the protocol wants one. keep_alive: False when the server wants to close.
+        """
+
+    def chunk(self, data: bytes) -> bytes:
+        """A non-empty piece of the answer's body, framed."""
+
+    def end(self) -> bytes:
+        """What closes the answer: the last chunk, an end record, or nothing."""
+
+    def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
+        """A whole answer that refuses, with `Connection: close` where there is such a thing; may be b""."""
+
+    def detach(self) -> bytes:
+        """Give the connection away (upgrade): returns the bytes received and not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolRow:
+    """One row of PROTOCOLS: its name, its class and what sets it apart for the layers above."""
+
+    name: str
+    factory: type[WireProtocol] = field(repr=False)
+    scheme: str
+    help: str
