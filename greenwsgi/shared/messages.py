@@ -1,0 +1,172 @@
+"""What master, zygotes and workers say to each other: JSON, one object a line, over plain pipes.
+
+Up, on the one report pipe of the master (any number of writers; a line is shorter than PIPE_BUF, so it arrives whole):
+
+    loaded                     the zygote has the application (or leaves it to the workers) and can fork
+    failed status reason       the application cannot be loaded: by the zygote, or under lazy-apps by a worker
+    forked seat                a worker's first word
+    ready seat                 the worker accepts connections
+    retire seat reason         the worker asks for a successor; it serves on until it is told to leave
+    died seat pid status       the zygote saw a worker die and has not reaped it: the pid is nobody else's yet
+
+Down, on the command pipe of each zygote; its end of file means "leave":
+
+    fork seat number           make worker `number` on that seat
+    reap pid                   the master will not signal that pid any more
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+LINE_LIMIT = 512  # POSIX's smallest PIPE_BUF, and macOS's
+_READ_SIZE = 65536
+
+
+class Word(StrEnum):
+    LOADED = "loaded"
+    FAILED = "failed"
+    FORKED = "forked"
+    READY = "ready"
+    RETIRE = "retire"
+    DIED = "died"
+    FORK = "fork"
+    REAP = "reap"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line. `pid` is the speaker's, but the worker's in died and reap; `status` is a wait status in died."""
+
+    word: Word
+    generation: int = 0
+    pid: int = 0
+    seat: int = -1
+    number: int = 0
+    status: int = 0
+    reason: str = ""
+
+    def encode(self) -> bytes:
+        """The line, at most LINE_LIMIT bytes: a reason that is too long loses its end."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        reason = self.reason
+        while len(line := json.dumps(said | {"reason": reason}, separators=(",", ":")).encode() + b"\n") > LINE_LIMIT:
+            reason = reason[: len(reason) * 9 // 10]
+        return line
+
+    @classmethod
+    def decode(cls, line: bytes) -> Message:
+        """The message of one line. Raises ValueError for anything else."""
+        try:
+            said = json.loads(line)
+            message = cls(**(said | {"word": Word(said["word"])}))
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"no message: {line!r}") from error
+        numbers = (message.generation, message.pid, message.seat, message.number, message.status)
+        if not all(type(number) is int for number in numbers) or type(message.reason) is not str:
+            raise ValueError(f"no message: {line!r}")
+        return message
+
+
+class Lines:
+    """The reading end of a pipe: bytes in, whole messages out."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.closed = False
+        self._rest = b""
+
+    def read(self) -> list[Message]:
+        """What has arrived, after one read; nothing if there was nothing. Sets `closed` at the end of file.
+
+        A line that is no message is a stray write of somebody's (an application has the pipe too): it is left out.
+        """
+        try:
+            data = os.read(self.fd, _READ_SIZE)
+        except BlockingIOError:
+            return []
+        self.closed = not data
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[-LINE_LIMIT:]
+        return [message for line in lines if (message := _decoded(line))]
+
+
+def _decoded(line: bytes) -> Message | None:
+    try:
+        return Message.decode(line)
+    except ValueError:
+        return None
+
+
+class Report:
+    """A child's way to speak to the master: `report("ready")`, `report("retire", reason="max-requests 5000")`."""
+
+    def __init__(self, fd: int, generation: int, seat: int = -1, number: int = 0) -> None:
+        self.fd = fd
+        self._generation = generation
+        self._seat = seat
+        self._number = number
+
+    def __call__(self, word: str, *, status: int = 0, reason: str = "") -> None:
+        """Say it, whole, in one write. A master that is gone does not hear it: the lifeline tells of that."""
+        self.send(Message(Word(word), self._generation, os.getpid(), self._seat, self._number, status, reason))
+
+    def send(self, message: Message) -> None:
+        try:
+            os.write(self.fd, message.encode())
+        except BrokenPipeError:
+            return
+
+    def of_worker(self, seat: int, number: int) -> Report:
+        """The same pipe, for the worker on that seat."""
+        return Report(self.fd, self._generation, seat, number)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundListener:
+    """A listening socket by its descriptor. `name` is what people call it: `127.0.0.1:8000`, `/run/app.sock`."""
+
+    fd: int
+    protocol: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootDocument:
+    """All that a zygote is told at its birth; descriptors are numbers that mean the same in master and zygote.
+
+    home: the folder that holds the package greenwsgi. assignments: the configuration in a form JSON can carry.
+    report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures.
+    """
+
+    home: str
+    generation: int
+    assignments: list[Any]
+    listeners: tuple[BoundListener, ...]
+    report: int
+    commands: int
+    lifeline: int
+    scoreboard: int
+    log: int
+    seats: int
+    cores: int
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> BootDocument:
+        said: Mapping[str, Any] = json.loads(data)
+        listeners = tuple(BoundListener(**listener) for listener in said["listeners"])
+        return cls(**{**said, "listeners": listeners})
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Every descriptor the zygote must be given."""
+        named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
+        return (*named, *(listener.fd for listener in self.listeners))

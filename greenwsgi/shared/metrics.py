@@ -1,0 +1,45 @@
+"""METRICS: everything a worker counts, one row each.
+
+A row's constant is its place in `Seat.counters`: `seat.counters[REQUESTS] += 1`. Counters only grow and survive the
+worker they were counted in (they are folded into its number's totals); gauges tell the present and end with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row: its name in statistics, what it says, and whether it only grows."""
+
+    name: str
+    help: str
+    kind: Kind = Kind.COUNTER
+
+
+METRICS: list[Metric] = []
+
+
+def _row(name: str, help: str, kind: Kind = Kind.COUNTER) -> int:
+    METRICS.append(Metric(name, help, kind))
+    return len(METRICS) - 1
+
+
+REQUESTS = _row("requests", "Requests that were started.")
+EXCEPTIONS = _row("exceptions", "Requests whose application raised.")
+HARAKIRIS = _row("harakiris", "Requests ended because they ran past their deadline.")
+CLIENT_GONE = _row("client_gone", "Requests whose client left before the answer's end.")
+REFUSED = _row("refused", "Requests refused before the application saw them: malformed, too large, too slow.")
+TX = _row("tx", "Bytes sent to clients.")
+RX = _row("rx", "Bytes received from clients.")
+RUNNING_TIME_US = _row("running_time_us", "Time spent in requests, in microseconds.")
+ACCEPTED = _row("accepted", "Connections that were accepted.")
+CONNECTIONS = _row("connections", "Connections that are open.", Kind.GAUGE)
+IN_FLIGHT = _row("in_flight", "Requests that are running.", Kind.GAUGE)

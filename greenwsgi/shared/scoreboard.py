@@ -1,0 +1,223 @@
+"""The scoreboard: shared memory in which workers show what they do, readable by the master after they died.
+
+One board a generation, on an anonymous file whose descriptor is handed on. It has `seats` seats of `cores` cores each;
+a seat belongs to one worker process at a time, a core to one running request. Each seat begins on a page of its own:
+
+    head      stage i32, number i32, pid i64, generation i64, heartbeat f64    64 bytes
+    counters  u64 for each row of METRICS                                      up to the next 64 bytes
+    cores     started f64, deadline f64, line 240 bytes                        256 bytes each
+
+Nothing is locked: every field has one writer and is an aligned word, so a reader sees the old value or the new one. A
+core runs a request when `started` is not 0.
+
+Hot path: `Seat.begin` and `Seat.end` run once a request. Budget 1 us for both; measured 0.51 us with CPython 3.11, and
+0.17 us for one `seat.counters[REQUESTS] += 1`. What makes it so: each is one bound `Struct.pack_into` kept in a module
+global, and its "240s" cuts and pads the line in C.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from greenwsgi.shared.metrics import METRICS, Kind
+
+_HEAD = struct.Struct("@iiqqd")
+_HEAD_SIZE = 64
+_STAGE = struct.Struct("@i")
+_PID = struct.Struct("@q")
+_PID_AT = 8
+_BEAT = struct.Struct("@d")
+_BEAT_AT = 24
+_CORE = struct.Struct("@dd240s")
+_CORE_SIZE = _CORE.size
+_STARTED = struct.Struct("@d")
+
+_begin_core = _CORE.pack_into
+_end_core = _STARTED.pack_into
+_beat = _BEAT.pack_into
+
+
+class Stage(IntEnum):
+    """What a seat's worker is doing, in the order of its life."""
+
+    FREE = 0
+    BOOTING = 1
+    READY = 2
+    DRAINING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRequest:
+    """A request that has begun and not ended: `started` in wall seconds, `deadline` monotonic, 0 for none.
+
+    The texts are those given to `Seat.begin`; a line too long for its core lost its end, so `protocol` may be empty.
+    """
+
+    core: int
+    started: float
+    deadline: float
+    addr: str
+    method: str
+    uri: str
+    protocol: str
+
+
+class Seat:
+    """One worker's place on the board: the worker writes it, the master reads it and wipes it when the worker is dead."""
+
+    __slots__ = ("_at", "_board", "_core_at", "_cores", "counters", "index")
+
+    def __init__(self, board: memoryview, index: int, cores: int) -> None:
+        self.index = index
+        self._board = board
+        self._cores = cores
+        self._at = at = index * _seat_size(cores)
+        self._core_at = at + _cores_offset()
+        counters = at + _HEAD_SIZE
+        self.counters = board[counters : counters + 8 * len(METRICS)].cast("Q")
+
+    def begin(self, core: int, started: float, deadline: float, line: bytes) -> None:
+        """A request starts.
+
+        started: wall seconds. deadline: monotonic seconds, 0 for none. line: ADDR, METHOD, URI and PROTOCOL with tabs
+        between; its end is cut if it does not fit.
+        """
+        _begin_core(self._board, self._core_at + core * _CORE_SIZE, started, deadline, line)
+
+    def end(self, core: int) -> None:
+        """The request has ended and its access line was written."""
+        _end_core(self._board, self._core_at + core * _CORE_SIZE, 0.0)
+
+    def beat(self, now: float) -> None:
+        """The worker's loop turns; `now` in monotonic seconds."""
+        _beat(self._board, self._at + _BEAT_AT, now)
+
+    def heartbeat(self) -> float:
+        """When the loop last turned, in monotonic seconds; 0 before it began."""
+        (beat,) = _BEAT.unpack_from(self._board, self._at + _BEAT_AT)
+        return float(beat)
+
+    def running(self) -> list[RunningRequest]:
+        """The requests that have begun and not ended."""
+        cores = self._board[self._core_at : self._core_at + self._cores * _CORE_SIZE]
+        return [
+            _request(core, started, deadline, line)
+            for core, (started, deadline, line) in enumerate(_CORE.iter_unpack(cores))
+            if started
+        ]
+
+    def occupy(self, number: int, generation: int, pid: int) -> None:
+        """The seat is worker `number`'s now, and it boots. All else was wiped when its last worker left."""
+        _HEAD.pack_into(self._board, self._at, Stage.BOOTING, number, pid, generation, 0.0)
+
+    def wipe(self) -> None:
+        """Free the seat: nothing runs, nothing is counted. Only for the one who knows that its worker is dead."""
+        for request in self.running():
+            self.end(request.core)
+        head = self._core_at - self._at
+        self._board[self._at : self._core_at] = bytes(head)
+
+    @property
+    def stage(self) -> Stage:
+        return Stage(_STAGE.unpack_from(self._board, self._at)[0])
+
+    @stage.setter
+    def stage(self, stage: Stage) -> None:
+        _STAGE.pack_into(self._board, self._at, stage)
+
+    @property
+    def number(self) -> int:
+        """The worker's number, 1..N; 0 on a free seat."""
+        return int(_HEAD.unpack_from(self._board, self._at)[1])
+
+    @property
+    def pid(self) -> int:
+        return int(_PID.unpack_from(self._board, self._at + _PID_AT)[0])
+
+    @property
+    def generation(self) -> int:
+        return int(_HEAD.unpack_from(self._board, self._at)[3])
+
+
+class Scoreboard:
+    """All seats of one generation. `fd` may be handed to another process, which opens the same board with it."""
+
+    def __init__(self, fd: int, seats: int, cores: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, seats * _seat_size(cores))
+        self._view = memoryview(self._map)
+        self.seats = [Seat(self._view, index, cores) for index in range(seats)]
+
+    @classmethod
+    def create(cls, seats: int, cores: int) -> Scoreboard:
+        """A new, empty board; pages that nobody touches take no memory."""
+        fd = anonymous_file("greenwsgi-scoreboard")
+        os.ftruncate(fd, seats * _seat_size(cores))
+        return cls(fd, seats, cores)
+
+    def close(self) -> None:
+        """Give the memory and the descriptor back; the seats cannot be used afterwards."""
+        for seat in self.seats:
+            seat.counters.release()
+        self._view.release()
+        self._map.close()
+        os.close(self.fd)
+
+
+class Totals:
+    """What each worker number counted in all its lives, over processes and generations; it never goes backwards."""
+
+    def __init__(self) -> None:
+        self._folded: dict[int, list[int]] = {}
+
+    def fold(self, seat: Seat) -> None:
+        """Keep a dead worker's counters. Call it once, before the seat is wiped."""
+        dead = [0 if metric.kind is Kind.GAUGE else count for metric, count in zip(METRICS, seat.counters, strict=True)]
+        self._folded[seat.number] = _add(self._folded.get(seat.number, []), dead)
+
+    def of(self, number: int, seats: Iterable[Seat]) -> list[int]:
+        """Worker `number`'s values, in the order of METRICS: the dead's and its living seats' (two in a handover)."""
+        values = self._folded.get(number, [0] * len(METRICS))
+        for seat in seats:
+            if seat.number == number:
+                values = _add(values, seat.counters)
+        return values
+
+
+def anonymous_file(name: str) -> int:
+    """A file that has no place in the file system and ends with its last descriptor; not inheritable."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name)
+    import tempfile  # only where there is no memfd: it pulls in much
+
+    fd, path = tempfile.mkstemp(prefix=name)
+    os.unlink(path)
+    return fd
+
+
+def _add(left: Sequence[int], right: Sequence[int]) -> list[int]:
+    return [sum(pair) for pair in zip(left, right, strict=True)] if left else list(right)
+
+
+def _request(core: int, started: float, deadline: float, line: bytes) -> RunningRequest:
+    addr, _, rest = line.rstrip(b"\0").decode("latin-1").partition("\t")
+    method, _, rest = rest.partition("\t")
+    uri, _, protocol = rest.partition("\t")
+    return RunningRequest(core, started, deadline, addr, method, uri, protocol)
+
+
+def _cores_offset() -> int:
+    return _round_up(_HEAD_SIZE + 8 * len(METRICS), 64)
+
+
+def _seat_size(cores: int) -> int:
+    return _round_up(_cores_offset() + cores * _CORE_SIZE, mmap.PAGESIZE)
+
+
+def _round_up(size: int, step: int) -> int:
+    return -(-size // step) * step
