@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,7 +45,7 @@ class Server:
     app: the application's source, written to `app.py` in the folder; None when the options name one.
     http, uwsgi: whether it gets a socket of that protocol, on a free port (`http_port`, `uwsgi_port`).
     files: other files to write into the folder first.
-    ready: the log line that ends the start.
+    command: how to run greenwsgi. ready: the log line that ends the start.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Server:
         files: Mapping[str, str] | None = None,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "greenwsgi"),
         ready: str = r"generation 1 serves",
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="greenwsgi-live-")
@@ -65,7 +66,7 @@ class Server:
         self.uwsgi_port = free_port() if uwsgi else 0
         for name, text in {**(files or {}), **({"app.py": app} if app is not None else {})}.items():
             self.write(name, text)
-        self.command = [sys.executable, "-m", "greenwsgi", *options]
+        self.command = [*command, *options]
         if app is not None:
             self.command += ["--wsgi-file", str(self.folder / "app.py")]
         if http:
