@@ -13,7 +13,7 @@ import time
 class ServerLog:
     """Writes lines `2026-11-21 09:15:02 [pid] text` to a descriptor, each whole in one write.
 
-    Line ends inside a text (tracebacks) are kept; other control characters are escaped, so that no peer can forge a line.
+    Line ends inside a text (tracebacks) are kept; other control characters are escaped, so that no peer forges a line.
     """
 
     def __init__(self, fd: int = 2) -> None:

@@ -1,0 +1,78 @@
+"""One StreamServer for each listener: accepts, and gives each connection a greenlet.
+
+Hot path for clients that do not keep their connection.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+from typing import Any
+
+from gevent import Greenlet
+from gevent.server import StreamServer
+from gevent.socket import socket
+
+from greenwsgi.serve.connection import Connection
+from greenwsgi.serve.service import Endpoint, Service
+
+_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE = 0.1
+
+
+class Acceptor(StreamServer):
+    """Accepts from a listener that other workers share.
+
+    siblings: whether they do; then one connection is taken at a time (`max_accept`), so that the others get theirs.
+    capacity: how many connections the worker may hold, bounded by its descriptors.
+    """
+
+    def __init__(self, fd: int, service: Service, endpoint: Endpoint, *, siblings: bool, capacity: int) -> None:
+        self.max_accept = 1 if siblings else 100
+        self._service = service
+        self._endpoint = endpoint
+        self._capacity = capacity
+        super().__init__(socket(fileno=fd))
+
+    def handle(self, *args: Any) -> None:
+        """StreamServer wants it; do_handle does its work."""
+
+    def full(self) -> bool:
+        """No descriptor is left for another connection; the kernel's queue and the siblings keep it."""
+        if len(self._service.connections) < self._capacity:
+            return False
+        self._pause()
+        return True
+
+    def do_read(self) -> Any:
+        """Accept one connection: its socket and the peer's address, or None when there is none."""
+        listener = self.socket
+        try:
+            fd, address = listener._accept()
+        except BlockingIOError:
+            return None  # a sibling was faster
+        except ConnectionError:
+            return None  # it left while it was in the queue
+        except OSError as error:
+            if error.errno not in _SHORTAGE:
+                raise
+            self._service.log.warning(f"cannot accept on {self._endpoint.name} for now: {error.strerror}")
+            self._pause()
+            return None
+        sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
+        sock.setblocking(False)
+        return sock, address
+
+    def do_handle(self, sock: Any, address: Any) -> None:
+        """Give a connection its greenlet."""
+        connection = Connection(self._service, self._endpoint, sock, address)
+        connection.greenlet = Greenlet.spawn(connection.run)
+
+    def do_close(self, sock: Any, *_: Any) -> None:
+        """Called when do_handle failed."""
+        sock.close()
+
+    def _pause(self) -> None:
+        self.stop_accepting()
+        self._timer = self.loop.timer(_PAUSE)
+        self._timer.start(self._start_accepting_if_started)

@@ -1,0 +1,150 @@
+"""One connection: request heads in, exchanges, until either side has had enough.
+
+Hot path, budget 2 us a request beside wire and the system calls.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from greenwsgi.clock import SystemClock
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.serve.deadlines import PeerStalled
+from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.service import Endpoint, Service
+from greenwsgi.serve.stream import Stream
+from greenwsgi.wire.events import RequestHead
+
+_now = SystemClock.monotonic
+
+FRESH_GRACE = 5.0
+IDLE_GRACE = 1.0
+"""While its worker drains, seconds that a new and a kept connection still get to send a request. A client that has just
+been answered may be sending its next request at this moment: closing at once would lose it."""
+
+
+class Connection:
+    """One accepted socket; `run` is its greenlet's whole life.
+
+    waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
+    fresh: no request was ever begun.
+    lingers: bytes may be on their way to us that nobody will read, see Stream.linger.
+    variables: what only the socket knows of a request.
+    """
+
+    __slots__ = (
+        "endpoint",
+        "fresh",
+        "greenlet",
+        "lingers",
+        "peer",
+        "protocol",
+        "service",
+        "stream",
+        "variables",
+        "waiting_since",
+    )
+
+    def __init__(self, service: Service, endpoint: Endpoint, sock: Any, address: Any) -> None:
+        self.service = service
+        self.endpoint = endpoint
+        self.stream = Stream(sock, service.deadlines, service.timeouts.socket)
+        self.protocol = endpoint.row.factory(service.limits)
+        self.peer = address[0] if type(address) is tuple else ""
+        self.variables = variables = endpoint.variables.copy()
+        variables["REMOTE_ADDR"] = self.peer
+        if self.peer:
+            variables["REMOTE_PORT"] = str(address[1])
+        self.greenlet: Any = None
+        self.fresh = True
+        self.lingers = False
+        self.waiting_since = _now()
+
+    @property
+    def who(self) -> str:
+        """The peer, for the log."""
+        return self.peer or f"a client of {self.endpoint.name}"
+
+    def run(self) -> None:
+        """Serve requests until the connection ends: the border at which every error of a connection stops."""
+        service = self.service
+        service.connections.add(self)
+        slots = service.slots
+        try:
+            head = self._first_head()
+            while head is not None:
+                core = slots.free.pop() if slots.free else slots.take()
+                head = self._next_head() if Exchange(self, head, core).run() else None
+        except PeerError as error:
+            service.log.info(f"refused {self.who} on {self.endpoint.name}: {error.status} {error.text}")
+            self.refuse(error.status, error.text)
+        except PeerGone:
+            pass  # nobody is left to answer, and an exchange that had begun has its access line
+        except Exception:
+            service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
+        finally:
+            service.connections.discard(self)
+            self._close()
+
+    def refuse(self, status: int, text: str) -> None:
+        """Answer with `status` where the protocol can say it; the connection ends after that."""
+        self.lingers = True
+        try:
+            if answer := self.protocol.refuse(status, text, self.service.date):
+                self.stream.send(answer)
+        except PeerGone:
+            return
+
+    def hurry(self, now: float) -> None:
+        """The worker drains: cut short the wait for a request that may never come."""
+        waiting = self.service.deadlines.waiting
+        if self.waiting_since and self.greenlet in waiting:
+            grace = FRESH_GRACE if self.fresh else IDLE_GRACE
+            waiting[self.greenlet] = min(waiting[self.greenlet], self.waiting_since + grace)
+
+    def _close(self) -> None:
+        stream = self.stream
+        if self.lingers and not stream.gone:
+            stream.linger()
+        stream.close()
+
+    # Heads
+
+    def _first_head(self) -> RequestHead | None:
+        grace = FRESH_GRACE if self.service.draining else self.service.timeouts.header
+        return self._read_head(self.stream.recv(self.waiting_since + grace))
+
+    def _next_head(self) -> RequestHead | None:
+        """The next head of a kept connection; None when the client has left."""
+        protocol = self.protocol
+        protocol.next_request()
+        event = protocol.next_event()
+        if event is not None:
+            return event  # type: ignore[return-value]  # a pipelined one: a head is all that can come now
+        self.waiting_since = now = _now()
+        grace = IDLE_GRACE if self.service.draining else self.service.timeouts.keepalive
+        return self._read_head(self.stream.recv_later(now + grace))
+
+    def _read_head(self, data: bytes) -> RequestHead | None:
+        if not data:
+            return None
+        self.waiting_since = 0.0
+        self.fresh = False
+        protocol = self.protocol
+        protocol.receive_data(data)
+        event = protocol.next_event()
+        return event if event is not None else self._read_slow_head()  # type: ignore[return-value]
+
+    def _read_slow_head(self) -> RequestHead:
+        """A head in pieces: all of it before the header deadline, else 408."""
+        protocol, stream = self.protocol, self.stream
+        deadline = _now() + self.service.timeouts.header
+        while True:
+            try:
+                protocol.receive_data(stream.recv(deadline))
+            except PeerStalled:
+                raise PeerError("the request head did not come in time (header-timeout)", 408) from None
+            event = protocol.next_event()
+            if event is not None:
+                return event  # type: ignore[return-value]

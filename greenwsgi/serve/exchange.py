@@ -1,0 +1,218 @@
+"""One exchange: a request, its slot, its deadline and its answer.
+
+Hot path, budget 5 us beside wire, wsgi and the system calls. An exchange holds a slot from its whole head to the end of
+its answer. It is its own harakiri token: only the exchange that is running can be hit, never the next one of the same
+connection.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from greenlet import getcurrent
+
+from greenwsgi.clock import SystemClock
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.log.access import Access
+from greenwsgi.serve.deadlines import NEVER, PeerStalled
+from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, REQUESTS, RUNNING_TIME_US, TX
+from greenwsgi.wire.events import RequestHead
+from greenwsgi.wsgi.body import EMPTY, open_body
+from greenwsgi.wsgi.environ import build, gateway_scheme
+from greenwsgi.wsgi.response import Response
+from greenwsgi.wsgi.runner import run
+
+if TYPE_CHECKING:
+    from greenwsgi.serve.connection import Connection
+
+_now = SystemClock.monotonic
+_wall = time.time
+
+DRAIN_BYTES = 1024 * 1024
+"""How much of a body that the application left unread is read away to keep the connection."""
+
+
+class HarakiriTimeout(BaseException):
+    """Thrown into the greenlet of an exchange that is past its deadline.
+
+    Not an Exception, so that an application's `except Exception` does not swallow it.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__("the request took longer than harakiri allows")
+        self.exchange = exchange
+
+
+class Exchange:
+    """One request and its answer on a connection; `run` is all of it.
+
+    core: its slot, greenlet: what runs it, deadline: monotonic seconds, strikes: how often harakiri has hit it.
+    """
+
+    __slots__ = (
+        "_connection", "_continued", "_head", "_response", "_variable_count", "_waits",
+        "addr", "begun", "core", "deadline", "greenlet", "method", "protocol", "send", "started", "strikes", "uri",
+        "user",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, head: RequestHead, core: int) -> None:
+        variables = head.vars
+        self._connection = connection
+        self._head = head
+        self._continued = False
+        self._variable_count = len(variables)
+        self._waits = connection.stream.waits
+        # The application may change its environ, so what the log needs is taken out first.
+        self.addr = variables.get("REMOTE_ADDR") or connection.peer
+        self.user = variables.get("REMOTE_USER", "")
+        self.method = variables.get("REQUEST_METHOD", "")
+        self.uri = variables.get("REQUEST_URI", "")
+        self.protocol = variables.get("SERVER_PROTOCOL", "")
+        self.send = connection.stream.send
+        self.core = core
+        self.greenlet = getcurrent()
+        self.started = _wall()
+        self.begun = begun = _now()
+        harakiri = connection.service.timeouts.harakiri
+        self.deadline = begun + harakiri if harakiri else NEVER
+        self.strikes = 0
+        self._response = Response(connection.protocol, self, self.method == "HEAD")
+
+    # What an answer asks of its way out (wsgi.response.Outlet)
+
+    @property
+    def date(self) -> bytes:
+        """See Outlet."""
+        return self._connection.service.date
+
+    @property
+    def keep_alive(self) -> bool:
+        """Asked when the head is made, so that a long poll begun before a drain still tells its client to leave."""
+        return not self._connection.service.draining
+
+    # The exchange
+
+    def run(self) -> bool:
+        """Run the application; True when the connection may carry another exchange."""
+        connection, head = self._connection, self._head
+        service = connection.service
+        variables = head.vars
+        line = f"{self.addr}\t{self.method}\t{self.uri}\t{self.protocol}".encode("latin-1", "replace")
+        service.seat.begin(self.core, self.started, self.deadline if self.deadline < NEVER else 0.0, line)
+        service.running[self.core] = self
+        ending = ""
+        try:
+            body = open_body(self._pull) if head.length else EMPTY
+            scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
+            run(
+                service.application, build(variables, service.fixed, connection.variables, scheme, body), self._response
+            )
+        except BaseException as error:
+            ending = self._failed(error)
+        finally:
+            del service.running[self.core]
+            self._account(ending)
+            service.seat.end(self.core)
+            service.slots.give(self.core)
+        service.finished()
+        if not ending and not self._response.cut and self._body_is_out_of_the_way() and connection.protocol.reusable:
+            return True
+        connection.lingers = connection.lingers or service.draining or not connection.protocol.body_done
+        return False
+
+    def _pull(self) -> bytes:
+        """The next piece of the request's body, b"" at its end (wsgi.body.PullBody)."""
+        connection = self._connection
+        protocol, stream = connection.protocol, connection.stream
+        if self._head.expects_continue and not self._continued:
+            self._continued = True
+            stream.send(protocol.interim())
+        while True:
+            event = protocol.next_event()
+            if event is None:
+                protocol.receive_data(stream.recv())
+            elif type(event) is bytes:
+                return event
+            else:
+                return b""
+
+    def _body_is_out_of_the_way(self) -> bool:
+        """Read away what is left of a small body; a large one, or one that waits for 100, ends the connection."""
+        protocol = self._connection.protocol
+        if protocol.body_done:
+            return True
+        if self._head.expects_continue and not self._continued:
+            return False
+        room = DRAIN_BYTES
+        try:
+            while room > 0 and (data := self._pull()):
+                room -= len(data)
+        except PeerError:
+            return False  # the answer is out; only the connection is lost
+        return protocol.body_done
+
+    # Endings
+
+    def _failed(self, error: BaseException) -> str:
+        """End an exchange that went wrong, with an answer if one can still be given; returns what the log shows."""
+        connection = self._connection
+        if isinstance(error, HarakiriTimeout) and error.exchange is self:
+            connection.service.seat.counters[HARAKIRIS] += 1
+            return self._cut(504, "the request took longer than harakiri allows")
+        if connection.stream.gone:
+            return self._cut(499, "")
+        if isinstance(error, PeerStalled):
+            return self._cut(408, "the request body did not come in time (socket-timeout)")
+        if isinstance(error, PeerError):
+            return self._cut(error.status, error.text)
+        if isinstance(error, PeerGone):
+            return self._cut(400, str(error))
+        return self._application_failed(error)
+
+    def _cut(self, status: int, text: str) -> str:
+        """End the connection; before an answer has begun, say why in one. 499 is for those who cannot hear it."""
+        self._response.cut = True
+        if not self._response.begun and status != 499:
+            self._connection.refuse(status, text)
+        return str(status)
+
+    def _application_failed(self, error: BaseException) -> str:
+        """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
+        connection, response = self._connection, self._response
+        connection.service.seat.counters[EXCEPTIONS] += 1
+        text = "".join(traceback.format_exception(error))
+        connection.service.log.error(
+            f"{self.method} {self.uri} from {connection.who} failed in the application\n{text}"
+        )
+        if response.begun:
+            response.cut = True
+            return ""
+        try:
+            response.fail("500 Internal Server Error")
+        except PeerGone:
+            return self._cut(499, "")
+        return ""
+
+    def _account(self, ending: str) -> None:
+        """Count the exchange and write its access line."""
+        service, response = self._connection.service, self._response
+        duration = _now() - self.begun
+        counters = service.seat.counters
+        counters[REQUESTS] += 1
+        counters[RUNNING_TIME_US] += int(duration * 1e6)
+        counters[TX] += response.sent + response.head_size
+        if response.excess:
+            service.log.warning(
+                f"{self.method} {self.uri}: {response.excess} bytes beyond the answer's Content-Length were not sent"
+            )
+        if service.access is None:
+            return
+        head, stream = self._head, self._connection.stream
+        one = Access(
+            self.addr, self.user, self.method, self.uri, self.protocol, self._variable_count, head.size, self.started,
+            duration, ending or response.status[:3] or "500", response.sent, len(response.headers), response.head_size,
+            stream.waits - self._waits, self.core,
+        )  # fmt: skip
+        service.access.write(one, counters[REQUESTS], service.total_requests())

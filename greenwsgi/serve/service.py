@@ -1,0 +1,66 @@
+"""What all connections of one worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from greenwsgi.log.access import AccessLog
+from greenwsgi.log.server import ServerLog
+from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.slots import Slots
+from greenwsgi.shared.scoreboard import Seat
+from greenwsgi.wire.events import ProtocolRow, WireLimits
+from greenwsgi.wsgi.types import Application
+
+if TYPE_CHECKING:
+    from greenwsgi.serve.connection import Connection
+    from greenwsgi.serve.exchange import Exchange
+
+
+@dataclass(slots=True)
+class Timeouts:
+    """Seconds. socket: each read and write; header: from the first byte to the whole head; keepalive: between requests;
+    harakiri: a request's deadline, 0 is none."""
+
+    socket: float
+    header: float
+    keepalive: float
+    harakiri: float
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """One listener as its connections see it: protocol, printable name, SERVER_NAME and SERVER_PORT."""
+
+    row: ProtocolRow
+    name: str
+    variables: dict[str, str]
+
+
+@dataclass(slots=True)
+class Service:
+    """One worker's state. `running` maps a slot to the exchange that holds it."""
+
+    application: Application
+    log: ServerLog
+    access: AccessLog | None
+    seat: Seat
+    total_requests: Callable[[], int]
+    deadlines: Deadlines
+    slots: Slots
+    limits: WireLimits
+    timeouts: Timeouts
+    fixed: dict[str, Any]
+    finished: Callable[[], None]
+    """Called after every request; the worker counts towards max-requests with it."""
+    draining: bool = False
+    date: bytes = b""
+    running: dict[int, Exchange] = field(default_factory=dict)
+    connections: set[Connection] = field(default_factory=set)
+
+    def tick_date(self, wall: float) -> None:
+        """Refresh the Date header's value; the watchdog does it four times a second, so that no request has to."""
+        self.date = formatdate(wall, usegmt=True).encode()

@@ -1,0 +1,115 @@
+"""One connected socket: bytes in, bytes out, waiting in the hub in between.
+
+Hot path. A raw `_socket.socket` and watchers of our own: a gevent socket would make two watchers for each connection
+and a timer for each wait (see serve/deadlines.py).
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from gevent.hub import get_hub
+
+from greenwsgi.clock import SystemClock
+from greenwsgi.errors import PeerGone
+from greenwsgi.serve.deadlines import Deadlines, PeerStalled
+
+RECV_SIZE = 65536
+LINGER_SECONDS = 5.0
+LINGER_BYTES = 64 * 1024 * 1024
+
+_now = SystemClock.monotonic
+
+
+class Stream:
+    """A non-blocking socket with the worker's Deadlines.
+
+    `timeout`, in seconds, bounds each single wait. `waits` counts them. A peer that left raises PeerGone, one that does
+    not move PeerStalled, which is a PeerGone too; `gone` remembers either.
+    """
+
+    __slots__ = ("_deadlines", "_recv", "_send", "_watchers", "gone", "sock", "timeout", "waits")
+
+    def __init__(self, sock: Any, deadlines: Deadlines, timeout: float) -> None:
+        self.sock = sock
+        self.timeout = timeout
+        self.waits = 0
+        self.gone = False
+        self._recv = sock.recv
+        self._send = sock.send
+        self._deadlines = deadlines
+        self._watchers: list[Any] = [None, None]
+
+    def recv(self, until: float = 0.0) -> bytes:
+        """The next bytes, b"" when the peer has ended its side. `until` replaces the timeout by a deadline."""
+        while True:
+            try:
+                return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
+            except BlockingIOError:
+                self._wait(0, until)
+            except OSError as error:
+                self.gone = True
+                raise PeerGone(str(error)) from error
+
+    def recv_later(self, until: float) -> bytes:
+        """`recv` for when nothing is expected yet: waits first, which spares a failing system call (2 us)."""
+        self._wait(0, until)
+        return self.recv(until)
+
+    def send(self, data: bytes) -> None:
+        """Send all of `data`."""
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.gone = True
+            raise PeerGone(str(error)) from error
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, data: memoryview) -> None:
+        while data:
+            self._wait(1, 0.0)
+            try:
+                data = data[self._send(data) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self.gone = True
+                raise PeerGone(str(error)) from error
+
+    def _wait(self, direction: int, until: float) -> None:
+        watcher = self._watchers[direction]
+        if watcher is None:
+            watcher = self._watchers[direction] = get_hub().loop.io(self.sock.fileno(), direction + 1)
+        self.waits += 1
+        try:
+            self._deadlines.wait(watcher, until or _now() + self.timeout)
+        except PeerStalled:
+            self.gone = direction == 1
+            raise
+
+    def linger(self) -> None:
+        """End our side and let the peer read what we sent before the connection goes (RFC 9112 9.6).
+
+        Closing a socket with unread bytes makes the kernel send a reset, and a reset destroys our answer on its way.
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # the peer has left already
+        deadline, room = _now() + LINGER_SECONDS, LINGER_BYTES
+        try:
+            while room > 0 and (data := self.recv(deadline)):
+                room -= len(data)
+        except PeerGone:
+            return
+
+    def close(self) -> None:
+        """Close the socket and free its watchers."""
+        for watcher in self._watchers:
+            if watcher is not None:
+                watcher.close()
+        self.sock.close()

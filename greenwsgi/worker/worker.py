@@ -1,0 +1,205 @@
+"""A worker process: a gevent hub that serves connections until it is told to leave."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import signal
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from gevent.hub import get_hub
+
+from greenwsgi.clock import Clock, SystemClock
+from greenwsgi.config.settings import Settings
+from greenwsgi.log.access import AccessLog
+from greenwsgi.log.server import ServerLog
+from greenwsgi.serve import greening
+from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.serve.service import Endpoint, Service, Timeouts
+from greenwsgi.serve.slots import Slots
+from greenwsgi.serve.watchdog import STRIKES, Watchdog
+from greenwsgi.shared.messages import BoundListener, Report
+from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
+from greenwsgi.wire.events import WireLimits
+from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wsgi.environ import fixed_part
+from greenwsgi.wsgi.loader import load
+from greenwsgi.wsgi.types import Application
+
+DESCRIPTOR_RESERVE = 128
+"""Descriptors left to the application: its files, its database connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerBoot:
+    """All that a worker is born with.
+
+    number: 1..N, the same through all its lives. seat: its place on the board.
+    lifeline: a descriptor whose end means that the master is gone.
+    application: None under lazy-apps, then the worker imports it.
+    """
+
+    settings: Settings
+    number: int
+    generation: int
+    board: Scoreboard
+    seat: Seat
+    listeners: tuple[BoundListener, ...]
+    lifeline: int
+    report: Report
+    application: Application | None
+    log: ServerLog
+
+
+def run(boot: WorkerBoot) -> int:
+    """Serve until told to leave and drained; returns the exit status. What the application's import raises goes through."""
+    return Worker(boot, SystemClock()).run()
+
+
+class Worker:
+    """One worker's life: boot, serve, drain."""
+
+    def __init__(self, boot: WorkerBoot, clock: Clock) -> None:
+        self._boot = boot
+        self._clock = clock
+        self._leave = Event()
+        self._retiring = False
+        self._acceptors: list[Acceptor] = []
+
+    def run(self) -> int:
+        boot = self._boot
+        self._obey_signals()
+        greening.check()
+        faulthandler.enable(boot.log.fd, all_threads=False)
+        self._service = service = self._make_service(boot.application or load(boot.settings.python))
+        Watchdog(service, self._clock, self._give_up).start()
+        mercy = boot.settings.processes.worker_reload_mercy
+        Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock).start()
+        get_hub().loop.io(boot.lifeline, 1).start(self._leave.set)
+        self._accept(service)
+        boot.seat.stage = Stage.READY
+        boot.report("ready")
+        self._leave.wait()
+        boot.seat.stage = Stage.DRAINING
+        return self._drain(mercy)
+
+    # Boot
+
+    def _obey_signals(self) -> None:
+        """TERM and HUP drain, QUIT ends at once; INT is the master's: a terminal sends it to all of us."""
+        hub = get_hub()
+
+        def drain(*_: Any) -> None:
+            hub.loop.run_callback_threadsafe(self._leave.set)
+
+        signal.signal(signal.SIGTERM, drain)
+        signal.signal(signal.SIGHUP, drain)
+        signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+        signal.signal(signal.SIGINT, lambda *_: None)
+
+    def _make_service(self, application: Application) -> Service:
+        boot, settings = self._boot, self._boot.settings
+        limits = settings.limits
+        deadlines = Deadlines()
+        return Service(
+            application=application,
+            log=boot.log,
+            access=None if settings.logging.disable_logging else AccessLog(os.getpid(), boot.log.fd),
+            seat=boot.seat,
+            total_requests=self._total_requests,
+            deadlines=deadlines,
+            slots=Slots(settings.processes.async_, deadlines),
+            limits=WireLimits(
+                head=limits.buffer_size, request_line=min(limits.buffer_size, 16384), body=limits.limit_post
+            ),
+            timeouts=Timeouts(limits.socket_timeout, limits.header_timeout, limits.keepalive_timeout, limits.harakiri),
+            fixed=fixed_part(multiprocess=settings.processes.processes > 1, node=socket.gethostname()),
+            finished=self._count(settings.processes.max_requests),
+        )
+
+    def _accept(self, service: Service) -> None:
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit == resource.RLIM_INFINITY:
+            limit = 1 << 20
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
+        siblings = self._boot.settings.processes.processes > 1
+        for listener in self._boot.listeners:
+            acceptor = Acceptor(listener.fd, service, _endpoint(listener), siblings=siblings, capacity=capacity)
+            acceptor.start()
+            self._acceptors.append(acceptor)
+
+    def _total_requests(self) -> int:
+        return sum(seat.counters[REQUESTS] for seat in self._boot.board.seats)
+
+    # Leaving
+
+    def _count(self, limit: int) -> Any:
+        """What is called after each request: nothing, or a counter that asks for a successor at `limit`."""
+        if not limit:
+            return _nothing
+        served = 0
+
+        def count() -> None:
+            nonlocal served
+            served += 1
+            if served == limit:
+                self._retire(f"max-requests {limit}")
+
+        return count
+
+    def _retire(self, reason: str) -> None:
+        """Ask for a successor, once; the master says when to leave."""
+        if not self._retiring:
+            self._retiring = True
+            self._boot.report("retire", reason=reason)
+
+    def _give_up(self, exchange: Exchange) -> None:
+        """A request has swallowed every HarakiriTimeout: only the end of the process ends it."""
+        self._boot.log.error(
+            f"harakiri: {exchange.method} {exchange.uri} from {exchange.addr} does not end; its worker is replaced"
+        )
+        self._retire(f"harakiri: {exchange.method} {exchange.uri} does not end")
+
+    def _drain(self, mercy: float) -> int:
+        """Accept no more, finish what runs, within `mercy` seconds."""
+        service = self._service
+        service.draining = True
+        for acceptor in self._acceptors:
+            acceptor.close()
+        now = self._clock.monotonic()
+        for connection in service.connections:
+            connection.hurry(now)
+        deadline = now + mercy
+        while service.connections:
+            if self._clock.monotonic() >= deadline:
+                count = len(service.running)
+                self._boot.log.warning(
+                    f"worker {self._boot.number} leaves with {count} requests unfinished: worker-reload-mercy {mercy:g}"
+                )
+                return 0
+            if service.running and all(one.strikes > STRIKES for one in service.running.values()):
+                return EXIT_HARAKIRI
+            gevent.sleep(0.02)
+        return 0
+
+
+def _endpoint(listener: BoundListener) -> Endpoint:
+    with socket.socket(fileno=os.dup(listener.fd)) as sock:
+        address = sock.getsockname()
+    port = str(address[1]) if isinstance(address, tuple) else "80"
+    row = PROTOCOLS[listener.protocol]
+    return Endpoint(row, listener.name, {"SERVER_NAME": socket.gethostname(), "SERVER_PORT": port})
+
+
+def _nothing() -> None:
+    """max-requests 0: never."""

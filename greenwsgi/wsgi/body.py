@@ -1,0 +1,69 @@
+"""wsgi.input: the request's body, pulled from the wire only as the application reads it (PEP 3333 "Input Streams").
+
+Back-pressure is the kernel's: nothing is read ahead of the application. The end of the body looks like the end of a
+file, whatever the framing was, so `wsgi.input_terminated` is true. Reading raises PeerGone (an OSError) when the
+client sent less than it promised and PeerError when its framing is broken.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+PullBody = Callable[[], bytes]
+"""Gives the next piece of the body, never empty before its end, and b"" at its end, again and again."""
+
+
+class _Pulled(io.RawIOBase):
+    """The raw side: each read hands out what one pull gave. io.BufferedReader makes the rest, in C."""
+
+    def __init__(self, pull: PullBody) -> None:
+        self._pull = pull
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._rest or self._pull()
+        taken = len(buffer)
+        self._rest = data[taken:]
+        data = data[:taken]
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        pieces = [self._rest]
+        self._rest = b""
+        while data := self._pull():
+            pieces.append(data)
+        return b"".join(pieces)
+
+
+def open_body(pull: PullBody) -> io.BufferedReader:
+    """The `wsgi.input` of a request that has a body."""
+    return io.BufferedReader(_Pulled(pull), 16384)
+
+
+class EmptyBody:
+    """The `wsgi.input` of a request without a body; it has no state, so all of them share EMPTY."""
+
+    __slots__ = ()
+
+    def read(self, size: int = -1, /) -> bytes:
+        return b""
+
+    read1 = readline = read
+
+    def readlines(self, hint: int = -1, /) -> list[bytes]:
+        return []
+
+    def __iter__(self) -> EmptyBody:
+        return self
+
+    def __next__(self) -> bytes:
+        raise StopIteration
+
+
+EMPTY = EmptyBody()

@@ -1,0 +1,26 @@
+"""One request through the application: call it, send what it yields, close what it returned (PEP 3333)."""
+
+from __future__ import annotations
+
+from greenwsgi.wsgi.response import Response
+from greenwsgi.wsgi.types import Application, Environ
+
+
+def run(application: Application, environ: Environ, response: Response) -> None:
+    """Run the application to the end of its answer.
+
+    Whatever the application or the connection raises goes through; `close` of the result is called in every case
+    (PEP 3333: "regardless of whether the request was completed normally, or terminated early").
+    """
+    result = application(environ, response.start_response)
+    try:
+        if type(result) is list and len(result) == 1 and not response.begun:
+            response.only(result[0])
+        else:
+            for piece in result:
+                response.write(piece)
+        response.finish()
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,51 @@
+"""Patching is proved, and what is not patched is named. In processes of their own: a patch cannot be taken back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def python(source: str) -> str:
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+CHECK = """
+from greenwsgi.errors import BootError
+from greenwsgi.serve import greening
+try:
+    greening.check()
+    print("green")
+except BootError as error:
+    print(error)
+"""
+
+
+def test_a_patched_process_is_green() -> None:
+    assert python("from greenwsgi.serve import greening; greening.patch()" + CHECK) == "green"
+
+
+def test_an_unpatched_process_is_refused_and_every_module_named() -> None:
+    assert python(CHECK).startswith("not patched for gevent: socket, ssl, threading, time, subprocess;")
+
+
+@pytest.mark.parametrize(
+    ("undo", "name"),
+    [
+        ("import importlib, socket; importlib.reload(socket)", "socket"),
+        ("import importlib, ssl; importlib.reload(ssl)", "ssl"),
+        ("import threading, _thread; threading.Lock = _thread.allocate_lock.__self__.allocate_lock", "threading"),
+        ("import time; from gevent import monkey; time.sleep = monkey.get_original('time', 'sleep')", "time"),
+        ("import importlib, subprocess; importlib.reload(subprocess)", "subprocess"),
+    ],
+)
+def test_one_module_put_back_is_named(undo: str, name: str) -> None:
+    if name == "threading":
+        undo = "import threading; from gevent import monkey; threading.Lock = monkey.get_original('threading', 'Lock')"
+    said = python("from greenwsgi.serve import greening; greening.patch()\n" + undo + CHECK)
+    assert said.startswith("not patched for gevent:")
+    assert name in said
