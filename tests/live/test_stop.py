@@ -38,7 +38,7 @@ def test_a_request_in_flight_finishes(sig: int, protocol: str) -> None:
             sock.sendall(head)
             server.wait_for("held")
             server.signal(sig)
-            server.wait_for(r"stop")
+            server.wait_for(r"the server stops")
             sock.sendall(b"last")
             answer = read_answer(sock)
         assert (answer.status, answer.text) == (200, "finished")
@@ -51,7 +51,7 @@ def test_a_second_signal_stops_at_once(second: int) -> None:
         sock.sendall(HEAD)
         server.wait_for("held")
         server.signal(signal.SIGTERM)
-        server.wait_for(r"stop")
+        server.wait_for(r"the server stops")
         server.signal(second)
         server.wait(status=0)
 
