@@ -57,7 +57,7 @@ FENCES = (
             *("subprocess", "multiprocessing", "pty"),
             *("os.fork*", "os.exec*", "os.spawn*", "os.posix_spawn*", "os.system", "os.popen", "_posixsubprocess"),
         ),
-        ("process/spawn.py", "worker/zygote.py"),
+        ("process/spawn.py", "worker/zygote.py", "serve/greening.py"),  # greening looks whether subprocess is patched
     ),
     Fence(
         "kill and wait",
@@ -177,7 +177,7 @@ def layer_violations(source: Source) -> Iterator[str]:
         if parts[0] != "greenwsgi":
             continue
         room = parts[1] if len(parts) > 1 else ""
-        if room not in allowed[source.room] and not room.startswith("__version"):
+        if room not in allowed[source.room] and room not in ("", "__version__"):  # the package itself is empty
             yield source.at(line, f"{source.room} must not import {name}")
 
 
@@ -265,7 +265,7 @@ def test_a_violation_is_found(path: str, text: str, expected: str) -> None:
     [
         ("api/locks.py", "from greenwsgi.serve import stream"),
         ("errors.py", "from greenwsgi.clock import Clock"),
-        ("cli.py", "from greenwsgi import __version__\nimport sys\nsys.exit(0)"),
+        ("cli.py", "import greenwsgi\nfrom greenwsgi import __version__\nimport sys\nsys.exit(0)"),
         ("__main__.py", "from greenwsgi.cli import main"),
         ("serve/stream.py", "import gevent, socket, ssl"),
         ("worker/zygote.py", "import os\nos.fork()\nos.waitid(os.P_ALL, 0, os.WNOWAIT)"),
