@@ -30,50 +30,54 @@ class Connection:
         self._port = port
         self._keep = scenario == "http"
         self._request = REQUESTS[scenario]
-        self.begin()
-
-    def begin(self) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", self._port), 10)
-        self.send()
+        self._connected = False
 
     def send(self) -> None:
+        if not self._connected:
+            self.sock = socket.create_connection(("127.0.0.1", self._port), 10)
+            self._connected = True
         self._got = b""
         self.sock.sendall(self._request)
 
     def receive(self) -> bool | None:
-        """Whether the answer that has now ended is whole; None when more is to come. The next request is sent."""
+        """Whether the answer that has now ended is whole; None when more is to come."""
         data = self.sock.recv(65536)
         self._got += data
         whole = self._got.startswith(b"HTTP/1.1 200 ") and self._got.endswith(BODY)
-        if self._keep and whole:
-            self.send()
-            return True
-        if data:
+        if data and not (self._keep and whole):
             return None
-        self.sock.close()
+        if not data:
+            self.close()
         return whole
+
+    def close(self) -> None:
+        self.sock.close()
+        self._connected = False
 
 
 def run(port: int, scenario: str, seconds: float, connections: int) -> tuple[int, int]:
-    """Drive the server; returns (whole answers, failures)."""
+    """Drive the server, and let the last answers come; returns (whole answers, failures)."""
     good = bad = 0
     with selectors.DefaultSelector() as selector:
-        for _ in range(connections):
-            connection = Connection(port, scenario)
+
+        def send(connection: Connection) -> None:
+            connection.send()
             selector.register(connection.sock, selectors.EVENT_READ, connection)
+
+        for _ in range(connections):
+            send(Connection(port, scenario))
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for key, _ in selector.select(1):
-                connection = key.data
-                whole = connection.receive()
-                good += whole is True
-                bad += whole is False
-                if connection.sock.fileno() < 0:
-                    selector.unregister(key.fd)
-                    connection.begin()
-                    selector.register(connection.sock, selectors.EVENT_READ, connection)
-        for key in selector.get_map().values():
-            key.data.sock.close()
+        while selector.get_map():
+            for key, _ in selector.select():
+                whole = key.data.receive()
+                if whole is None:
+                    continue
+                good, bad = good + whole, bad + (not whole)
+                selector.unregister(key.fd)
+                if time.monotonic() < end:
+                    send(key.data)
+                else:
+                    key.data.close()
     return good, bad
 
 
