@@ -41,7 +41,10 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One line. `pid` is the speaker's, but the worker's in died and reap; `status` is a wait status in died."""
+    """One line.
+
+    pid: the speaker's, but the worker's in died and reap. status: an exit status; in died negative for a signal.
+    """
 
     word: Word
     generation: int = 0
@@ -140,13 +143,12 @@ class BoundListener:
 class BootDocument:
     """All that a zygote is told at its birth; descriptors are numbers that mean the same in master and zygote.
 
-    home: the folder that holds the package greenwsgi. assignments: the configuration in a form JSON can carry.
+    assignments: the configuration, as config.settings encodes it.
     report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures.
     """
 
-    home: str
     generation: int
-    assignments: list[Any]
+    assignments: list[list[str | int]]
     listeners: tuple[BoundListener, ...]
     report: int
     commands: int

@@ -7,6 +7,8 @@ a seat belongs to one worker process at a time, a core to one running request. E
     counters  u64 for each row of METRICS                                      up to the next 64 bytes
     cores     started f64, deadline f64, line 240 bytes                        256 bytes each
 
+Behind the last seat stand, once, the counters of all that are dead: `Scoreboard.past`, kept by the master.
+
 Nothing is locked: every field has one writer and is an aligned word, so a reader sees the old value or the new one. A
 core runs a request when `started` is not 0.
 
@@ -68,7 +70,7 @@ class RunningRequest:
 
 
 class Seat:
-    """One worker's place on the board: the worker writes it, the master reads it and wipes it when the worker is dead."""
+    """One worker's place on the board: the worker writes it, the master reads it and wipes it after its death."""
 
     __slots__ = ("_at", "_board", "_core_at", "_cores", "counters", "index")
 
@@ -145,25 +147,32 @@ class Seat:
 
 
 class Scoreboard:
-    """All seats of one generation. `fd` may be handed to another process, which opens the same board with it."""
+    """All seats of one generation. `fd` may be handed to another process, which opens the same board with it.
+
+    past: what workers counted that have left their seats, of this generation and those before; with the seats' own
+    counters it gives the server's, as far as this generation knows.
+    """
 
     def __init__(self, fd: int, seats: int, cores: int) -> None:
         self.fd = fd
-        self._map = mmap.mmap(fd, seats * _seat_size(cores))
+        self._map = mmap.mmap(fd, _board_size(seats, cores))
         self._view = memoryview(self._map)
         self.seats = [Seat(self._view, index, cores) for index in range(seats)]
+        past = seats * _seat_size(cores)
+        self.past = self._view[past : past + 8 * len(METRICS)].cast("Q")
 
     @classmethod
     def create(cls, seats: int, cores: int) -> Scoreboard:
         """A new, empty board; pages that nobody touches take no memory."""
         fd = anonymous_file("greenwsgi-scoreboard")
-        os.ftruncate(fd, seats * _seat_size(cores))
+        os.ftruncate(fd, _board_size(seats, cores))
         return cls(fd, seats, cores)
 
     def close(self) -> None:
         """Give the memory and the descriptor back; the seats cannot be used afterwards."""
         for seat in self.seats:
             seat.counters.release()
+        self.past.release()
         self._view.release()
         self._map.close()
         os.close(self.fd)
@@ -179,6 +188,10 @@ class Totals:
         """Keep a dead worker's counters. Call it once, before the seat is wiped."""
         dead = [0 if metric.kind is Kind.GAUGE else count for metric, count in zip(METRICS, seat.counters, strict=True)]
         self._folded[seat.number] = _add(self._folded.get(seat.number, []), dead)
+
+    def past(self) -> list[int]:
+        """What all the dead counted together."""
+        return [sum(column) for column in zip([0] * len(METRICS), *self._folded.values(), strict=True)]
 
     def of(self, number: int, seats: Iterable[Seat]) -> list[int]:
         """Worker `number`'s values, in the order of METRICS: the dead's and its living seats' (two in a handover)."""
@@ -217,6 +230,10 @@ def _cores_offset() -> int:
 
 def _seat_size(cores: int) -> int:
     return _round_up(_cores_offset() + cores * _CORE_SIZE, mmap.PAGESIZE)
+
+
+def _board_size(seats: int, cores: int) -> int:
+    return seats * _seat_size(cores) + mmap.PAGESIZE
 
 
 def _round_up(size: int, step: int) -> int:

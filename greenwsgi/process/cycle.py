@@ -1,0 +1,98 @@
+"""What the master holds open for one generation: its configuration, its scoreboard, the command pipe of its zygote."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from signal import Signals
+from typing import Protocol
+
+import greenwsgi
+from greenwsgi.config.settings import Settings, encode
+from greenwsgi.process.fleet import seats_for
+from greenwsgi.shared.messages import BootDocument, BoundListener, Message
+from greenwsgi.shared.scoreboard import Scoreboard, anonymous_file
+
+_ZYGOTE_FILE = os.path.join(os.path.dirname(os.path.abspath(greenwsgi.__file__)), "worker", "exec_zygote.py")
+
+
+class System(Protocol):
+    """The processes outside; `spawn.Processes` is the real ones."""
+
+    adopts: bool
+
+    def start(self, arguments: list[str], descriptors: Iterable[int]) -> int: ...
+    def kill(self, pid: int, number: Signals) -> None: ...
+    def bury(self) -> list[tuple[int, int]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The descriptors that are the same for every zygote."""
+
+    listeners: Sequence[BoundListener]
+    report: int
+    lifeline: int
+    log: int
+
+
+class Cycle:
+    """One generation's, from its birth until nobody is left of it."""
+
+    def __init__(self, generation: int, settings: Settings) -> None:
+        self.generation = generation
+        self.settings = settings
+        self.board = Scoreboard.create(seats_for(settings.processes.processes), settings.processes.async_)
+        self._commands = -1
+
+    def start_zygote(self, system: System, wiring: Wiring) -> int:
+        """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
+        reader, self._commands = os.pipe()
+        os.set_blocking(self._commands, False)
+        document = anonymous_file("greenwsgi-boot")  # not an argument: the configuration may hold secrets
+        boot = self._boot_document(wiring, reader)
+        try:
+            os.pwrite(document, boot.encode(), 0)
+            return system.start([sys.executable, "-P", _ZYGOTE_FILE, str(document)], (document, *boot.descriptors))
+        finally:
+            os.close(document)
+            os.close(reader)
+
+    def tell(self, message: Message) -> None:
+        """Tell the zygote, if there is one.
+
+        One that is dead, or so stuck that its pipe is full, does not hear it: the first is about to be noticed, the
+        second when the worker it shall fork stays unheard of.
+        """
+        if self._commands < 0:
+            return
+        try:
+            os.write(self._commands, message.encode())
+        except (BrokenPipeError, BlockingIOError):
+            return
+
+    def hang_up(self) -> None:
+        """Let the zygote know that it is not needed any more, or that of a dead one nothing is left open."""
+        if self._commands >= 0:
+            os.close(self._commands)
+            self._commands = -1
+
+    def close(self) -> None:
+        self.hang_up()
+        self.board.close()
+
+    def _boot_document(self, wiring: Wiring, commands: int) -> BootDocument:
+        return BootDocument(
+            generation=self.generation,
+            assignments=encode(self.settings),
+            listeners=tuple(wiring.listeners),
+            report=wiring.report,
+            commands=commands,
+            lifeline=wiring.lifeline,
+            scoreboard=self.board.fd,
+            log=wiring.log,
+            seats=len(self.board.seats),
+            cores=self.settings.processes.async_,
+        )

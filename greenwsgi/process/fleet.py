@@ -1,0 +1,211 @@
+"""What the master knows of its generations, zygotes and workers: data, and how each event changes it.
+
+Nothing here acts: `plan` reads the fleet and says what to do, the master does it and writes down that it did. Times are
+monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from signal import Signals
+
+QUICK = 0.5
+"""A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns."""
+
+EXIT_APP_FAILED = 22
+"""The server's exit status when its application did not come up; uWSGI's."""
+
+LONGEST_BACKOFF = 30.0
+
+ZYGOTE = 0
+"""The number under which a generation keeps its zygote's trouble; workers begin at 1."""
+
+
+class Stop(Enum):
+    """How the server is being stopped."""
+
+    NO = "no"
+    GRACEFUL = "gracefully"
+    NOW = "at once"
+
+
+class GenerationStage(Enum):
+    """RISING until all its workers are READY, SERVING until the next one's are; DRAINING also when it was given up."""
+
+    RISING = "rising"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class Trouble:
+    """How often in a row a process died quickly, and when it may be started again: first at once."""
+
+    deaths: int = 0
+    not_before: float = 0.0
+
+    def died(self, quickly: bool, now: float) -> None:
+        self.deaths = self.deaths + 1 if quickly else 0
+        self.not_before = now + backoff(self.deaths)
+
+
+def backoff(deaths: int) -> float:
+    """Seconds to wait after so many quick deaths in a row: 0, 0, 0.25, 0.5, 1, ... 30."""
+    return 0.0 if deaths < 2 else min(LONGEST_BACKOFF, 0.25 * 2.0 ** (deaths - 2))
+
+
+@dataclass(slots=True)
+class ZygoteSeen:
+    """A zygote, as the master sees it. It loads the application first, and can fork when it has `loaded`."""
+
+    pid: int
+    since: float
+    loaded: bool = False
+    dismissed: bool = False
+    kill_at: float = inf
+
+
+@dataclass(slots=True)
+class WorkerSeen:
+    """A worker, as the master sees it.
+
+    parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: 0 until it said READY.
+    retiring: why it wants a successor. stuck: why it must die although it was asked nothing. told: the last signal that
+    asked it to go; kill_at: when it gets SIGKILL if it has not gone.
+    """
+
+    number: int
+    seat: int
+    parent: int
+    since: float
+    pid: int = 0
+    ready_at: float = 0.0
+    retiring: str = ""
+    stuck: str = ""
+    told: Signals | None = None
+    kill_at: float = inf
+
+    def __str__(self) -> str:
+        return f"worker {self.number} (pid {self.pid})" if self.pid else f"worker {self.number}"
+
+    @property
+    def serves(self) -> bool:
+        return bool(self.ready_at) and self.told is None
+
+
+@dataclass(slots=True)
+class Generation:
+    """One load of the application: a zygote and its workers, by seat.
+
+    size: how many workers it shall have. mercy: seconds a worker may take to leave. proven: one of its workers has been
+    READY. failure: why it did not come up, with the exit status that says so.
+    """
+
+    number: int
+    size: int
+    mercy: float
+    stage: GenerationStage = GenerationStage.RISING
+    zygote: ZygoteSeen | None = None
+    workers: dict[int, WorkerSeen] = field(default_factory=dict)
+    trouble: dict[int, Trouble] = field(default_factory=lambda: defaultdict(Trouble))
+    proven: bool = False
+    failure: str = ""
+    failure_status: int = 0
+
+    def team(self, number: int) -> list[WorkerSeen]:
+        """The workers of that number that were not told to go."""
+        return [worker for worker in self.workers.values() if worker.number == number and worker.told is None]
+
+    def serving(self) -> int:
+        """How many worker numbers have a worker that serves."""
+        return len({worker.number for worker in self.workers.values() if worker.serves})
+
+    def free_seats(self) -> list[int]:
+        """The seats nobody has; there are two a worker, so that a successor can boot beside the one it replaces."""
+        return [seat for seat in range(seats_for(self.size)) if seat not in self.workers]
+
+    def fail(self, reason: str, status: int) -> None:
+        """Remember the first reason; what follows is only its consequence."""
+        if not self.failure:
+            self.failure, self.failure_status = reason, status
+
+    def worker_gone(self, worker: WorkerSeen, now: float) -> None:
+        """It is dead. Whether that slows its successor depends on how long it served, unless it was told to go."""
+        del self.workers[worker.seat]
+        if worker.told is None or worker.stuck:
+            quickly = not worker.ready_at or now - worker.ready_at < QUICK
+            self.trouble[worker.number].died(quickly, now)
+
+    def zygote_gone(self, now: float) -> None:
+        """It is dead; its workers live on. Dying while it loads is what slows its successor."""
+        assert self.zygote is not None
+        self.trouble[ZYGOTE].died(not self.zygote.loaded, now)
+        self.zygote = None
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All generations, oldest first, and what the operator wants of them.
+
+    reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made; the first one too.
+    """
+
+    reload_mercy: float
+    generations: list[Generation] = field(default_factory=list)
+    born: int = 0
+    reload_wanted: bool = True
+    stop: Stop = Stop.NO
+    stop_since: float = 0.0
+    exit_status: int = 0
+
+    def at(self, stage: GenerationStage) -> Generation | None:
+        """The generation at that stage: there is at most one that rises, and one that serves."""
+        return next((generation for generation in self.generations if generation.stage is stage), None)
+
+    def generation(self, number: int) -> Generation | None:
+        return next((generation for generation in self.generations if generation.number == number), None)
+
+    def workers(self) -> Iterator[tuple[Generation, WorkerSeen]]:
+        for generation in self.generations:
+            for worker in list(generation.workers.values()):
+                yield generation, worker
+
+    def stop_asked(self, how: Stop, now: float) -> None:
+        """Stop; a second time, whatever was asked, at once. Reloads are over."""
+        how = Stop.NOW if self.stop is not Stop.NO else how
+        if how is not self.stop:
+            self.stop, self.stop_since = how, now
+        self.reload_wanted = False
+
+    def new_generation(self, size: int, mercy: float) -> Generation:
+        """A generation that rises; one that was rising already is given up for it."""
+        if rising := self.at(GenerationStage.RISING):
+            rising.stage = GenerationStage.DRAINING
+        self.born += 1
+        self.reload_wanted = False
+        self.generations.append(Generation(self.born, size, mercy))
+        return self.generations[-1]
+
+    def give_up(self, generation: Generation, now: float) -> bool:
+        """It did not come up: back to what served before. False if nothing did; then the server stops."""
+        generation.stage = GenerationStage.DRAINING
+        if self.at(GenerationStage.SERVING):
+            return True
+        self.stop_asked(Stop.GRACEFUL, now)
+        self.exit_status = generation.failure_status or EXIT_APP_FAILED
+        return False
+
+    def promote(self, generation: Generation) -> Generation | None:
+        """It serves from now on; returns the one it relieves."""
+        if relieved := self.at(GenerationStage.SERVING):
+            relieved.stage = GenerationStage.DRAINING
+        generation.stage = GenerationStage.SERVING
+        return relieved
+
+
+def seats_for(size: int) -> int:
+    return 2 * size

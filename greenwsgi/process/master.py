@@ -1,0 +1,252 @@
+"""The master: wait, note, plan, perform, until there is nobody left to look after.
+
+Plain Python all through: no gevent, no ssl, never the application. What it knows is the fleet, what it decides is the
+plan; here is only how each action is done, and what the log says of it.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from math import inf
+from signal import SIGKILL, SIGTERM, Signals
+from typing import Protocol, assert_never
+
+from greenwsgi.clock import Clock, SystemClock
+from greenwsgi.config.settings import Settings
+from greenwsgi.errors import GreenwsgiError
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process import identity, listeners, plan, words
+from greenwsgi.process.commands import BY_SIGNAL
+from greenwsgi.process.cycle import Cycle, System, Wiring
+from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, WorkerSeen, ZygoteSeen
+from greenwsgi.process.inbox import Inbox, Note
+from greenwsgi.process.spawn import Processes
+from greenwsgi.process.witness import KilledLine, Witness
+from greenwsgi.shared import title
+from greenwsgi.shared.messages import BoundListener, Message, Word
+from greenwsgi.shared.scoreboard import RunningRequest
+
+TICK = 0.25
+"""Seconds between two looks at deadlines and heartbeats when nothing happens."""
+
+
+def serve(
+    settings: Settings,
+    log: ServerLog,
+    killed_line: KilledLine | None = None,
+    reread: Callable[[], Settings] | None = None,
+) -> int:
+    """Serve until told to stop; the exit status. Whatever is made on the way is gone again at the end.
+
+    reread: gives the configuration for each generation after the first. Raises UsageError, before anything is started,
+    for an address, user or pidfile that cannot be had.
+    """
+    with ExitStack() as made:
+        inbox = Inbox(BY_SIGNAL)
+        made.callback(inbox.close)
+        bound = _take_places(settings, log, made)
+        title.show("master")
+        line = killed_line or _KilledLine(log)
+        master = Master(settings, bound, log, inbox, Processes(), SystemClock(), line, reread)
+        status = master.run()
+    log.info("stopped")
+    return status
+
+
+def _take_places(settings: Settings, log: ServerLog, made: ExitStack) -> list[BoundListener]:
+    """Bind the listeners, write the pidfile, and become who we shall be; in this order, since only root may do all."""
+    who = identity.find(settings.processes.uid, settings.processes.gid)
+    backlog, mode = settings.sockets.listen, settings.sockets.chmod_socket
+    bound = []
+    for address in settings.listeners:
+        listener = listeners.bind(address.protocol, address.text, address.origin, backlog, mode)
+        made.callback(_clean, listener.close, log)
+        bound.append(listener.bound)
+    if warning := listeners.backlog_warning(backlog):
+        log.warning(warning)
+    if settings.processes.pidfile:
+        pidfile = identity.Pidfile(settings.processes.pidfile)
+        if other := pidfile.write():
+            log.warning(f"pidfile {pidfile.path} named process {other}, which lives; now it names this one")
+        made.callback(_clean, pidfile.remove, log)
+    who.assume()
+    return bound
+
+
+def _clean(remove: Callable[[], None], log: ServerLog) -> None:
+    """At the end we may not be who we were at the start: a file that cannot be removed is told of, and no more."""
+    try:
+        remove()
+    except OSError as error:
+        log.warning(f"left behind: {error}")
+
+
+class _KilledLine:
+    """The plain way to tell of a request that died with its worker."""
+
+    def __init__(self, log: ServerLog) -> None:
+        self._log = log
+
+    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
+        what = f"{request.addr} {request.method} {request.uri}"
+        self._log.info(f"{what} => killed with worker {worker} (pid {pid}) on core {request.core}")
+
+
+class Waiting(Protocol):
+    """Where notes come from; `inbox.Inbox` is the real one."""
+
+    report: int
+
+    def wait(self, timeout: float) -> list[Note]: ...
+
+
+class Master:
+    """Supervises generations of workers on listeners that are bound already.
+
+    reread gives the configuration for each generation after the first. All state is in `fleet`, `cycles`
+    and `witness.totals`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Sequence[BoundListener],
+        log: ServerLog,
+        inbox: Waiting,
+        system: System,
+        clock: Clock,
+        killed_line: KilledLine,
+        reread: Callable[[], Settings] | None = None,
+    ) -> None:
+        self.fleet = Fleet(reload_mercy=settings.processes.reload_mercy)
+        self.cycles: dict[int, Cycle] = {}
+        self.witness = Witness(self.fleet, self.cycles, system, log, killed_line)
+        self._first = settings
+        self._reread = reread or (lambda: settings)
+        self._log = log
+        self._inbox = inbox
+        self._system = system
+        self._clock = clock
+        self._lifeline, self._life = os.pipe()
+        self._wiring = Wiring(listeners, inbox.report, self._lifeline, log.fd)
+        self._over = False
+
+    def run(self) -> int:
+        """Supervise until the end; the exit status."""
+        timeout = 0.0
+        while not self._over:
+            timeout = self.step(timeout)
+        return self.fleet.exit_status
+
+    def step(self, timeout: float) -> float:
+        """Wait for at most `timeout`, then do all there is to do; returns how long the next step may wait."""
+        try:
+            notes = self._inbox.wait(timeout)
+            self.witness.note(notes, self._clock.monotonic())
+            actions = plan.plan(self.fleet, self._clock.monotonic())
+            for action in actions:
+                self.perform(action)
+            return 0.0 if actions else TICK
+        except Exception:  # a border: whatever goes wrong here, the workers go on and the next step is another chance
+            self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
+            return TICK
+
+    def perform(self, action: plan.Action) -> None:
+        """Do one action, and write down that it is done."""
+        now = self._clock.monotonic()
+        match action:
+            case plan.StartGeneration():
+                self._start_generation()
+            case plan.StartZygote(generation):
+                self._start_zygote(generation, now)
+            case plan.Fork(generation, number, seat):
+                self._fork(generation, number, seat, now)
+            case plan.Promote(generation):
+                self._promote(generation)
+            case plan.GiveUp(generation, reason):
+                self._give_up(generation, reason, now)
+            case plan.Drain(generation):
+                generation.stage = GenerationStage.DRAINING
+            case plan.Tell(worker, signal, kill_at, why):
+                self._tell(worker, signal, kill_at, why)
+            case plan.Lose(generation, worker):
+                self.witness.worker_gone(generation, worker, 0, None, now)
+            case plan.Dismiss(generation):
+                self._dismiss(generation, now)
+            case plan.KillZygote(generation, why):
+                self._kill_zygote(generation, why)
+            case plan.Forget(generation):
+                self.cycles.pop(generation.number).close()
+                self.fleet.generations.remove(generation)
+            case plan.Finish():
+                self._over = True
+                os.close(self._life)
+                os.close(self._lifeline)
+            case _:
+                assert_never(action)
+
+    def _start_generation(self) -> None:
+        self.fleet.reload_wanted = False
+        try:
+            settings = self._reread() if self.fleet.born else self._first
+        except GreenwsgiError as error:
+            self._log.error(f"reload refused, nothing has changed: {error}")
+            return
+        generation = self.fleet.new_generation(settings.processes.processes, settings.processes.worker_reload_mercy)
+        self.cycles[generation.number] = Cycle(generation.number, settings)
+        self.witness.show_past()
+
+    def _start_zygote(self, generation: Generation, now: float) -> None:
+        try:
+            pid = self.cycles[generation.number].start_zygote(self._system, self._wiring)
+            generation.zygote, generation.failure = ZygoteSeen(pid, now), ""
+        except OSError as error:
+            generation.fail(f"cannot start a process: {error}", 0)
+            generation.zygote = ZygoteSeen(0, now)
+            self.witness.zygote_gone(generation, None, now)
+
+    def _fork(self, generation: Generation, number: int, seat: int, now: float) -> None:
+        assert generation.zygote is not None
+        generation.workers[seat] = WorkerSeen(number, seat, generation.zygote.pid, now)
+        self.cycles[generation.number].tell(Message(Word.FORK, seat=seat, number=number))
+
+    def _promote(self, generation: Generation) -> None:
+        relieved = self.fleet.promote(generation)
+        serves = f"generation {generation.number} serves with {words.strength(generation)}"
+        if relieved:
+            self._log.info(f"reloaded: {serves}; generation {relieved.number} drains")
+        else:
+            where = ", ".join(words.address(listener) for listener in self._wiring.listeners)
+            self._log.info(f"ready: {serves}: {where} (pid {os.getpid()})")
+
+    def _give_up(self, generation: Generation, reason: str, now: float) -> None:
+        if self.fleet.give_up(generation, now):
+            serving = self.fleet.at(GenerationStage.SERVING)
+            assert serving is not None
+            self._log.error(
+                f"reload failed: generation {generation.number}: {reason}; generation {serving.number} serves on"
+            )
+        else:
+            self._log.error(f"the application did not come up, the server ends: {reason}")
+
+    def _tell(self, worker: WorkerSeen, signal: Signals, kill_at: float, why: str) -> None:
+        self._log.info(f"{worker} {'leaves' if signal is SIGTERM else f'gets {signal.name}'}: {why}")
+        worker.told, worker.kill_at = signal, kill_at
+        self._system.kill(worker.pid, signal)
+
+    def _dismiss(self, generation: Generation, now: float) -> None:
+        """The end of its command pipe is the word."""
+        assert generation.zygote is not None
+        generation.zygote.dismissed = True
+        generation.zygote.kill_at = now + plan.ZYGOTE_MERCY
+        self.cycles[generation.number].hang_up()
+
+    def _kill_zygote(self, generation: Generation, why: str) -> None:
+        assert generation.zygote is not None
+        self._log.info(f"zygote {generation.number} (pid {generation.zygote.pid}) is killed: {why}")
+        generation.zygote.dismissed = True
+        generation.zygote.kill_at = inf
+        self._system.kill(generation.zygote.pid, SIGKILL)

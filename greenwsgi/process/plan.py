@@ -1,0 +1,262 @@
+"""What to do next: `plan(fleet, now)` reads what is known and says what to do. It is pure, so tables test it.
+
+Every action, once done, changes the fleet so that the same plan does not ask for it again.
+
+The rules of one generation's life:
+
+* It is RISING until every worker has said READY; then it serves, and the one before it drains. A reload is a whole new
+  generation or nothing: when it fails, the one before serves on as if nothing had happened.
+* The first generation rises with none before it. If its application cannot be loaded, or no worker gets READY, the
+  server ends with a status that says so. If some workers serve and others keep dying, it serves with those it has.
+* A worker that dies is started again: at once the first time, later and later while it dies quickly (`fleet.backoff`).
+  A generation that serves is never given up for that.
+* A reload asked for while a generation loads its application starts the load again (the files may have changed since);
+  while its workers boot, it waits until they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM, Signals
+
+from greenwsgi.process.fleet import ZYGOTE, Fleet, Generation, GenerationStage, Stop, WorkerSeen
+
+DEATHS_ALLOWED = 5
+"""A generation that rises is given up when one of its workers has died this often in a row before it was READY."""
+
+DUMP_TIME = 0.5
+"""Seconds between SIGABRT, which makes a worker print its stacks, and SIGKILL."""
+
+ABRUPT_MERCY = 1.0
+"""Seconds between SIGQUIT, "leave at once", and SIGKILL."""
+
+ZYGOTE_MERCY = 10.0
+"""Seconds a zygote may take to leave, and to fork a worker that makes itself heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartGeneration:
+    """Make a generation, in place of one that still loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartZygote:
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Ask the generation's zygote for a worker."""
+
+    generation: Generation
+    number: int
+    seat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """The generation serves; drain the one before it."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The generation did not come up; without one before it, neither did the server."""
+
+    generation: Generation
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Let the generation go: no worker of it is started again, and those it has are told to leave."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send the worker a signal that ends it, softly or not; `kill_at` is when it gets SIGKILL if it is still there."""
+
+    worker: WorkerSeen
+    signal: Signals
+    kill_at: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Forget a worker that was never heard of; its zygote died before or after it forked."""
+
+    generation: Generation
+    worker: WorkerSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Ask the generation's zygote to leave."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class KillZygote:
+    """End a zygote that reads no commands."""
+
+    generation: Generation
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nobody is left of the generation: give its scoreboard back."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Everybody has left; so does the master."""
+
+
+Action = (
+    StartGeneration
+    | StartZygote
+    | Fork
+    | Promote
+    | GiveUp
+    | Drain
+    | Tell
+    | Lose
+    | Dismiss
+    | KillZygote
+    | Forget
+    | Finish
+)
+
+
+def plan(fleet: Fleet, now: float) -> list[Action]:
+    """What to do now, in order; nothing when all is as it should be."""
+    return list(_plan(fleet, now))
+
+
+def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
+    if fleet.stop is not Stop.NO and not fleet.generations:
+        yield Finish()
+    if fleet.reload_wanted and _may_start(fleet):
+        yield StartGeneration()
+        return
+    for generation in fleet.generations:
+        if generation.stage is GenerationStage.DRAINING:
+            yield from _draining(fleet, generation, now)
+        elif fleet.stop is not Stop.NO:
+            yield Drain(generation)
+        elif generation.stage is GenerationStage.RISING and (verdict := _verdict(fleet, generation)):
+            yield verdict
+        else:
+            yield from _upkeep(generation, now)
+        yield from _overdue(fleet, generation, now)
+
+
+def _may_start(fleet: Fleet) -> bool:
+    rising = fleet.at(GenerationStage.RISING)
+    return rising is None or rising.zygote is None or not rising.zygote.loaded
+
+
+def _verdict(fleet: Fleet, rising: Generation) -> Action | None:
+    """Has it come up, has it failed, or is it too early to tell?"""
+    if rising.serving() == rising.size:
+        return Promote(rising)
+    reason = rising.failure or _crash_loop(rising)
+    if not reason:
+        return None
+    if rising.proven and fleet.at(GenerationStage.SERVING) is None:
+        return Promote(rising) if rising.serving() else None  # it works, if not whole, and there is nothing better
+    return GiveUp(rising, reason)
+
+
+def _crash_loop(rising: Generation) -> str:
+    for number, trouble in rising.trouble.items():
+        if number != ZYGOTE and trouble.deaths >= DEATHS_ALLOWED:
+            return f"worker {number} died {trouble.deaths} times in a row before it was ready"
+    return ""
+
+
+def _upkeep(generation: Generation, now: float) -> Iterator[Action]:
+    """See to it that there is a zygote, and for each number one worker that stays."""
+    if generation.zygote is None:
+        if now >= generation.trouble[ZYGOTE].not_before:
+            yield StartZygote(generation)
+        return
+    if not generation.zygote.loaded:
+        return
+    free = generation.free_seats()
+    for number in range(1, generation.size + 1):
+        team = generation.team(number)
+        fresh = [worker for worker in team if not worker.retiring]
+        if not fresh and now >= generation.trouble[number].not_before and free:
+            yield Fork(generation, number, free.pop(0))
+        if any(worker.serves for worker in fresh):
+            for worker in team:
+                if worker.retiring:
+                    yield Tell(worker, SIGTERM, now + generation.mercy, worker.retiring)
+
+
+def _draining(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
+    """See to it that its workers leave, then its zygote."""
+    if generation.workers:
+        yield from _farewell(fleet, generation, now)
+    elif generation.zygote is None:
+        yield Forget(generation)
+    elif not generation.zygote.loaded and not generation.zygote.dismissed:
+        yield KillZygote(generation, "what it loads is not needed any more")
+    elif not generation.zygote.dismissed:
+        yield Dismiss(generation)
+
+
+def _farewell(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
+    signal, kill_at, why = SIGTERM, now + generation.mercy, "another generation took over"
+    if fleet.stop is Stop.GRACEFUL:
+        kill_at, why = fleet.stop_since + fleet.reload_mercy, "the server stops"
+    elif fleet.stop is Stop.NOW:
+        signal, kill_at, why = SIGQUIT, fleet.stop_since + ABRUPT_MERCY, "the server stops at once"
+    for worker in generation.workers.values():
+        harder = worker.told is SIGTERM and (signal is SIGQUIT or kill_at < worker.kill_at)
+        if worker.pid and (worker.told is None or harder):
+            yield Tell(worker, signal, kill_at, why)
+
+
+def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
+    """Who was given time and has used it up?"""
+    zygote = generation.zygote
+    if zygote and now >= zygote.kill_at:
+        yield KillZygote(generation, "it does not leave")
+    for worker in generation.workers.values():
+        if not worker.pid:
+            yield from _unheard(generation, worker, now)
+        elif worker.stuck and worker.told not in (SIGABRT, SIGKILL):
+            yield Tell(worker, SIGABRT, now + DUMP_TIME, worker.stuck)
+        elif now >= worker.kill_at and worker.told is not SIGKILL:
+            yield Tell(worker, SIGKILL, inf, worker.stuck or _too_slow(fleet, generation))
+
+
+def _unheard(generation: Generation, worker: WorkerSeen, now: float) -> Iterator[Action]:
+    """A worker was asked for and has not said a word: its zygote hangs, or died before or after it forked."""
+    if now - worker.since < ZYGOTE_MERCY:
+        return
+    zygote = generation.zygote
+    if zygote is None or zygote.pid != worker.parent:
+        yield Lose(generation, worker)
+    elif not zygote.dismissed:
+        yield KillZygote(generation, f"it did not fork {worker} within {ZYGOTE_MERCY:g} s")
+
+
+def _too_slow(fleet: Fleet, generation: Generation) -> str:
+    if fleet.stop is Stop.NOW:
+        return f"it did not leave within {ABRUPT_MERCY:g} s"
+    if fleet.stop is Stop.GRACEFUL:
+        return f"it did not leave within reload-mercy {fleet.reload_mercy:g}"
+    return f"it did not leave within worker-reload-mercy {generation.mercy:g}"

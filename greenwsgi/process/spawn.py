@@ -1,0 +1,111 @@
+"""Making, signalling and burying processes: every fork, kill and wait of the master is here.
+
+The master is a child subreaper where the system has that (Linux): the workers of a dead zygote become its own children.
+It alone signals them and it alone buries them, so that no signal can hit a stranger that was given the same pid.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from signal import SIGKILL, Signals
+
+from greenwsgi.log.server import write_whole
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_FIRST_UNNAMED = 3
+
+
+class Processes:
+    """The operating system's processes, for the master. `adopts`: orphaned descendants become its children."""
+
+    def __init__(self) -> None:
+        self.adopts = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def start(self, arguments: list[str], descriptors: Iterable[int]) -> int:
+        """Execute a program that is given these descriptors, the standard three, and nothing else; its pid.
+
+        It starts with all signals blocked, so that none can end it before it has said what to do with them, and it dies
+        with the master where the system has that. Raises OSError if there cannot be another process.
+        """
+        master, named = os.getpid(), list(descriptors)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(lambda: _prepare(master, named), arguments)
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def kill(self, pid: int, number: Signals) -> None:
+        """Signal a child, or a child's child that nobody has buried; one that is dead already does not mind."""
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+    def bury(self) -> list[tuple[int, int]]:
+        """(pid, status) of each child that has died since the last time; a status is negative for a signal."""
+        dead: list[tuple[int, int]] = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return dead
+            if pid == 0:
+                return dead
+            dead.append((pid, os.waitstatus_to_exitcode(status)))
+
+
+def lives(pid: int) -> bool:
+    """Is there such a process, whoever's it is?"""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _become(prepare: Callable[[], None], arguments: list[str]) -> None:
+    """In the forked child: be the program, or be gone. Nothing of the master may run on here."""
+    try:
+        prepare()
+        os.execv(arguments[0], arguments)
+    except BaseException as error:
+        write_whole(2, f"cannot execute {arguments[0]}: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _prepare(master: int, named: list[int]) -> None:
+    _prctl(_PR_SET_PDEATHSIG, SIGKILL)
+    if os.getppid() != master:  # it died before it could be asked for
+        os._exit(1)
+    for fd in _open_descriptors():
+        with suppress(OSError):  # it is not open (any more)
+            os.set_inheritable(fd, fd in named)
+
+
+def _open_descriptors() -> Iterable[int]:
+    """All but the standard three; some may be closed already."""
+    try:
+        return [fd for fd in map(int, os.listdir("/dev/fd")) if fd >= _FIRST_UNNAMED]
+    except OSError:  # a system, or a container, without that folder
+        return range(_FIRST_UNNAMED, 1024)
+
+
+def _prctl(option: int, value: int) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        return int(ctypes.CDLL(None).prctl(option, value, 0, 0, 0)) == 0
+    except (OSError, AttributeError):
+        return False

@@ -1,0 +1,162 @@
+"""What happened, written down: signals and reports that came in, deaths, and what nobody reports."""
+
+from __future__ import annotations
+
+from array import array
+from signal import SIGCHLD, SIGTERM
+from typing import Protocol
+
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process import words
+from greenwsgi.process.commands import BY_SIGNAL
+from greenwsgi.process.cycle import Cycle, System
+from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Stop, WorkerSeen
+from greenwsgi.process.inbox import Note, Signalled
+from greenwsgi.process.spawn import lives
+from greenwsgi.shared.messages import Message, Word
+from greenwsgi.shared.scoreboard import RunningRequest, Totals
+
+BLOCKED = 1.5
+OVERDUE = 1.0
+"""Harakiri's second level, the master's side: a loop has not turned for BLOCKED seconds, a request is OVERDUE seconds
+past its deadline. The worker's own thread acts earlier, unless C code keeps the GIL from it."""
+
+
+class KilledLine(Protocol):
+    """Writes the access line of a request that died with its worker."""
+
+    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None: ...
+
+
+class Witness:
+    """Keeps the fleet true to what is outside. It acts on nothing, but for telling a zygote that it has taken note."""
+
+    def __init__(
+        self, fleet: Fleet, cycles: dict[int, Cycle], system: System, log: ServerLog, killed_line: KilledLine
+    ) -> None:
+        self.totals = Totals()
+        self._fleet = fleet
+        self._cycles = cycles
+        self._system = system
+        self._log = log
+        self._killed_line = killed_line
+
+    def note(self, notes: list[Note], now: float) -> None:
+        """Write down what came in, and look for what nobody reports."""
+        for note in notes:
+            if isinstance(note, Message):
+                self._heard(note, now)
+            elif note.signal is not SIGCHLD:
+                self._commanded(note, now)
+        for pid, status in self._system.bury():
+            self._buried(pid, status, now)
+        if not self._system.adopts:
+            self._miss_orphans(now)
+        self._find_stuck(now)
+
+    def _commanded(self, note: Signalled, now: float) -> None:
+        before = self._fleet.stop
+        command = BY_SIGNAL[note.signal]
+        command.apply(self._fleet, now)
+        name = note.signal.name
+        if self._fleet.stop is not before:
+            mercy = f", within reload-mercy {self._fleet.reload_mercy:g}" if self._fleet.stop is Stop.GRACEFUL else ""
+            self._log.info(f"{name}: the server stops {self._fleet.stop.value}{mercy}")
+        elif self._fleet.reload_wanted:
+            self._log.info(f"{name}: the application is loaded anew")
+        else:
+            self._log.info(f"{name}: ignored")
+
+    def _heard(self, message: Message, now: float) -> None:
+        generation = self._fleet.generation(message.generation)
+        if generation is None:
+            return
+        worker = generation.workers.get(message.seat)
+        if worker and not worker.pid and message.word is not Word.DIED:
+            worker.pid = message.pid
+        if worker and worker.pid not in (0, message.pid):
+            worker = None  # its seat is another's by now
+        if message.word is Word.DIED:
+            self._died(generation, worker, message, now)
+        elif message.word is Word.FAILED:
+            self._failed(generation, message)
+        elif message.word is Word.LOADED:
+            if generation.zygote and generation.zygote.pid == message.pid:
+                generation.zygote.loaded = True
+        elif worker is None:  # forked by a zygote that died over it, and given up for lost
+            self._system.kill(message.pid, SIGTERM)
+        elif message.word is Word.READY:
+            worker.ready_at = now
+            generation.proven = True
+        elif message.word is Word.RETIRE:
+            worker.retiring = message.reason
+
+    def _failed(self, generation: Generation, message: Message) -> None:
+        generation.fail(message.reason, message.status)
+        if generation.stage is GenerationStage.SERVING:
+            self._log.error(f"generation {generation.number} serves on, but its application fails: {message.reason}")
+
+    def _died(self, generation: Generation, worker: WorkerSeen | None, message: Message, now: float) -> None:
+        """Its zygote saw it, and buries it on our word: nobody signals that pid any more. (0: it could not fork.)"""
+        if worker:
+            self.worker_gone(generation, worker, message.pid, message.status, now)
+        if message.pid:
+            self._cycles[generation.number].tell(Message(Word.REAP, pid=message.pid))
+
+    def _buried(self, pid: int, status: int, now: float) -> None:
+        for generation in self._fleet.generations:
+            if generation.zygote and generation.zygote.pid == pid:
+                self.zygote_gone(generation, status, now)
+                return
+        for generation, worker in self._fleet.workers():
+            if worker.pid == pid:
+                self.worker_gone(generation, worker, pid, status, now)
+
+    def _miss_orphans(self, now: float) -> None:
+        """Where orphans are not ours, nobody tells us of their death."""
+        for generation, worker in self._fleet.workers():
+            orphaned = generation.zygote is None or generation.zygote.pid != worker.parent
+            if worker.pid and orphaned and not lives(worker.pid):
+                self.worker_gone(generation, worker, worker.pid, None, now)
+
+    def worker_gone(
+        self, generation: Generation, worker: WorkerSeen, pid: int, status: int | None, now: float
+    ) -> None:
+        seat = self._cycles[generation.number].board.seats[worker.seat]
+        for request in seat.running():
+            self._killed_line(worker.number, pid, request)
+        if seat.number:  # it lived long enough to take its seat
+            self.totals.fold(seat)
+            self.show_past()
+        seat.wipe()
+        generation.worker_gone(worker, now)
+        self._log.info(f"{worker} {words.ended(status)}{words.again(generation, worker, now)}")
+
+    def show_past(self) -> None:
+        """Workers tell in each access line how many requests the server had."""
+        past = array("Q", self.totals.past())
+        for cycle in self._cycles.values():
+            cycle.board.past[:] = memoryview(past)
+
+    def zygote_gone(self, generation: Generation, status: int | None, now: float) -> None:
+        zygote = generation.zygote
+        assert zygote is not None
+        generation.zygote_gone(now)
+        self._cycles[generation.number].hang_up()
+        if zygote.dismissed or generation.stage is GenerationStage.DRAINING:
+            return
+        if not zygote.loaded:
+            generation.fail(f"its zygote (pid {zygote.pid}) {words.ended(status)} while it loaded the application", 0)
+        self._log.warning(f"zygote {generation.number} (pid {zygote.pid}) {words.ended(status)}")
+
+    def _find_stuck(self, now: float) -> None:
+        for generation, worker in self._fleet.workers():
+            if not worker.ready_at or worker.stuck:
+                continue
+            seat = self._cycles[generation.number].board.seats[worker.seat]
+            beat = seat.heartbeat()
+            if not beat or now - beat <= BLOCKED:
+                continue
+            late = [one for one in seat.running() if one.deadline and now - one.deadline > OVERDUE]
+            if late:
+                worker.stuck = f"harakiri: {late[0].method} {late[0].uri} blocks its loop for {now - beat:.1f} s"

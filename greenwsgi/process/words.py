@@ -1,0 +1,50 @@
+"""What the master's log says: who, what and why, in words."""
+
+from __future__ import annotations
+
+from signal import Signals
+
+from greenwsgi.process.fleet import Generation, GenerationStage, WorkerSeen
+from greenwsgi.shared.messages import BoundListener
+
+
+def ended(status: int | None) -> str:
+    """How a process ended. status: its exit status, negative for a signal, None if nobody could see it."""
+    if status is None:
+        return "is gone"
+    if status < 0:
+        return f"died by signal {-status} ({_signal_name(-status)})"
+    return f"ended with status {status}" if status else "ended"
+
+
+def again(generation: Generation, worker: WorkerSeen, now: float) -> str:
+    """Whether and when a dead worker's number is started again."""
+    if worker.told is not None and not worker.stuck:
+        return ""
+    if generation.stage is GenerationStage.DRAINING or generation.team(worker.number):
+        return ""
+    wait = generation.trouble[worker.number].not_before - now
+    before = "" if worker.ready_at else " before it was ready"
+    return f"{before}, started again" + (f" in {wait:g} s" if wait > 0 else "")
+
+
+def strength(generation: Generation) -> str:
+    """`4 workers`, or `3 of 4 workers` and why one is missing."""
+    serving, size = generation.serving(), generation.size
+    if serving == size:
+        return f"{size} worker{'' if size == 1 else 's'}"
+    return f"{serving} of {size} workers (others die before they are ready)"
+
+
+def address(listener: BoundListener) -> str:
+    """`http://127.0.0.1:8000`, or `uwsgi /run/app.sock`."""
+    if listener.protocol == "http" and not listener.name.startswith("/"):
+        return f"http://{listener.name}"
+    return f"{listener.protocol} {listener.name}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:  # a real-time one
+        return "a real-time signal"

@@ -1,0 +1,279 @@
+"""The zygote: loads the application once, then forks workers on the master's word.
+
+It runs no event loop: it waits with original, unpatched primitives, so that a greenlet which the application spawns in
+its import does not run here but, after the fork, in each worker, as under uWSGI. For the same reason it learns of its
+workers' deaths by pidfd, not by SIGCHLD, which belongs to gevent in every worker.
+
+A worker that has drained runs the application's atexit functions, as under uWSGI and gunicorn: they flush logs and
+metrics. The zygote never does: it has served nobody.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+import gevent
+from gevent import monkey
+
+from greenwsgi.config.settings import Settings, decode
+from greenwsgi.errors import BootError, UsageError
+from greenwsgi.log.server import ServerLog
+from greenwsgi.serve import greening
+from greenwsgi.shared import title
+from greenwsgi.shared.messages import BootDocument, Lines, Message, Report, Word
+from greenwsgi.shared.scoreboard import Scoreboard, Stage
+from greenwsgi.worker.worker import WorkerBoot, run
+from greenwsgi.wsgi.loader import load
+from greenwsgi.wsgi.types import Application
+
+EXIT_APP_FAILED = 22
+EXIT_CRASHED = 1
+
+DEATH_POLL = 0.2
+"""Seconds between two looks at the workers where there are no pidfds."""
+
+_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+_fork: Callable[[], int] = monkey.get_original("os", "fork")
+_waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
+_poll = monkey.get_original("select", "poll")
+_on_signal = monkey.get_original("signal", "signal")
+
+
+def main(document: int) -> NoReturn:
+    """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
+    _take_no_signal()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    with open(document, "rb") as file:
+        boot = BootDocument.decode(file.read())
+    for fd in boot.descriptors:
+        os.set_inheritable(fd, False)  # programs that the application starts are none of ours
+    log = ServerLog(boot.log)
+    report = Report(boot.report, boot.generation)
+    try:
+        settings = decode(boot.assignments)
+        title.show(f"zygote {boot.generation}")
+        application = prepare(settings)
+    except BaseException as error:  # a border: an import may raise anything, SystemExit too
+        fail(report, log, error)
+        leave(EXIT_APP_FAILED)
+    _take_no_signal()  # again: the application may have set handlers of its own
+    report("loaded")
+    try:
+        Zygote(boot, settings, application, report, log).serve()
+    except BaseException:  # a border: its workers serve on, and the master replaces it
+        log.error(f"in the zygote:\n{traceback.format_exc()}")
+        leave(EXIT_CRASHED)
+    leave(0)
+
+
+def prepare(settings: Settings) -> Application | None:
+    """Make the process what the application expects, and load it, unless each worker shall do that by itself."""
+    greening.check()
+    sys.argv = ["greenwsgi"]
+    for pair in settings.python.env:
+        name, _, value = pair.partition("=")
+        os.environ[name] = value
+    if settings.python.chdir:
+        try:
+            os.chdir(settings.python.chdir)
+        except OSError as error:
+            raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
+    application = None if settings.processes.lazy_apps else load(settings.python)
+    gc.collect()
+    gc.freeze()  # a collection in a worker must not touch, and so copy, the pages all workers share
+    return application
+
+
+def fail(report: Report, log: ServerLog, error: BaseException) -> None:
+    """Say why the application cannot be loaded: the traceback to the log, one line with its place to the master."""
+    if isinstance(error, UsageError):
+        report("failed", status=EXIT_APP_FAILED, reason=str(error))
+    elif isinstance(error, BootError):
+        report("failed", status=error.exit_code, reason=str(error))
+    else:
+        log.error("the application cannot be loaded:\n" + "".join(traceback.format_exception(error)))
+        report("failed", status=EXIT_APP_FAILED, reason=one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """`/srv/app.py:3: ImportError: no module named x`: where it was raised (or does not parse), and what."""
+    said = traceback.format_exception_only(error)[-1].strip()
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {said}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}: {said}" if frames else said
+
+
+def leave(status: int) -> NoReturn:
+    """End at once, with what was printed: threads and greenlets of the application do not hold us up."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # full, closed, or not there at all
+            stream.flush()
+    os._exit(status)
+
+
+class Zygote:
+    """Forks workers, watches them die, and buries each when the master has taken note."""
+
+    def __init__(
+        self, boot: BootDocument, settings: Settings, application: Application | None, report: Report, log: ServerLog
+    ) -> None:
+        self._boot = boot
+        self._settings = settings
+        self._application = application
+        self._report = report
+        self._log = log
+        self._board = Scoreboard(boot.scoreboard, boot.seats, boot.cores)
+        self._commands = Lines(boot.commands)
+        self._poll = _poll()
+        self._poll.register(boot.commands)
+        self._poll.register(boot.lifeline, 0)
+        self._seats: dict[int, int] = {}
+        """The seat of each worker that is not known to be dead, by its pid."""
+        self._pidfds: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Until the master hangs up, or is no more."""
+        while True:
+            polled = len(self._pidfds) < len(self._seats)
+            ready = {fd for fd, _ in self._poll.poll(DEATH_POLL * 1000 if polled else None)}
+            if self._boot.lifeline in ready:
+                return
+            if self._boot.commands in ready:
+                for command in self._commands.read():
+                    self._obey(command)
+                if self._commands.closed:
+                    return
+            self._report_deaths()
+
+    def _obey(self, command: Message) -> None:
+        if command.word is Word.FORK:
+            self._make_worker(command.seat, command.number)
+        elif command.word is Word.REAP:
+            with suppress(ChildProcessError):  # buried already, where a death cannot be seen otherwise
+                _waitpid(command.pid, 0)
+
+    def _make_worker(self, seat: int, number: int) -> None:
+        """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
+        sys.stdout.flush()  # what is buffered would be written by both
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            pid = _fork()
+            if pid == 0:
+                self._be_worker(seat, number)
+            self._seats[pid] = seat
+            self._watch(pid)
+        except OSError as error:
+            self._log.error(f"cannot fork worker {number}: {error}")
+            self._say_died(0, seat, EXIT_CRASHED)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+
+    # Deaths
+
+    def _watch(self, pid: int) -> None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError):  # another system, an old kernel, a strict container: look now and then
+            return
+        self._pidfds[pid] = pidfd
+        self._poll.register(pidfd, select.POLLIN)
+
+    def _report_deaths(self) -> None:
+        for pid in list(self._seats):
+            status = _death_of(pid)
+            if status is None:
+                continue
+            pidfd = self._pidfds.pop(pid, None)
+            if pidfd is not None:
+                self._poll.unregister(pidfd)
+                os.close(pidfd)
+            self._say_died(pid, self._seats.pop(pid), status)
+
+    def _say_died(self, pid: int, seat: int, status: int) -> None:
+        self._report.send(Message(Word.DIED, self._boot.generation, pid, seat, status=status))
+
+    # In the child
+
+    def _be_worker(self, seat: int, number: int) -> NoReturn:
+        """The forked child's whole life; whatever happens in it, it ends here and not in the zygote's code."""
+        status = EXIT_CRASHED
+        try:
+            status = self._live(seat, number)
+        except BaseException:  # a border: nothing may unwind into the zygote's frames
+            self._log.error(f"worker {number} ends:\n{traceback.format_exc()}")
+        finally:
+            leave(status)
+
+    def _live(self, seat_index: int, number: int) -> int:
+        for fd in (self._boot.commands, *self._pidfds.values()):
+            os.close(fd)
+        for name in _SIGNALS:
+            _on_signal(name, signal.SIG_DFL if name is not signal.SIGINT else _nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        gevent.reinit()
+        seat = self._board.seats[seat_index]
+        seat.occupy(number, self._boot.generation, os.getpid())
+        report = self._report.of_worker(seat_index, number)
+        report("forked")
+        title.show(f"worker {number}")
+        worker = WorkerBoot(
+            settings=self._settings,
+            number=number,
+            generation=self._boot.generation,
+            board=self._board,
+            seat=seat,
+            listeners=self._boot.listeners,
+            lifeline=self._boot.lifeline,
+            report=report,
+            application=self._application,
+            log=self._log,
+        )
+        try:
+            status = run(worker)
+        except BaseException as error:  # a border: under lazy-apps an import, which may raise anything
+            if seat.stage is not Stage.BOOTING:
+                raise
+            fail(report, self._log, error)
+            return EXIT_APP_FAILED
+        atexit._run_exitfuncs()
+        return status
+
+
+def _death_of(pid: int) -> int | None:
+    """The exit status, negative for a signal, of a child that has died; None if it lives. It is not buried."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: buried at once, a moment before the master knows
+        dead, status = _waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if dead else None
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def _take_no_signal() -> None:
+    """A terminal signals all of us, but the master decides. SIG_IGN would be inherited by programs."""
+    for name in _SIGNALS:
+        _on_signal(name, _nothing)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Taken, and no more."""
