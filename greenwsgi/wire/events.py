@@ -38,7 +38,18 @@ class EndOfRequest:
 
 END = EndOfRequest()
 
-Event = RequestHead | bytes | EndOfRequest
+
+@dataclass(slots=True)
+class Reply:
+    """The protocol answers by itself (a uwsgi ping): send `data`; nothing reaches the application. Ask `next_event` again.
+
+    After a Reply of a protocol that carries one request, `next_event` gives END and the connection is to be closed.
+    """
+
+    data: bytes
+
+
+Event = RequestHead | Reply | bytes | EndOfRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +65,39 @@ class WireLimits:
     underscores: str = "drop"  # "drop" | "keep" | "refuse": header names with "_" (an HTTP matter)
 
 
-@dataclass(slots=True)
-class Framing:
-    """What the server decided about an answer's framing when it made its head; read by Connection."""
-
-    keep_alive: bool = False
-    chunked: bool = False
-
-
 class WireProtocol(Interface):
     """One connection's side of one protocol: bytes in, events out; answers in, bytes out. It never blocks.
 
-    One request at a time: `next_event` gives a RequestHead, then pieces of body as `bytes`, then END; after that, and
-    after the answer's `end`, `next_request` begins the next one. None means: give me more bytes.
+    One request at a time: `next_event` gives a RequestHead, then pieces of body as `bytes`, then END (again and again); after
+    that, and after the answer's `end`, `next_request` begins the next one. None means: give me more bytes. After a
+    PeerError every further byte is forgotten and `next_event` raises the same again.
+
+    Read-ahead is bounded: whoever calls `receive_data` only after a None holds at most one unfinished head (limits.head)
+    and what one `receive_data` brought. Bytes of a pipelined request wait here until `next_request`.
+
+    The peer's end: in the middle of a head or a body `next_event` raises PeerGone; between requests it gives None for
+    ever, with `at_eof` and `idle` both true: that is a clean end. A peer that has half-closed can still be answered.
     """
 
     limits: WireLimits
-    reusable: bool
-    """After `end`: may this connection carry another request?"""
-    body_done: bool
-    """The request's body has been received whole (or there was none)."""
+
+    def __init__(self, limits: WireLimits) -> None: ...
+
+    @property
+    def reusable(self) -> bool:
+        """After `end`: may this connection carry another request? False until the request's body was received whole."""
+
+    @property
+    def body_done(self) -> bool:
+        """The request's body has been received whole (or there was none)."""
+
+    @property
+    def idle(self) -> bool:
+        """No byte of the next request has come: closing now loses nothing."""
+
+    @property
+    def at_eof(self) -> bool:
+        """The peer said that it will send no more."""
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer; b"" says that it will send no more."""

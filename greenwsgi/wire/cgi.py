@@ -1,0 +1,149 @@
+"""What the protocols that carry CGI variables share: uwsgi now, SCGI and FastCGI later (RFC 3875).
+
+A gateway (nginx, Apache, HAProxy) has parsed the HTTP already. It sends variables and a body of CONTENT_LENGTH bytes; it
+gets an answer that looks like HTTP, closed by the end of the connection, and frames it again for the real client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.wire import answer
+from greenwsgi.wire.buffer import Buffer
+from greenwsgi.wire.events import END, Event, Headers, Reply, RequestHead, WireLimits
+from greenwsgi.wire.framing import LengthBody
+from greenwsgi.wire.reasons import status_line
+
+MOST_DIGITS = 18
+
+COMMANDS = frozenset(
+    f"UWSGI_{name}"
+    for name in (
+        ["FILE", "SCRIPT", "MODULE", "CALLABLE", "PYHOME", "HOME", "SETENV", "CHDIR", "APPID", "POSTFILE", "TOUCH_RELOAD", "CACHE_GET"]
+    )
+)  # fmt: skip
+"""Variables by which a peer could make uWSGI load code or open files. They are dropped: whoever reaches the socket would own us."""
+
+PATHS = frozenset({"PATH_INFO", "SCRIPT_NAME", "DOCUMENT_URI", "PATH_TRANSLATED", "SCRIPT_FILENAME"})
+"""Variables that the gateway has percent-decoded, so that `%0A` in a URL puts a line feed there. Nowhere else may one be."""
+
+SINGLETONS = frozenset({"CONTENT_LENGTH", "HTTP_HOST", "REQUEST_METHOD"})
+"""Given twice with different values, the request is refused. Of any other variable the last one wins, as in uWSGI."""
+
+
+def body_length(text: str, limits: WireLimits) -> int:
+    """A Content-Length or CONTENT_LENGTH: decimal digits or nothing (0). Raises PeerError: 400, or 413 if too large."""
+    if not text:
+        return 0
+    if not text.isdecimal():  # in latin-1 only 0-9 are decimal; isdigit() takes superscripts
+        raise PeerError("Content-Length is not a number")
+    if len(text) > MOST_DIGITS:
+        raise PeerError("absurd Content-Length", 413)
+    length = int(text)
+    if limits.body and length > limits.body:
+        raise PeerError(f"body of more than {limits.body} bytes", 413)
+    return length
+
+
+def check_variable(name: str, value: str) -> None:
+    """Refuse what could break a line, a log or a C string further on."""
+    if not name:
+        raise PeerError("variable without a name")
+    if not name.isprintable() or "\0" in value:
+        raise PeerError("control character in a variable")
+    if ("\n" in value or "\r" in value) and name not in PATHS:
+        raise PeerError(f"line break in {name}")
+
+
+class CgiConnection(Buffer):
+    """One request, then the connection ends. A protocol adds `read_head`, which finds and parses its head."""
+
+    __slots__ = ("_answered", "_body", "_ended", "_fault", "_first", "_head_done", "body_done", "limits")
+
+    reusable = False
+
+    def __init__(self, limits: WireLimits) -> None:
+        super().__init__()
+        self.limits = limits
+        self._body: LengthBody | None = None
+        self._fault: PeerError | None = None
+        self._first = "HTTP/1.0 "
+        self._head_done = self._answered = self._ended = self.body_done = False
+
+    @property
+    def idle(self) -> bool:
+        """No byte of a request has come."""
+        return not self._head_done and self.pos >= len(self.data)
+
+    def read_head(self) -> RequestHead | Reply | None:
+        """The request head, or a reply to give at once, or None for more bytes. Raises PeerError."""
+        raise NotImplementedError
+
+    def next_event(self) -> Event | None:
+        """The next event, or None when more bytes are needed. Raises PeerError, or PeerGone on an early end."""
+        if self._fault is not None:
+            raise self._fault
+        if self.body_done:
+            return END
+        try:
+            event = self._read_body() if self._head_done else self.read_head()
+        except PeerError as error:
+            self._fault = error
+            self.drop_all()
+            raise
+        if event is None and self.at_eof and not self.idle:
+            raise PeerGone("the gateway left before its request was whole")
+        return event
+
+    def begin(self, variables: dict[str, str], size: int, modifiers: tuple[int, int] = (0, 0)) -> RequestHead:
+        """Make the request head of variables that were checked, and get ready for its body."""
+        text = variables.get("CONTENT_LENGTH")
+        length = body_length(text, self.limits) if text else 0
+        self._head_done = True
+        if length:
+            self._body = LengthBody(length)
+        else:
+            self.body_done = True
+        if variables.get("SERVER_PROTOCOL") == "HTTP/1.1":
+            self._first = "HTTP/1.1 "
+        return RequestHead(variables, length, size, False, modifiers)
+
+    def _read_body(self) -> bytes | None:
+        body = self._body
+        assert body is not None
+        piece = body.read(self)
+        self.body_done = body.done
+        return piece
+
+    def next_request(self) -> None:
+        """There is never a next one."""
+
+    def interim(self) -> bytes:
+        """The gateway has answered `Expect` itself."""
+        return b""
+
+    def head(self, status: str, headers: Headers, length: int, date: bytes, keep_alive: bool) -> bytes:
+        """Status and headers as the application gave them, as uWSGI does: framing, Date and Server are the gateway's."""
+        self._answered = True
+        return answer.plain(self._first + status, headers)
+
+    def chunk(self, data: bytes) -> bytes:
+        """The body is not framed: the connection's end is its end."""
+        return data
+
+    def end(self) -> bytes:
+        """Nothing closes the answer but the connection."""
+        self._ended = True
+        return b""
+
+    def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
+        """A whole answer, so that the gateway passes the status on instead of making a 502 of a bare close."""
+        if self._answered:
+            return b""
+        self._answered = True
+        return answer.refusal(self._first + status_line(status), text, extra)
+
+    def detach(self) -> bytes:
+        """Give the connection away: returns the bytes received and not used."""
+        return self.drop_all()

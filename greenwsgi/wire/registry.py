@@ -1,0 +1,15 @@
+"""PROTOCOLS: what greenwsgi can speak. A new protocol is one module here and one row in this table."""
+
+from __future__ import annotations
+
+from greenwsgi.wire.events import ProtocolRow
+from greenwsgi.wire.http1 import Http1
+from greenwsgi.wire.uwsgi import Uwsgi
+
+PROTOCOLS: dict[str, ProtocolRow] = {
+    row.name: row
+    for row in (
+        ProtocolRow("http", Http1, "http", "HTTP/1.0 and 1.1, from browsers and proxies"),
+        ProtocolRow("uwsgi", Uwsgi, "", "uwsgi packets, from nginx uwsgi_pass and its like"),
+    )
+}
