@@ -1,0 +1,24 @@
+"""The option table: one dataclass a section; a section's docstring is its title."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from greenwsgi.options.table.config import Config
+from greenwsgi.options.table.limits import Limits
+from greenwsgi.options.table.logging import Logging
+from greenwsgi.options.table.processes import Processes
+from greenwsgi.options.table.python import Python
+from greenwsgi.options.table.sockets import Sockets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sections:
+    """All sections, in the order in which they are shown."""
+
+    python: Python = field(default_factory=Python)
+    sockets: Sockets = field(default_factory=Sockets)
+    processes: Processes = field(default_factory=Processes)
+    limits: Limits = field(default_factory=Limits)
+    logging: Logging = field(default_factory=Logging)
+    config: Config = field(default_factory=Config)

@@ -1,0 +1,165 @@
+"""Kinds of value: how the text of an option becomes a value, and back. Few kinds carry many options.
+
+They are as lenient as uWSGI, so that its files mean the same here, but they tell when they were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from greenwsgi.errors import Origin
+
+T = TypeVar("T")
+
+
+class Argument(Enum):
+    """What stands after the option's name on the command line; OPTIONAL only as `--name=value`, as getopt has it."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+class Reading(NamedTuple, Generic[T]):
+    """A value read from text; `lenient` when the text was not a plain way to write it, which people want to know."""
+
+    value: T
+    lenient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """One kind of value.
+
+    wanted: what a text must be, for error messages ("wanted a whole number").
+    read: text to value; raises ValueError when the text cannot mean one.
+    texts: value to the texts that give it, one for each time the option is written; the inverse of `read`.
+    many: each text adds to the value, which is a tuple, instead of replacing it.
+    measured: the value is a number, so the option's bounds apply.
+    """
+
+    name: str
+    metavar: str
+    wanted: str
+    read: Callable[[str], Reading[T]]
+    texts: Callable[[Any], tuple[str, ...]] = lambda value: (str(value),) if value != "" else ()
+    argument: Argument = Argument.REQUIRED
+    many: bool = False
+    measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A place to listen on, as it was written, and the wire protocol spoken there; binding it checks the text.
+
+    protocol: a name of PROTOCOLS, or "" for what the option `protocol` says.
+    """
+
+    protocol: str
+    text: str
+    origin: Origin = field(default=Origin("default"), compare=False)
+
+
+# Numbers: uWSGI reads them with atoi, which takes the digits in front and forgets the rest (`60 ; seconds`).
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _leading(pattern: str, text: str) -> tuple[str, str]:
+    """The match of `pattern` at the start of the text, and what follows it."""
+    found = re.match(pattern, text.strip())
+    if not found:
+        raise ValueError(text)
+    return found[0], text.strip()[found.end() :]
+
+
+def _integer(text: str) -> Reading[int]:
+    digits, rest = _leading("-?[0-9]+", text)
+    return Reading(int(digits), bool(rest))
+
+
+def _seconds(text: str) -> Reading[float]:
+    digits, rest = _leading(r"-?[0-9]+(\.[0-9]+)?", text)
+    return Reading(float(digits) if "." in digits else int(digits), bool(rest))
+
+
+def _size(text: str) -> Reading[int]:
+    digits, rest = _leading("-?[0-9]+", text)
+    unit, rest = _leading("([kmgKMG](i?[bB])?(?![a-zA-Z]))?", rest)
+    return Reading(int(digits) * _UNITS[unit[:1].lower()], bool(rest))
+
+
+def _octal(text: str) -> Reading[int | None]:
+    digits, rest = _leading("[0-7]{1,4}(?![0-9])", text or "666")
+    return Reading(int(digits, 8), bool(rest))
+
+
+# Words
+
+_FALSE = ("false", "off", "no", "0")
+_TRUE = ("true", "on", "yes", "1", "")
+
+
+def _flag(text: str) -> Reading[bool]:
+    word = text.strip().lower()
+    return Reading(word not in _FALSE, word not in _FALSE + _TRUE)
+
+
+def _text(text: str) -> Reading[str]:
+    return Reading(text)
+
+
+def _item(text: str) -> Reading[tuple[str, ...]]:
+    return Reading((text,)) if text else Reading((), lenient=True)
+
+
+def _variable(text: str) -> Reading[tuple[str, ...]]:
+    if not re.match(r"[^=\0]+=[^\0]*\Z", text):
+        raise ValueError(text)
+    return Reading((text,))
+
+
+FLAG = Kind("flag", "", "true or false", _flag, lambda value: (str(value).lower(),), Argument.OPTIONAL)
+INTEGER = Kind("number", "N", "a whole number", _integer, measured=True)
+SECONDS = Kind("seconds", "SEC", "a number of seconds", _seconds, measured=True)
+SIZE = Kind("size", "BYTES", "a number of bytes (also 64k, 8m, 1g)", _size, measured=True)
+OCTAL = Kind(
+    name="mode",
+    metavar="MODE",
+    wanted="an octal mode such as 660",
+    read=_octal,
+    texts=lambda value: () if value is None else (f"{value:o}",),
+    argument=Argument.OPTIONAL,
+)
+TEXT = Kind("text", "TEXT", "a text", _text)
+PATH = Kind("path", "PATH", "a path", _text)
+PATHS = Kind("paths", "PATH", "a path", _item, tuple, many=True)
+VARIABLES = Kind("variables", "NAME=VALUE", "NAME=VALUE", _variable, tuple, many=True)
+
+
+def choice(*words: str) -> Kind[str]:
+    """One of a few words."""
+
+    def read(text: str) -> Reading[str]:
+        if text not in words:
+            raise ValueError(text)
+        return Reading(text)
+
+    return Kind("choice", "|".join(words), f"one of {', '.join(words)}", read)
+
+
+def address(protocol: str) -> Kind[tuple[Address, ...]]:
+    """Places to listen on with that wire protocol ("" for the one that the option `protocol` names)."""
+
+    def read(text: str) -> Reading[tuple[Address, ...]]:
+        if not text:
+            raise ValueError(text)
+        return Reading((Address(protocol, text),))
+
+    def texts(value: tuple[Address, ...]) -> tuple[str, ...]:
+        return tuple(one.text for one in value)
+
+    return Kind("addresses", "ADDRESS", "an address: HOST:PORT, :PORT or the path of a socket", read, texts, many=True)

@@ -1,0 +1,67 @@
+"""What a request may cost: time and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenwsgi.options.kinds import FLAG, SECONDS, SIZE
+from greenwsgi.options.spec import Status, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits"""
+
+    harakiri: float = option(
+        "harakiri",
+        short="t",
+        kind=SECONDS,
+        default=0,
+        help="End a request that runs longer than this; 0 means never.",
+        status=Status.PARTIAL,
+        note="It ends that request alone; the worker is replaced only if it blocks.",
+    )
+    harakiri_verbose: bool = option(
+        "harakiri-verbose",
+        kind=FLAG,
+        default=False,
+        help="Log more about a request that is ended so.",
+    )
+    buffer_size: int = option(
+        "buffer-size",
+        short="b",
+        kind=SIZE,
+        default=65536,
+        least=1,
+        most=16 << 20,
+        help="The longest request head, in bytes. A uwsgi packet cannot be longer than 65535.",
+    )
+    limit_post: int = option(
+        "limit-post",
+        kind=SIZE,
+        default=0,
+        most=2**63 - 1,
+        help="The longest request body, in bytes; 0 is unlimited.",
+    )
+    socket_timeout: float = option(
+        "socket-timeout",
+        short="z",
+        kind=SECONDS,
+        default=30,
+        least=0.1,
+        help="How long one read or write may wait for the client.",
+    )
+    header_timeout: float = option(
+        "header-timeout",
+        kind=SECONDS,
+        default=30,
+        least=0.1,
+        help="How long a client may take to send a request head.",
+    )
+    keepalive_timeout: float = option(
+        "keepalive-timeout",
+        kind=SECONDS,
+        default=75,
+        least=0.1,
+        help="How long an idle connection is kept for its next request.",
+    )

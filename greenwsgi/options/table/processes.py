@@ -1,0 +1,112 @@
+"""The master and its workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenwsgi.options.kinds import FLAG, INTEGER, PATH, SECONDS, TEXT
+from greenwsgi.options.spec import Reload, Status, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Processes"""
+
+    processes: int = option(
+        "processes",
+        "workers",
+        short="p",
+        kind=INTEGER,
+        default=1,
+        least=1,
+        most=10_000,
+        help="Run this many worker processes.",
+    )
+    async_: int = option(
+        "async",
+        "gevent",
+        kind=INTEGER,
+        default=1000,
+        least=1,
+        most=1_000_000,
+        help="How many requests each worker runs at the same time.",
+    )
+    threads: int = option(
+        "threads",
+        kind=INTEGER,
+        default=1,
+        help="Threads of each worker.",
+        status=Status.ACCEPTED,
+        note="Greenlets stand in for threads; async says how many.",
+    )
+    master: bool = option(
+        "master",
+        short="M",
+        kind=FLAG,
+        default=True,
+        help="Have a master process that looks after the workers.",
+        status=Status.ACCEPTED,
+        note="There always is one, also when this is false.",
+        reload=Reload.RESTART,
+    )
+    lazy_apps: bool = option(
+        "lazy-apps",
+        kind=FLAG,
+        default=False,
+        help="Import the application in each worker, not once before they are forked.",
+    )
+    max_requests: int = option(
+        "max-requests",
+        short="R",
+        kind=INTEGER,
+        default=0,
+        help="Replace a worker after this many requests; 0 means never.",
+        status=Status.PARTIAL,
+        note="The successor is ready before the old worker stops accepting, so that one may serve a few more.",
+    )
+    reload_mercy: float = option(
+        "reload-mercy",
+        kind=SECONDS,
+        default=60,
+        help="How long requests may take to finish when the server stops; then they are cut.",
+        reload=Reload.RESTART,
+    )
+    worker_reload_mercy: float = option(
+        "worker-reload-mercy",
+        kind=SECONDS,
+        default=60,
+        help="How long requests may take to finish when their worker is replaced; then they are cut.",
+    )
+    uid: str = option(
+        "uid",
+        metavar="USER",
+        kind=TEXT,
+        default="",
+        help="Run as this user, a name or a number, once the sockets are bound.",
+        reload=Reload.RESTART,
+    )
+    gid: str = option(
+        "gid",
+        metavar="GROUP",
+        kind=TEXT,
+        default="",
+        help="Run as this group, a name or a number, once the sockets are bound.",
+        reload=Reload.RESTART,
+    )
+    pidfile: str = option(
+        "pidfile",
+        metavar="FILE",
+        kind=PATH,
+        default="",
+        help="Write the master's process id there.",
+        reload=Reload.RESTART,
+    )
+    die_on_term: bool = option(
+        "die-on-term",
+        kind=FLAG,
+        default=False,
+        help="Stop at SIGTERM.",
+        status=Status.ACCEPTED,
+        note="SIGTERM always stops, gracefully; SIGHUP reloads.",
+        reload=Reload.RESTART,
+    )
