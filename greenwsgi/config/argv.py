@@ -1,0 +1,98 @@
+"""The command line as assignments, read with getopt's habits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from greenwsgi.config.settings import Assignment
+from greenwsgi.errors import Origin, UsageError
+from greenwsgi.options.catalog import OPTIONS
+from greenwsgi.options.kinds import Argument
+from greenwsgi.options.spec import Option
+
+ORIGIN = Origin("command line")
+
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d].*)?")
+_NOT_YET = (".yaml", ".yml", ".json", ".xml", ".toml")
+
+
+def read(arguments: Sequence[str]) -> list[Assignment]:
+    """The assignments in their order. Raises UsageError for what is no option, file or module."""
+    found: list[Assignment] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            found += [assignment for rest in words for assignment in _positional(rest)]
+        elif word.startswith("--"):
+            found.append(_long(word[2:], words))
+        elif word.startswith("-") and word != "-":
+            found += _cluster(word[1:], words)
+        else:
+            found += _positional(word)
+    return found
+
+
+def _long(word: str, words: Iterator[str]) -> Assignment:
+    """--name=value, --name value, --flag; a name may be cut short where it stays unique."""
+    written, equals, text = word.partition("=")
+    name, option = _complete(written)
+    if not equals:
+        text = _argument(f"--{name}", option, words)
+    return Assignment(name, text, ORIGIN)
+
+
+def _complete(written: str) -> tuple[str, Option]:
+    exact = OPTIONS.find(written)
+    if exact:
+        return written, exact.option
+    candidates = OPTIONS.begin_with(written) if written else {}
+    if len(candidates) > 1:
+        names = ", ".join(f"--{name}" for name in candidates)
+        raise UsageError(f"option --{written} is ambiguous: {names}", ORIGIN)
+    for name, entry in candidates.items():
+        return name, entry.option
+    near = OPTIONS.near(written)
+    raise UsageError(f"unknown option --{written}" + (f", did you mean --{near}?" if near else ""), ORIGIN)
+
+
+def _cluster(letters: str, words: Iterator[str]) -> Iterator[Assignment]:
+    """-M, -p4, -p 4, and flags together with them: -Mp4."""
+    while letters:
+        letter, letters = letters[0], letters[1:]
+        entry = OPTIONS.find_short(letter)
+        if entry is None:
+            raise UsageError(f"unknown option -{letter}", ORIGIN)
+        option, text = entry.option, ""
+        if option.metavar and letters:
+            text, letters = letters, ""
+        elif option.metavar:
+            text = _argument(f"-{letter}", option, words)
+        yield Assignment(option.name, text, ORIGIN)
+
+
+def _argument(name: str, option: Option, words: Iterator[str]) -> str:
+    """The next word, for an option that must have a value and has none attached."""
+    if option.kind.argument is Argument.OPTIONAL:
+        return ""
+    text = next(words, None)
+    if text is None:
+        raise UsageError(f"option {name} needs a value: {name} {option.metavar}", ORIGIN)
+    return text
+
+
+def _positional(word: str) -> Iterator[Assignment]:
+    """FILE.ini, FILE.ini:SECTION, APP.py, APP.py:NAME, PACKAGE.MODULE:NAME."""
+    path, colon, name = word.rpartition(":") if ":" in word else (word, "", "")
+    if path.endswith(".ini"):
+        yield Assignment("ini", word, ORIGIN)
+    elif path.endswith((".py", ".wsgi")):
+        yield Assignment("wsgi-file", path, ORIGIN)
+        if colon:
+            yield Assignment("callable", name, ORIGIN)
+    elif path.endswith(_NOT_YET):
+        raise UsageError(f"cannot read {word!r}: of configuration files only .ini is read so far", ORIGIN)
+    elif colon and _MODULE.fullmatch(word):
+        yield Assignment("module", word, ORIGIN)
+    else:
+        raise UsageError(f"what is {word!r}? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option", ORIGIN)

@@ -1,0 +1,55 @@
+"""From the command line to Settings, in one place."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from greenwsgi import __version__
+from greenwsgi.config import argv, magic
+from greenwsgi.config.settings import Settings, build
+from greenwsgi.config.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and what their reader should be told, each thing once."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Loaded:
+    """The Settings that a command line and the files it names give now. Raises UsageError."""
+    warnings: list[str] = []
+    written = argv.read(arguments)
+    expanded = Sources(environ, this_machine(), warnings.append).expand(written)
+    settings = build(magic.placeholders(expanded), warnings.append)
+    return Loaded(settings, tuple(dict.fromkeys(warnings)))
+
+
+def this_machine() -> magic.Machine:
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:  # a container may run as a number that nobody named
+        user = str(uid)
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = str(gid)
+    return magic.Machine(
+        version=__version__,
+        folder=os.getcwd(),
+        hostname=os.uname().nodename,
+        cpus=os.cpu_count() or 1,
+        uid=uid,
+        user=user,
+        gid=gid,
+        group=group,
+        seconds=int(time.time()),
+    )

@@ -1,0 +1,26 @@
+"""Checks that need more than one option."""
+
+from __future__ import annotations
+
+from greenwsgi.config.settings import Settings, Warn
+from greenwsgi.errors import UsageError
+from greenwsgi.options.catalog import OPTIONS
+from greenwsgi.options.spec import Reload
+
+
+def check(settings: Settings, warn: Warn) -> None:
+    """Raise UsageError when the server cannot start with these settings; warn when one of them loses to another."""
+    python = settings.python
+    if not python.wsgi_file and not python.module:
+        raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
+    if python.wsgi_file and python.module:
+        warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
+
+
+def check_reload(running: Settings, wanted: Settings, warn: Warn) -> None:
+    """`check`, for settings read again while the server runs; warns of each change that takes a restart."""
+    check(wanted, warn)
+    for entry in OPTIONS:
+        before, after = (getattr(getattr(one, entry.section), entry.field) for one in (running, wanted))
+        if before != after and entry.option.reload is Reload.RESTART:
+            warn(f"{entry.option.name} has changed, but takes a restart; it stays as it was")

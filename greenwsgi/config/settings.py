@@ -1,0 +1,125 @@
+"""Assignments, the currency of configuration, and the Settings that are built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from greenwsgi.errors import Origin, UsageError
+from greenwsgi.options.catalog import OPTIONS, Entry
+from greenwsgi.options.kinds import Address
+from greenwsgi.options.spec import Option, Status
+from greenwsgi.options.table import Sections
+
+Warn = Callable[[str], None]
+
+DEFAULT_LISTENER = Address("http", "127.0.0.1:8000")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`key = text`, as it was written somewhere. A key without a text, such as a bare flag, has the text ""."""
+
+    key: str
+    text: str
+    origin: Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Sections):
+    """The effective configuration, passed as an argument to whatever needs it.
+
+    listeners: the addresses of all sockets in the order written, each with its protocol; never empty.
+    assignments: what it was built from, and can be built from again. Two Settings of the same values are equal,
+    wherever those were written.
+    """
+
+    listeners: tuple[Address, ...] = (DEFAULT_LISTENER,)
+    assignments: tuple[Assignment, ...] = field(default=(), compare=False)
+
+
+def silent(text: str) -> None:
+    """For those who build again what others have built, and warned about, before."""
+
+
+def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
+    """The Settings that the assignments give; the last one wins, and values of repeatable options add up.
+
+    Raises UsageError for a value of the wrong kind and, under `strict`, for an unknown name; otherwise an unknown
+    name is a placeholder and only warned about.
+    """
+    assignments = tuple(assignments)
+    unknown: dict[str, Assignment] = {}
+    values: dict[Entry, Any] = {}
+    listeners: list[Address] = []
+    for assignment in assignments:
+        entry = OPTIONS.find(assignment.key)
+        if entry is None:
+            unknown.setdefault(assignment.key, assignment)
+            continue
+        value = read(entry.option, assignment, warn)
+        if entry.option.kind.many:
+            listeners += (replace(one, origin=assignment.origin) for one in value if isinstance(one, Address))
+            value = values.get(entry, ()) + value
+        values[entry] = value
+    sections = _sections(values)
+    _judge_unknown(unknown.values(), sections.config.strict, warn)
+    protocol = sections.sockets.protocol
+    return Settings(
+        **vars(sections),
+        listeners=tuple(replace(one, protocol=one.protocol or protocol) for one in listeners) or (DEFAULT_LISTENER,),
+        assignments=assignments,
+    )
+
+
+def read(option: Option, assignment: Assignment, warn: Warn = silent) -> Any:
+    """The value that the assignment gives the option. Raises UsageError when it gives none, or must not be given."""
+    key, text, origin = assignment.key, assignment.text, assignment.origin
+    if option.status is Status.REFUSED:
+        raise UsageError(f"{key} is refused: {option.note}", origin)
+    if option.status is Status.LATER:
+        warn(f"{origin}: {key} does nothing yet: {option.note}")
+    try:
+        reading = option.read(text)
+    except ValueError:
+        found = _quote(text) if text else "nothing"
+        raise UsageError(f"{key}: found {found}, wanted {option.wanted}", origin) from None
+    if reading.lenient:
+        meant = ", ".join(option.kind.texts(reading.value)) or "nothing"
+        warn(f"{origin}: {key}: {_quote(text)} is taken as {meant}")
+    return reading.value
+
+
+def _sections(values: dict[Entry, Any]) -> Sections:
+    sections = Sections()
+    for entry, value in values.items():
+        section = replace(getattr(sections, entry.section), **{entry.field: value})
+        sections = replace(sections, **{entry.section: section})
+    return sections
+
+
+def _judge_unknown(assignments: Iterable[Assignment], strict: bool, warn: Warn) -> None:
+    for assignment in assignments:
+        near = OPTIONS.near(assignment.key)
+        text = f"unknown option {_quote(assignment.key)}" + (f", did you mean {near}?" if near else "")
+        if strict:
+            raise UsageError(text, assignment.origin)
+        warn(f"{assignment.origin}: {text} (kept as a placeholder)")
+
+
+def _quote(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+# The way to another process
+
+
+def encode(settings: Settings) -> list[list[str | int]]:
+    """What the settings were built from, as plain data that JSON can carry."""
+    return [[one.key, one.text, one.origin.source, one.origin.line] for one in settings.assignments]
+
+
+def decode(data: Iterable[Sequence[Any]]) -> Settings:
+    """The settings that `encode` made plain."""
+    return build(Assignment(key, text, Origin(source, line)) for key, text, source, line in data)
