@@ -1,0 +1,84 @@
+"""The composition root: the command line becomes Settings, and those a running server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from greenwsgi import __version__
+from greenwsgi.config import rules
+from greenwsgi.config.load import Loaded, load
+from greenwsgi.config.settings import DEFAULT_LISTENER, Settings
+from greenwsgi.config.show import show
+from greenwsgi.errors import BootError, UsageError
+from greenwsgi.log.server import ServerLog
+from greenwsgi.options.render import help_text
+
+Reread = Callable[[], Settings]
+Serve = Callable[[Settings, ServerLog, Reread], int]
+"""Serves, and reads the settings again for each reload; returns the exit status."""
+
+USAGE_STATUS = 2
+INTERRUPTED_STATUS = 130  # as shells have it: 128 + SIGINT
+
+
+def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> int:
+    """Run greenwsgi with these arguments (the process's own, if None) and return its exit status."""
+    try:
+        return run(sys.argv[1:] if arguments is None else arguments, serve or _serve)
+    except UsageError as error:
+        return _complain(str(error), USAGE_STATUS)
+    except BootError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED_STATUS
+
+
+def run(arguments: Sequence[str], serve: Serve) -> int:
+    """Do what the arguments ask for. Raises UsageError and BootError."""
+    environ = dict(os.environ)  # as it is now: what the server adds for its children is not configuration
+    loaded = load(arguments, environ)
+    settings, log = loaded.settings, ServerLog()
+    if settings.config.help:
+        print(help_text(), end="")
+        return 0
+    if settings.config.version:
+        print(f"greenwsgi {__version__}")
+        return 0
+    _warn(loaded, log)
+    if settings.config.show_config:
+        print(_printable(show(settings)), end="")
+        return 0
+    rules.check(settings, log.warning)
+    if settings.listeners[0].origin == DEFAULT_LISTENER.origin:
+        log.info(f"no socket given: serving http://{DEFAULT_LISTENER.text}")
+
+    def reread() -> Settings:
+        again = load(arguments, environ)
+        _warn(again, log)
+        rules.check_reload(settings, again.settings, log.warning)
+        return again.settings
+
+    return serve(settings, log, reread)
+
+
+def _serve(settings: Settings, log: ServerLog, reread: Reread) -> int:
+    from greenwsgi.process import master  # here, so that --help and mistakes need not wait for it
+
+    return master.serve(settings, log, reread=reread)
+
+
+def _warn(loaded: Loaded, log: ServerLog) -> None:
+    for text in loaded.warnings:
+        log.warning(text)
+
+
+def _complain(text: str, status: int) -> int:
+    print(_printable(f"greenwsgi: error: {' '.join(text.splitlines())}"), file=sys.stderr)
+    return status
+
+
+def _printable(text: str) -> str:
+    """The text without anything that a terminal would obey or an encoding refuse."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,142 @@
+"""The composition root: exit statuses, and what goes where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from greenwsgi import __version__, cli
+from greenwsgi.config.settings import Settings
+from greenwsgi.errors import BootError, UsageError
+from greenwsgi.log.server import ServerLog
+
+Capture = pytest.CaptureFixture[str]
+
+
+class Server:
+    """Stands in for the master: keeps the settings it was to serve."""
+
+    def __init__(self, result: int | BaseException = 0) -> None:
+        self.result = result
+        self.served: list[Settings] = []
+
+    def __call__(self, settings: Settings, log: ServerLog, reread: cli.Reread) -> int:
+        self.served.append(settings)
+        self.reread = reread
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+def must_not_serve(settings: Settings, log: ServerLog, reread: cli.Reread) -> int:
+    pytest.fail("served")
+
+
+@pytest.mark.parametrize("status", [0, 1, 22])
+def test_serves_and_returns_the_status(status: int) -> None:
+    server = Server(status)
+    assert cli.main(["--processes", "4", "--wsgi-file", "app.py"], server) == status
+    assert [(one.processes.processes, one.python.wsgi_file) for one in server.served] == [(4, "app.py")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--procesess"], "command line: unknown option --procesess, did you mean --processes?"),
+        (["app.py", "-p", "many"], "command line: processes: found 'many', wanted a whole number from 1 to 10000"),
+        (["nowhere.ini"], "command line: cannot read 'nowhere.ini': No such file or directory"),
+        ([], "there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)"),
+        (["--\x1b[31m\nx"], r"command line: unknown option --\x1b[31m x"),
+        (["--\udce9"], r"command line: unknown option --\udce9"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], expected: str, capfd: Capture) -> None:
+    assert cli.main(arguments, must_not_serve) == 2
+    assert capfd.readouterr() == ("", f"greenwsgi: error: {expected}\n")
+
+
+def test_warnings_do_not_hide_a_mistake(tmp_path: Path, capfd: Capture) -> None:
+    (tmp_path / "x.ini").write_text("[uwsgi]\nvaccum = 1\nprocesses = many\n")
+    assert cli.main([f"{tmp_path}/x.ini"], must_not_serve) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UsageError("port taken"), 2), (BootError("not patched", 22), 22), (BootError("x"), 1)]
+)
+def test_a_server_that_cannot_start(error: UsageError | BootError, status: int, capfd: Capture) -> None:
+    assert cli.main(["app.py", "--http", ":80"], Server(error)) == status
+    assert capfd.readouterr().err == f"greenwsgi: error: {error}\n"
+
+
+def test_interrupted() -> None:
+    assert cli.main(["app.py"], Server(KeyboardInterrupt())) == 130
+
+
+def test_an_error_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["app.py"], Server(ZeroDivisionError()))
+
+
+def test_says_what_it_serves_when_no_socket_is_given(capfd: Capture) -> None:
+    assert cli.main(["app.py"], Server()) == 0
+    assert "no socket given: serving http://127.0.0.1:8000\n" in capfd.readouterr().err
+    assert cli.main(["app.py", "--http-socket", "127.0.0.1:8000"], Server()) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_warnings_are_logged(tmp_path: Path, capfd: Capture) -> None:
+    (tmp_path / "x.ini").write_text("[uwsgi]\nvaccum = 1\nhttp = :80\nfile = app.py\n")
+    assert cli.main([f"{tmp_path}/x.ini"], Server()) == 0
+    assert "] warning: " in capfd.readouterr().err
+
+
+def test_a_reload_reads_everything_again(tmp_path: Path, capfd: Capture) -> None:
+    file = tmp_path / "x.ini"
+    file.write_text("[uwsgi]\nprocesses = 2\n")
+    server = Server()
+    assert cli.main([str(file), "app.py", "--http", ":80"], server) == 0
+    file.write_text("[uwsgi]\nprocesses = 3\nlisten = 5\nvaccum = 1\n")
+    assert server.reread().processes.processes == 3
+    assert [line.split("warning: ")[1] for line in capfd.readouterr().err.splitlines()] == [
+        f"{file}:4: unknown option 'vaccum', did you mean vacuum? (kept as a placeholder)",
+        "listen has changed, but takes a restart; it stays as it was",
+    ]
+    file.write_text("[uwsgi]\nprocesses = many\n")
+    with pytest.raises(UsageError, match=r"x\.ini:2: processes: found 'many'"):
+        server.reread()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "check"),
+    [
+        (["--version"], lambda out: out == f"greenwsgi {__version__}\n"),
+        (["--help"], lambda out: out.startswith("usage: greenwsgi ")),
+        (["-h"], lambda out: "--processes" in out),
+        (["--show-config"], lambda out: out.startswith("[uwsgi]\n; command line\nshow-config = true\n; default\n")),
+        (["--show-config", "--chdir=\udce9\x1b"], lambda out: "chdir = \\udce9\\x1b\n" in out),
+    ],
+)
+def test_prints_and_does_not_serve(arguments: list[str], check: Callable[[str], bool], capfd: Capture) -> None:
+    assert cli.main(arguments, must_not_serve) == 0
+    out, err = capfd.readouterr()
+    assert check(out)
+    assert err == ""
+
+
+def test_as_a_module() -> None:
+    command = [sys.executable, "-m", "greenwsgi"]
+    good = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stdout) == (0, f"greenwsgi {__version__}\n")
+    bad = subprocess.run([*command, "--nonsense"], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stderr) == (2, "greenwsgi: error: command line: unknown option --nonsense\n")
+
+
+def test_the_command_line_needs_neither_the_server_nor_gevent() -> None:
+    code = "import sys, greenwsgi.cli as cli; cli.main(['--help']); sys.exit(any(m in sys.modules for m in {}))"
+    code = code.format(["gevent", "ssl", "greenwsgi.process.master"])
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
