@@ -6,8 +6,9 @@ import grp
 import os
 import pwd
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from greenwsgi import __version__
 from greenwsgi.config import argv, magic
@@ -33,23 +34,23 @@ def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Loaded:
 
 
 def this_machine() -> magic.Machine:
+    """What %-variables tell of this machine and this process."""
     uid, gid = os.getuid(), os.getgid()
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container may run as a number that nobody named
-        user = str(uid)
-    try:
-        group = grp.getgrgid(gid).gr_name
-    except KeyError:
-        group = str(gid)
     return magic.Machine(
         version=__version__,
         folder=os.getcwd(),
         hostname=os.uname().nodename,
         cpus=os.cpu_count() or 1,
         uid=uid,
-        user=user,
+        user=_name(pwd.getpwuid, uid),
         gid=gid,
-        group=group,
+        group=_name(grp.getgrgid, gid),
         seconds=int(time.time()),
     )
+
+
+def _name(lookup: Callable[[int], Sequence[Any]], number: int) -> str:
+    try:
+        return str(lookup(number)[0])
+    except KeyError:  # a container may run as a number that nobody named
+        return str(number)

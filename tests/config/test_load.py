@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,6 +136,16 @@ def test_a_file_may_be_named_twice_in_turn(write: Write) -> None:
 def test_bytes_that_are_not_utf8_survive(write: Write, tmp_path: Path) -> None:
     (tmp_path / "x.ini").write_bytes(b"\xef\xbb\xbf[uwsgi]\nchdir = /srv/\xe9\n")
     assert loaded("x.ini").python.chdir == "/srv/\udce9"
+
+
+def test_users_and_groups_may_have_no_name(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("x.ini", "[uwsgi]", "uid = %U", "gid = %G")
+    named = loaded("x.ini").processes
+    assert (named.uid, named.gid) == (pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    monkeypatch.setattr("grp.getgrgid", {}.__getitem__)
+    nameless = loaded("x.ini").processes
+    assert (nameless.uid, nameless.gid) == (str(os.getuid()), str(os.getgid()))
 
 
 @pytest.mark.parametrize("line", ["", "--processes 4", "--callable app"])
