@@ -6,7 +6,6 @@ monotonic seconds.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -111,7 +110,7 @@ class Generation:
     stage: GenerationStage = GenerationStage.RISING
     zygote: ZygoteSeen | None = None
     workers: dict[int, WorkerSeen] = field(default_factory=dict)
-    trouble: dict[int, Trouble] = field(default_factory=lambda: defaultdict(Trouble))
+    trouble: dict[int, Trouble] = field(default_factory=dict)
     proven: bool = False
     failure: str = ""
     failure_status: int = 0
@@ -128,6 +127,10 @@ class Generation:
         """The seats nobody has; there are two a worker, so that a successor can boot beside the one it replaces."""
         return [seat for seat in range(seats_for(self.size)) if seat not in self.workers]
 
+    def wait(self, number: int, now: float) -> float:
+        """Seconds until that worker, or the ZYGOTE, may be started again; 0 for at once."""
+        return max(0.0, self.trouble[number].not_before - now) if number in self.trouble else 0.0
+
     def fail(self, reason: str, status: int) -> None:
         """Remember the first reason; what follows is only its consequence."""
         if not self.failure:
@@ -138,12 +141,12 @@ class Generation:
         del self.workers[worker.seat]
         if worker.told is None or worker.stuck:
             quickly = not worker.ready_at or now - worker.ready_at < QUICK
-            self.trouble[worker.number].died(quickly, now)
+            self.trouble.setdefault(worker.number, Trouble()).died(quickly, now)
 
     def zygote_gone(self, now: float) -> None:
         """It is dead; its workers live on. Dying while it loads is what slows its successor."""
         assert self.zygote is not None
-        self.trouble[ZYGOTE].died(not self.zygote.loaded, now)
+        self.trouble.setdefault(ZYGOTE, Trouble()).died(not self.zygote.loaded, now)
         self.zygote = None
 
 

@@ -54,18 +54,23 @@ def _account(user: str) -> pwd.struct_passwd | None:
     if not user:
         return None
     try:
-        return pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+        return pwd.getpwuid(int(user)) if _is_number(user) else pwd.getpwnam(user)
     except KeyError:
-        if user.isdecimal():
+        if _is_number(user):
             return None
         raise UsageError(f"no such user: {user}", Origin("uid")) from None
 
 
 def _gid(group: str) -> int:
     try:
-        return int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+        return int(group) if _is_number(group) else grp.getgrnam(group).gr_gid
     except KeyError:
         raise UsageError(f"no such group: {group}", Origin("gid")) from None
+
+
+def _is_number(text: str) -> bool:
+    """The last number of 32 bits means "no change" to the kernel."""
+    return text.isascii() and text.isdecimal() and int(text) < 2**32 - 1
 
 
 class Pidfile:

@@ -188,7 +188,7 @@ def _crash_loop(rising: Generation) -> str:
 def _upkeep(generation: Generation, now: float) -> Iterator[Action]:
     """See to it that there is a zygote, and for each number one worker that stays."""
     if generation.zygote is None:
-        if now >= generation.trouble[ZYGOTE].not_before:
+        if not generation.wait(ZYGOTE, now):
             yield StartZygote(generation)
         return
     if not generation.zygote.loaded:
@@ -197,7 +197,7 @@ def _upkeep(generation: Generation, now: float) -> Iterator[Action]:
     for number in range(1, generation.size + 1):
         team = generation.team(number)
         fresh = [worker for worker in team if not worker.retiring]
-        if not fresh and now >= generation.trouble[number].not_before and free:
+        if not fresh and free and not generation.wait(number, now):
             yield Fork(generation, number, free.pop(0))
         if any(worker.serves for worker in fresh):
             for worker in team:

@@ -119,9 +119,7 @@ class Witness:
             if worker.pid and orphaned and not lives(worker.pid):
                 self.worker_gone(generation, worker, worker.pid, None, now)
 
-    def worker_gone(
-        self, generation: Generation, worker: WorkerSeen, pid: int, status: int | None, now: float
-    ) -> None:
+    def worker_gone(self, generation: Generation, worker: WorkerSeen, pid: int, status: int | None, now: float) -> None:
         seat = self._cycles[generation.number].board.seats[worker.seat]
         for request in seat.running():
             self._killed_line(worker.number, pid, request)

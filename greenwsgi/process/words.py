@@ -23,9 +23,9 @@ def again(generation: Generation, worker: WorkerSeen, now: float) -> str:
         return ""
     if generation.stage is GenerationStage.DRAINING or generation.team(worker.number):
         return ""
-    wait = generation.trouble[worker.number].not_before - now
+    wait = generation.wait(worker.number, now)
     before = "" if worker.ready_at else " before it was ready"
-    return f"{before}, started again" + (f" in {wait:g} s" if wait > 0 else "")
+    return f"{before}, started again" + (f" in {wait:g} s" if wait else "")
 
 
 def strength(generation: Generation) -> str:

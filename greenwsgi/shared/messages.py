@@ -65,6 +65,8 @@ class Message:
     @classmethod
     def decode(cls, line: bytes) -> Message:
         """The message of one line. Raises ValueError for anything else."""
+        if len(line) > LINE_LIMIT:  # no matter what it is: nested deeply enough, it would exhaust the parser
+            raise ValueError("too long for a message")
         try:
             said = json.loads(line)
             message = cls(**(said | {"word": Word(said["word"])}))
@@ -95,7 +97,7 @@ class Lines:
             return []
         self.closed = not data
         *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[-LINE_LIMIT:]
+        self._rest = rest[: LINE_LIMIT + 1]
         return [message for line in lines if (message := _decoded(line))]
 
 

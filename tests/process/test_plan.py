@@ -1,0 +1,381 @@
+"""Supervision by tables: what is known of the fleet, and what the plan makes of it. No process, no clock."""
+
+from __future__ import annotations
+
+import copy
+from math import inf
+from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM
+
+import pytest
+
+from greenwsgi.process import plan
+from greenwsgi.process.fleet import (
+    ZYGOTE,
+    Fleet,
+    Generation,
+    GenerationStage,
+    Stop,
+    Trouble,
+    WorkerSeen,
+    ZygoteSeen,
+    backoff,
+)
+
+NOW = 1000.0
+RISING, SERVING, DRAINING = GenerationStage
+
+
+def fleet(*generations: Generation, stop: Stop = Stop.NO, reload: bool = False, stop_since: float = NOW) -> Fleet:
+    born = generations[-1].number if generations else 0
+    return Fleet(30.0, list(generations), born, reload, stop, stop_since)
+
+
+def generation(number: int, stage: GenerationStage, *workers: WorkerSeen, **known: object) -> Generation:
+    """Two workers wide, with a mercy of 10 s and a zygote that has loaded, unless told otherwise."""
+    made = Generation(number, 2, 10.0, stage, loaded(number), {worker.seat: worker for worker in workers})
+    made.proven = any(worker.ready_at for worker in workers)
+    for name, value in known.items():
+        setattr(made, name, value)
+    return made
+
+
+def loaded(number: int) -> ZygoteSeen:
+    return ZygoteSeen(pid=number * 100, since=NOW, loaded=True)
+
+
+def loading(number: int) -> ZygoteSeen:
+    return ZygoteSeen(pid=number * 100, since=NOW)
+
+
+def asked(number: int, seat: int, since: float = NOW) -> WorkerSeen:
+    """A worker the zygote was told to fork, and that was not heard of."""
+    return WorkerSeen(number, seat, parent=100, since=since)
+
+
+def booting(number: int, seat: int) -> WorkerSeen:
+    return WorkerSeen(number, seat, parent=100, since=NOW, pid=10 * number + seat)
+
+
+def ready(number: int, seat: int, **known: object) -> WorkerSeen:
+    worker = WorkerSeen(number, seat, parent=100, since=NOW, pid=10 * number + seat, ready_at=NOW - 60)
+    for name, value in known.items():
+        setattr(worker, name, value)
+    return worker
+
+
+def words(action: plan.Action) -> str:
+    """An action in short, for the tables."""
+    match action:
+        case plan.Fork(made, number, seat):
+            return f"fork {made.number}: {number} at {seat}"
+        case plan.Tell(worker, signal, kill_at, _):
+            return f"{signal.name} {worker.pid} until {kill_at - NOW:g}"
+        case plan.Lose(made, worker):
+            return f"lose {made.number}: {worker.number}"
+        case plan.StartGeneration():
+            return "generation"
+        case plan.Finish():
+            return "finish"
+        case _:
+            return f"{type(action).__name__} {action.generation.number}"
+
+
+BOOT = {
+    "nothing yet": (fleet(reload=True), ["generation"]),
+    "a generation without a zygote": (fleet(generation(1, RISING, zygote=None)), ["StartZygote 1"]),
+    "the application is loading": (fleet(generation(1, RISING, zygote=loading(1))), []),
+    "it is loaded": (fleet(generation(1, RISING)), ["fork 1: 1 at 0", "fork 1: 2 at 1"]),
+    "workers were asked for": (fleet(generation(1, RISING, asked(1, 0), asked(2, 1))), []),
+    "one is ready": (fleet(generation(1, RISING, ready(1, 0), booting(2, 1))), []),
+    "all are ready": (fleet(generation(1, RISING, ready(1, 0), ready(2, 1))), ["Promote 1"]),
+    "all serve": (fleet(generation(1, SERVING, ready(1, 0), ready(2, 1))), []),
+    "the application cannot be loaded": (fleet(generation(1, RISING, failure="no module named x")), ["GiveUp 1"]),
+    "no worker ever gets ready": (
+        fleet(generation(1, RISING, booting(1, 0), trouble={2: Trouble(plan.DEATHS_ALLOWED, NOW)})),
+        ["GiveUp 1"],
+    ),
+    "one short of too many deaths": (
+        fleet(generation(1, RISING, booting(1, 0), trouble={2: Trouble(plan.DEATHS_ALLOWED - 1, NOW)})),
+        ["fork 1: 2 at 1"],
+    ),
+    "one serves, the other dies and dies": (
+        fleet(generation(1, RISING, ready(1, 0), trouble={2: Trouble(plan.DEATHS_ALLOWED, NOW + 9)})),
+        ["Promote 1"],
+    ),
+    "one fails to load after another serves": (
+        fleet(generation(1, RISING, ready(1, 0), booting(2, 1), failure="no memory")),
+        ["Promote 1"],
+    ),
+}
+
+DEATHS = {
+    "a worker is missing": (fleet(generation(1, SERVING, ready(2, 1))), ["fork 1: 1 at 0"]),
+    "its turn has not come": (fleet(generation(1, SERVING, ready(2, 1), trouble={1: Trouble(3, NOW + 0.1)})), []),
+    "its turn has come": (fleet(generation(1, SERVING, ready(2, 1), trouble={1: Trouble(3, NOW)})), ["fork 1: 1 at 0"]),
+    "a crash loop does not end what serves": (
+        fleet(generation(1, SERVING, trouble={1: Trouble(99, NOW + 9), 2: Trouble(99, NOW + 9)})),
+        [],
+    ),
+    "nor does an application that fails now": (
+        fleet(generation(1, SERVING, ready(1, 0), ready(2, 1), failure="no module named x")),
+        [],
+    ),
+    "the zygote is dead": (
+        fleet(generation(1, SERVING, ready(1, 0), ready(2, 1), zygote=None)),
+        ["StartZygote 1"],
+    ),
+    "the zygote is dead, and a worker too": (
+        fleet(generation(1, SERVING, ready(1, 0), zygote=None)),
+        ["StartZygote 1"],
+    ),
+    "the zygote dies again and again": (
+        fleet(generation(1, SERVING, ready(1, 0), ready(2, 1), zygote=None, trouble={ZYGOTE: Trouble(4, NOW + 1)})),
+        [],
+    ),
+    "a worker that was asked for stays unheard of": (
+        fleet(generation(1, SERVING, asked(1, 0, since=NOW - plan.ZYGOTE_MERCY), ready(2, 1))),
+        ["KillZygote 1"],
+    ),
+    "its zygote was killed for it": (
+        fleet(
+            generation(
+                1,
+                SERVING,
+                asked(1, 0, since=NOW - plan.ZYGOTE_MERCY),
+                ready(2, 1),
+                zygote=ZygoteSeen(100, NOW, loaded=True, dismissed=True),
+            )
+        ),
+        [],
+    ),
+    "its zygote has died": (
+        fleet(generation(1, SERVING, asked(1, 0, since=NOW - plan.ZYGOTE_MERCY), ready(2, 1), zygote=loading(7))),
+        ["lose 1: 1"],
+    ),
+}
+
+RETIRING = {
+    "a worker wants a successor": (
+        fleet(generation(1, SERVING, ready(1, 0, retiring="max-requests 5"), ready(2, 1))),
+        ["fork 1: 1 at 2"],
+    ),
+    "the successor boots": (
+        fleet(generation(1, SERVING, ready(1, 0, retiring="max-requests 5"), ready(2, 1), booting(1, 2))),
+        [],
+    ),
+    "the successor is ready": (
+        fleet(generation(1, SERVING, ready(1, 0, retiring="max-requests 5"), ready(2, 1), ready(1, 2))),
+        ["SIGTERM 10 until 10"],
+    ),
+    "it was told to leave": (
+        fleet(
+            generation(1, SERVING, ready(1, 0, retiring="x", told=SIGTERM, kill_at=NOW + 1), ready(2, 1), ready(1, 2))
+        ),
+        [],
+    ),
+    "it does not leave": (
+        fleet(generation(1, SERVING, ready(1, 0, retiring="x", told=SIGTERM, kill_at=NOW), ready(2, 1), ready(1, 2))),
+        ["SIGKILL 10 until inf"],
+    ),
+    "the successor keeps dying": (
+        fleet(generation(1, SERVING, ready(1, 0, retiring="x"), ready(2, 1), trouble={1: Trouble(9, NOW + 9)})),
+        [],
+    ),
+    "no seat is free": (
+        fleet(
+            generation(
+                1,
+                SERVING,
+                ready(1, 0, retiring="x"),
+                ready(2, 1),
+                ready(1, 2, told=SIGTERM, kill_at=NOW + 1),
+                ready(1, 3, told=SIGTERM, kill_at=NOW + 1),
+            )
+        ),
+        [],
+    ),
+}
+
+STUCK = {
+    "a loop is blocked": (
+        fleet(generation(1, SERVING, ready(1, 0, stuck="harakiri"), ready(2, 1))),
+        [f"SIGABRT 10 until {plan.DUMP_TIME:g}"],
+    ),
+    "it was told to dump": (
+        fleet(generation(1, SERVING, ready(1, 0, stuck="x", told=SIGABRT, kill_at=NOW + 0.1), ready(2, 1))),
+        ["fork 1: 1 at 2"],
+    ),
+    "it lives on": (
+        fleet(generation(1, SERVING, ready(1, 0, stuck="x", told=SIGABRT, kill_at=NOW), ready(2, 1), booting(1, 2))),
+        ["SIGKILL 10 until inf"],
+    ),
+    "it was killed": (
+        fleet(generation(1, SERVING, ready(1, 0, stuck="x", told=SIGKILL, kill_at=inf), ready(2, 1), booting(1, 2))),
+        [],
+    ),
+}
+
+OLD = ready(1, 0), ready(2, 1)
+NEW = ready(1, 0), ready(2, 1)
+
+RELOAD = {
+    "asked for": (fleet(generation(1, SERVING, *OLD), reload=True), ["generation"]),
+    "the new application is loading": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, zygote=loading(2))),
+        [],
+    ),
+    "some new workers are ready": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, ready(1, 0), booting(2, 1))),
+        [],
+    ),
+    "all new workers are ready": (fleet(generation(1, SERVING, *OLD), generation(2, RISING, *NEW)), ["Promote 2"]),
+    "the old ones leave": (
+        fleet(generation(1, DRAINING, *OLD), generation(2, SERVING, *NEW)),
+        ["SIGTERM 10 until 10", "SIGTERM 21 until 10"],
+    ),
+    "but not before they were heard of": (
+        fleet(generation(1, DRAINING, asked(1, 0)), generation(2, SERVING, *NEW)),
+        [],
+    ),
+    "one has left, one has time": (
+        fleet(
+            generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 1)),
+            generation(2, SERVING, *NEW),
+        ),
+        [],
+    ),
+    "its time is up": (
+        fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW)), generation(2, SERVING, *NEW)),
+        ["SIGKILL 10 until inf"],
+    ),
+    "all have left": (fleet(generation(1, DRAINING), generation(2, SERVING, *NEW)), ["Dismiss 1"]),
+    "the old zygote has time": (
+        fleet(
+            generation(1, DRAINING, zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW + 1)),
+            generation(2, SERVING, *NEW),
+        ),
+        [],
+    ),
+    "the old zygote does not leave": (
+        fleet(
+            generation(1, DRAINING, zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW)),
+            generation(2, SERVING, *NEW),
+        ),
+        ["KillZygote 1"],
+    ),
+    "nobody is left": (fleet(generation(1, DRAINING, zygote=None), generation(2, SERVING, *NEW)), ["Forget 1"]),
+    "the new application is broken": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, zygote=None, failure="app.py:3: SyntaxError")),
+        ["GiveUp 2"],
+    ),
+    "one new worker dies and dies": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, ready(1, 0), trouble={2: Trouble(5, NOW)})),
+        ["GiveUp 2"],
+    ),
+    "a worker of the old dies meanwhile": (
+        fleet(generation(1, SERVING, ready(1, 0)), generation(2, RISING, zygote=loading(2))),
+        ["fork 1: 2 at 1"],
+    ),
+    "asked again while it loads": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, zygote=loading(2)), reload=True),
+        ["generation"],
+    ),
+    "the superseded one is ended": (
+        fleet(
+            generation(1, SERVING, *OLD),
+            generation(2, DRAINING, zygote=loading(2)),
+            generation(3, RISING, zygote=loading(3)),
+        ),
+        ["KillZygote 2"],
+    ),
+    "asked again while workers boot": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, ready(1, 0), booting(2, 1)), reload=True),
+        [],
+    ),
+    "asked again when they are ready": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, *NEW), reload=True),
+        ["Promote 2"],
+    ),
+}
+
+STOP = {
+    "while the application loads": (
+        fleet(generation(1, RISING, zygote=loading(1)), stop=Stop.GRACEFUL),
+        ["Drain 1"],
+    ),
+    "that load is ended": (
+        fleet(generation(1, DRAINING, zygote=loading(1)), stop=Stop.GRACEFUL),
+        ["KillZygote 1"],
+    ),
+    "while workers boot": (
+        fleet(generation(1, DRAINING, booting(1, 0), asked(2, 1)), stop=Stop.GRACEFUL),
+        ["SIGTERM 10 until 30"],
+    ),
+    "gracefully": (
+        fleet(generation(1, DRAINING, *OLD), stop=Stop.GRACEFUL),
+        ["SIGTERM 10 until 30", "SIGTERM 21 until 30"],
+    ),
+    "in the midst of a reload": (
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, *NEW), stop=Stop.GRACEFUL),
+        ["Drain 1", "Drain 2"],
+    ),
+    "with less time than a worker was given before": (
+        fleet(
+            generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 40)),
+            stop=Stop.GRACEFUL,
+        ),
+        ["SIGTERM 10 until 30"],
+    ),
+    "with more time than a worker was given before": (
+        fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 5)), stop=Stop.GRACEFUL),
+        [],
+    ),
+    "the time is up": (
+        fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW)), stop=Stop.GRACEFUL, stop_since=NOW - 30),
+        ["SIGKILL 10 until inf"],
+    ),
+    "at once": (
+        fleet(generation(1, DRAINING, *OLD), stop=Stop.NOW),
+        [f"SIGQUIT 10 until {plan.ABRUPT_MERCY:g}", f"SIGQUIT 21 until {plan.ABRUPT_MERCY:g}"],
+    ),
+    "at once, after all": (
+        fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 5)), stop=Stop.NOW),
+        [f"SIGQUIT 10 until {plan.ABRUPT_MERCY:g}"],
+    ),
+    "at once is not at once enough": (
+        fleet(generation(1, DRAINING, ready(1, 0, told=SIGQUIT, kill_at=NOW)), stop=Stop.NOW, stop_since=NOW - 1),
+        ["SIGKILL 10 until inf"],
+    ),
+    "the workers have left": (fleet(generation(1, DRAINING), stop=Stop.GRACEFUL), ["Dismiss 1"]),
+    "the zygote has left": (fleet(generation(1, DRAINING, zygote=None), stop=Stop.GRACEFUL), ["Forget 1"]),
+    "all have left": (fleet(stop=Stop.GRACEFUL), ["finish"]),
+}
+
+TABLES = {"boot": BOOT, "deaths": DEATHS, "retiring": RETIRING, "stuck": STUCK, "reload": RELOAD, "stop": STOP}
+CASES = [
+    pytest.param(known, expected, id=f"{table}: {case}")
+    for table, cases in TABLES.items()
+    for case, (known, expected) in cases.items()
+]
+
+
+@pytest.mark.parametrize(("known", "expected"), CASES)
+def test_plan(known: Fleet, expected: list[str]) -> None:
+    before = copy.deepcopy(known)
+    assert [words(action) for action in plan.plan(known, NOW)] == expected
+    assert known == before, "a plan changes nothing"
+
+
+def test_why_a_worker_is_killed_names_the_option() -> None:
+    slow = ready(1, 0, told=SIGTERM, kill_at=NOW)
+    (killed,) = plan.plan(fleet(generation(1, DRAINING, slow)), NOW)
+    assert isinstance(killed, plan.Tell)
+    assert killed.why == "it did not leave within worker-reload-mercy 10"
+    (killed,) = plan.plan(fleet(generation(1, DRAINING, slow), stop=Stop.GRACEFUL, stop_since=NOW - 30), NOW)
+    assert isinstance(killed, plan.Tell)
+    assert killed.why == "it did not leave within reload-mercy 30"
+
+
+def test_backoff_starts_at_nothing_and_ends_at_half_a_minute() -> None:
+    assert [backoff(deaths) for deaths in range(5)] == [0, 0, 0.25, 0.5, 1]
+    assert backoff(100) == 30
