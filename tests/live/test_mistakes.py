@@ -79,7 +79,8 @@ def check(done: subprocess.CompletedProcess[str], expected: str) -> None:
     assert "Traceback" not in done.stdout
     found = [line for line in done.stdout.splitlines() if re.search(expected, line)]
     assert len(found) == 1, done.stdout
-    assert done.stdout.splitlines()[-1] == found[0], "the reason is the last word"
+    others = [line for line in done.stdout.splitlines() if line not in found and not line.endswith("] stopped")]
+    assert others == [], "one line says it all"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
@@ -98,7 +99,7 @@ def test_port_in_use(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         check(
             run(["--wsgi-file", "app.py", "--http-socket", f"127.0.0.1:{port}"], tmp_path),
-            rf"127\.0\.0\.1:{port}.*in use",
+            rf"127\.0\.0\.1:{port}: another process listens there",
         )
 
 
@@ -107,7 +108,10 @@ def test_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as taken:
         taken.bind(str(tmp_path / "app.sock"))
         taken.listen()
-        check(run(["--wsgi-file", "app.py", "--socket", "app.sock"], tmp_path), r"app\.sock.*in use")
+        check(
+            run(["--wsgi-file", "app.py", "--socket", "app.sock"], tmp_path),
+            r"app\.sock: another process listens there",
+        )
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(tmp_path / "app.sock"))
 
@@ -119,6 +123,6 @@ def test_an_application_that_fails_says_where(tmp_path: Path) -> None:
     done = run(["--wsgi-file", "app.py", "--http-socket", f"127.0.0.1:{port}"], tmp_path)
     assert done.returncode > 0
     assert re.search(r'app\.py", line 1', done.stdout)
-    assert done.stdout.count("ModuleNotFoundError") == 1
+    assert done.stdout.count("Traceback") == 1
     with socket.socket() as sock:
         assert sock.connect_ex(("127.0.0.1", port)) != 0, "the listener is closed"

@@ -57,7 +57,7 @@ def test_a_second_signal_stops_at_once(second: int) -> None:
 
 
 def test_unix_socket_and_pidfile_go_with_the_server() -> None:
-    with Server("--socket", "app.sock", "--chmod-socket", "660", "--vacuum", "--pidfile", "app.pid") as server:
+    with Server("--socket", "app.sock", "--chmod-socket=660", "--vacuum", "--pidfile", "app.pid") as server:
         path = server.folder / "app.sock"
         assert path.is_socket()
         assert path.stat().st_mode & 0o777 == 0o660
