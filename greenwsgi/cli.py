@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from greenwsgi import __version__
 from greenwsgi.config import rules
@@ -51,8 +52,6 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
         print(_printable(show(settings)), end="")
         return 0
     rules.check(settings, log.warning)
-    if settings.listeners[0].origin == DEFAULT_LISTENER.origin:
-        log.info(f"no socket given: serving http://{DEFAULT_LISTENER.text}")
 
     def reread() -> Settings:
         again = load(arguments, environ)
@@ -60,7 +59,36 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
         rules.check_reload(settings, again.settings, log.warning)
         return again.settings
 
-    return serve(settings, log, reread)
+    with _output_to(settings.logging.logto):
+        if settings.listeners[0].origin == DEFAULT_LISTENER.origin:
+            log.info(f"no socket given: serving http://{DEFAULT_LISTENER.text}")
+        return serve(settings, log, reread)
+
+
+@contextmanager
+def _output_to(path: str) -> Iterator[None]:
+    """Standard output and error go to the end of that file meanwhile; "" leaves them alone.
+
+    As under uWSGI this takes all output: what the application prints and what a crash dumps too. They come back at the
+    end, so that the reason of a start that failed is seen where it was started.
+    """
+    if not path:
+        yield
+        return
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    except OSError as error:
+        raise UsageError(f"logto {path}: {error.strerror}") from None
+    before = {standard: os.dup(standard) for standard in (1, 2)}
+    for standard in before:
+        os.dup2(file, standard)
+    os.close(file)
+    try:
+        yield
+    finally:
+        for standard, kept in before.items():
+            os.dup2(kept, standard)
+            os.close(kept)
 
 
 def _serve(settings: Settings, log: ServerLog, reread: Reread) -> int:

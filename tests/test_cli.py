@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -87,6 +88,26 @@ def test_says_what_it_serves_when_no_socket_is_given(capfd: Capture) -> None:
     assert "no socket given: serving http://127.0.0.1:8000\n" in capfd.readouterr().err
     assert cli.main(["app.py", "--http-socket", "127.0.0.1:8000"], Server()) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_logto_takes_all_output_until_the_end(tmp_path: Path, capfd: Capture) -> None:
+    file = tmp_path / "app.log"
+    file.write_text("before\n")
+
+    def serve(settings: Settings, log: ServerLog, reread: cli.Reread) -> int:
+        log.info("logged")
+        os.write(1, b"printed\n")
+        raise UsageError("port taken")
+
+    assert cli.main(["app.py", "--logto", str(file)], serve) == 2
+    lines = [line.split("] ")[-1] for line in file.read_text().splitlines()]
+    assert lines == ["before", "no socket given: serving http://127.0.0.1:8000", "logged", "printed"]
+    assert capfd.readouterr() == ("", "greenwsgi: error: port taken\n")
+
+
+def test_logto_that_cannot_be_written(tmp_path: Path, capfd: Capture) -> None:
+    assert cli.main(["app.py", "--logto", str(tmp_path)], must_not_serve) == 2
+    assert capfd.readouterr().err == f"greenwsgi: error: logto {tmp_path}: Is a directory\n"
 
 
 def test_warnings_are_logged(tmp_path: Path, capfd: Capture) -> None:

@@ -17,7 +17,7 @@ class Logging:
         metavar="FILE",
         kind=PATH,
         default="",
-        help="Append the log to this file, not to standard error.",
+        help="Append all output to this file, not to standard error: the log and what the application prints.",
         reload=Reload.RESTART,
     )
     disable_logging: bool = option(
