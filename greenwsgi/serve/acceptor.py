@@ -74,5 +74,9 @@ class Acceptor(StreamServer):
 
     def _pause(self) -> None:
         self.stop_accepting()
-        self._timer = self.loop.timer(_PAUSE)
-        self._timer.start(self._start_accepting_if_started)
+        self._timer = self.loop.timer(_PAUSE)  # stop_accepting, which close calls too, ends it
+        self._timer.start(self._resume)
+
+    def _resume(self) -> None:
+        if self.started:
+            self.start_accepting()

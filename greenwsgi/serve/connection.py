@@ -14,7 +14,7 @@ from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.serve.stream import Stream
-from greenwsgi.wire.events import RequestHead
+from greenwsgi.wire.events import Event, Reply, RequestHead
 
 _now = SystemClock.monotonic
 
@@ -40,6 +40,7 @@ class Connection:
         "lingers",
         "peer",
         "protocol",
+        "send",
         "service",
         "stream",
         "variables",
@@ -50,6 +51,7 @@ class Connection:
         self.service = service
         self.endpoint = endpoint
         self.stream = Stream(sock, service.deadlines, service.timeouts.socket)
+        self.send = self.stream.send
         self.protocol = endpoint.row.factory(service.limits)
         self.peer = address[0] if type(address) is tuple else ""
         self.variables = variables = endpoint.variables.copy()
@@ -65,6 +67,16 @@ class Connection:
     def who(self) -> str:
         """The peer, for the log."""
         return self.peer or f"a client of {self.endpoint.name}"
+
+    @property
+    def date(self) -> bytes:
+        """Outlet: the Date header's value."""
+        return self.service.date
+
+    @property
+    def keep_alive(self) -> bool:
+        """Outlet. Asked when a head is made, so that a long poll begun before a drain still tells its client to leave."""
+        return not self.service.draining
 
     def run(self) -> None:
         """Serve requests until the connection ends: the border at which every error of a connection stops."""
@@ -120,8 +132,10 @@ class Connection:
         protocol = self.protocol
         protocol.next_request()
         event = protocol.next_event()
-        if event is not None:
-            return event  # type: ignore[return-value]  # a pipelined one: a head is all that can come now
+        if type(event) is RequestHead:  # a pipelined one
+            return event
+        if not protocol.idle:
+            return self._read_slow_head(event)
         self.waiting_since = now = _now()
         grace = IDLE_GRACE if self.service.draining else self.service.timeouts.keepalive
         return self._read_head(self.stream.recv_later(now + grace))
@@ -134,17 +148,23 @@ class Connection:
         protocol = self.protocol
         protocol.receive_data(data)
         event = protocol.next_event()
-        return event if event is not None else self._read_slow_head()  # type: ignore[return-value]
+        return event if type(event) is RequestHead else self._read_slow_head(event)
 
-    def _read_slow_head(self) -> RequestHead:
-        """A head in pieces: all of it before the header deadline, else 408."""
+    def _read_slow_head(self, event: Event | None) -> RequestHead | None:
+        """A head in pieces: all of it before the header deadline, else 408. Answers on the way what is no request."""
         protocol, stream = self.protocol, self.stream
         deadline = _now() + self.service.timeouts.header
-        while True:
-            try:
-                protocol.receive_data(stream.recv(deadline))
-            except PeerStalled:
-                raise PeerError("the request head did not come in time (header-timeout)", 408) from None
+        while type(event) is not RequestHead:
+            if type(event) is Reply:
+                stream.send(event.data)
+            elif event is not None:  # the end, behind a Reply
+                return None
+            else:
+                try:
+                    protocol.receive_data(stream.recv(deadline))
+                except PeerStalled:
+                    raise PeerError("the request head did not come in time (header-timeout)", 408) from None
             event = protocol.next_event()
-            if event is not None:
-                return event  # type: ignore[return-value]
+            if event is None and protocol.at_eof:
+                return None
+        return event

@@ -1,8 +1,8 @@
 """The monitor: a native thread that watches the loop from outside, for harakiri's second level.
 
 When the loop itself is blocked, no greenlet can help. Threads do not survive a fork, so each worker starts its own,
-with original, unpatched primitives. It needs the GIL for an instant each round: Python code that never waits hands it over
-every 5 ms; C code that keeps it is the master's business (SIGABRT makes faulthandler write the stack).
+with original, unpatched primitives. It needs the GIL for an instant each round: Python code that never waits hands it
+over every 5 ms; C code that keeps it is the master's business (SIGABRT makes faulthandler write the stack).
 """
 
 from __future__ import annotations

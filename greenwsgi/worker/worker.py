@@ -61,7 +61,7 @@ class WorkerBoot:
 
 
 def run(boot: WorkerBoot) -> int:
-    """Serve until told to leave and drained; returns the exit status. What the application's import raises goes through."""
+    """Serve until told to leave and drained; returns the exit status. What the application's import raises passes."""
     return Worker(boot, SystemClock()).run()
 
 

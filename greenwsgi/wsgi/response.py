@@ -15,8 +15,9 @@ from greenwsgi.wsgi.types import ExcInfo, Headers, Write
 _STATUS = re.compile(r"[1-9][0-9][0-9](?: [\x20-\x7e\t\xa0-\xff]*)?\Z")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_CACHE_LIMIT = 1024
-_good_names: set[str] = set()
+_CACHE_LIMIT = 512
+_LONGEST_REMEMBERED = 128
+_good_headers: set[tuple[str, str]] = set()
 _good_statuses: set[str] = set()
 
 
@@ -149,19 +150,32 @@ def check_headers(headers: Headers) -> int:
     declared = -1
     if type(headers) is not list:
         raise ResponseError(f"response headers must be a list, not {type(headers).__name__}")
-    try:
-        values = "".join([value for _, value in headers])
-    except (TypeError, ValueError) as error:
-        raise ResponseError("response headers must be (name, value) tuples of native strings") from error
-    # Two C loops settle nearly every answer (0.1 us); only what they do not like is looked at closely.
-    if not (values.isascii() and values.isprintable()):
-        _check_values(headers)
-    for name, value in headers:
-        if name not in _good_names:
-            _check_name(name)
-        if len(name) == 14 and name.lower() == "content-length":
-            declared = _content_length(value)
+    for header in headers:
+        # Applications send the same few headers again and again: one look-up (0.07 us) instead of a check (0.5 us).
+        if header in _good_headers:
+            continue
+        length = _check_header(header)
+        if length >= 0:
+            declared = length
     return declared
+
+
+def _check_header(header: Any) -> int:
+    """Check one header, and remember it if it may well come again; returns its length if it is Content-Length, else -1."""
+    if type(header) is not tuple or len(header) != 2 or type(header[0]) is not str or type(header[1]) is not str:
+        raise ResponseError(f"response headers must be (name, value) tuples of native strings, not {header!r}")
+    name, value = header
+    if not _NAME.match(name):
+        raise ResponseError(f"not a response header name: {name!r}")
+    if not value.isascii() or not value.isprintable():
+        _check_value(name, value)
+    if len(name) == 14 and name.lower() == "content-length":
+        return _content_length(value)
+    if len(value) < _LONGEST_REMEMBERED:
+        if len(_good_headers) >= _CACHE_LIMIT:
+            _good_headers.clear()
+        _good_headers.add(header)
+    return -1
 
 
 def _content_length(value: str) -> int:
@@ -180,21 +194,13 @@ def _check_status(status: Any) -> None:
         _good_statuses.add(status)
 
 
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str) or not _NAME.match(name):
-        raise ResponseError(f"not a response header name: {name!r}")
-    if len(_good_names) < _CACHE_LIMIT:
-        _good_names.add(name)
-
-
-def _check_values(headers: Headers) -> None:
-    for name, value in headers:
-        if _BAD_VALUE.search(value):
-            raise ResponseError(f"control character in response header {name}: {value!r}")
-        try:
-            value.encode("latin-1")
-        except UnicodeEncodeError:
-            raise ResponseError(f"response header {name} is not latin-1: {value!r}") from None
+def _check_value(name: str, value: str) -> None:
+    if _BAD_VALUE.search(value):
+        raise ResponseError(f"control character in response header {name}: {value!r}")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ResponseError(f"response header {name} is not latin-1: {value!r}") from None
 
 
 def _as_bytes(data: Any) -> bytes:

@@ -245,7 +245,7 @@ def test_close_is_called_when_the_client_left() -> None:
         ("200 OK", [("X: y", "a")], "header name"),
         ("200 OK", [("X\r\n", "a")], "header name"),
         ("200 OK", [("", "a")], "header name"),
-        ("200 OK", [(b"X", "a")], "header name"),
+        ("200 OK", [(b"X", "a")], "native strings"),
         ("200 OK", [("X", b"a")], "native strings"),
         ("200 OK", [("X", 1)], "native strings"),
         ("200 OK", [("X",)], "native strings"),

@@ -1,0 +1,50 @@
+"""The request's body on its way in: from the socket, through the protocol, to wsgi.input."""
+
+from __future__ import annotations
+
+from greenwsgi.errors import PeerError
+from greenwsgi.serve.stream import Stream
+from greenwsgi.wire.events import WireProtocol
+
+DISCARD_BYTES = 1024 * 1024
+"""How much of a body that the application left unread is read away to keep the connection."""
+
+
+class Intake:
+    """One request's body; `pull` is wsgi.body.PullBody.
+
+    owes_continue: the client waits for `100 Continue`, which goes out when the application reads for the first time.
+    """
+
+    __slots__ = ("_closed", "_owes_continue", "_protocol", "_stream")
+
+    def __init__(self, protocol: WireProtocol, stream: Stream, owes_continue: bool) -> None:
+        self._protocol = protocol
+        self._stream = stream
+        self._owes_continue = owes_continue
+        self._closed = False
+
+    def pull(self) -> bytes:
+        """The next piece of the body, b"" at its end; raises PeerError, PeerGone, or ValueError after its request."""
+        if self._closed:
+            raise ValueError("wsgi.input of a request that has ended")
+        protocol, stream = self._protocol, self._stream
+        if self._owes_continue:
+            self._owes_continue = False
+            stream.send(protocol.interim())
+        while (event := protocol.next_event()) is None:
+            protocol.receive_data(stream.recv())
+        return event if type(event) is bytes else b""
+
+    def close(self) -> bool:
+        """The request is over: read away what is left of its body; False when that cannot be, or is too much."""
+        protocol = self._protocol
+        try:
+            room = 0 if self._owes_continue else DISCARD_BYTES
+            while room > 0 and not protocol.body_done:
+                room -= len(self.pull())
+        except PeerError:
+            return False  # the answer is out; only the connection is lost
+        finally:
+            self._closed = True
+        return protocol.body_done

@@ -1,0 +1,154 @@
+"""The real client behind proxies: X-Forwarded-* and RFC 7239 Forwarded, only from peers that are trusted.
+
+Whoever REMOTE_ADDR names is judged, which is the socket's peer over HTTP and, over uwsgi, what the web server says. If it
+is on the list, the headers tell who stood `hops` proxies further out; from anyone else they are left alone, since every
+client can write them. Which headers the proxies really set must be said too: one that they only pass through is the client's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_PAIR = re.compile(
+    r'\s*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)=("(?:[^"\\]|\\.)*"|[!#$%&\'*+\-.^_`|~0-9A-Za-z:\[\]]+)\s*(?:;|$)'
+)
+_HOST = re.compile(r"(?:[A-Za-z0-9.\-_~]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
+_CACHE_LIMIT = 4096
+
+
+class TrustList:
+    """Addresses, networks and `unix`; `*` is everybody. Raises ValueError for anything else."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._networks: list[_Network] = []
+        self._unix = self._all = False
+        for entry in entries:
+            if entry == "unix":
+                self._unix = True
+            elif entry == "*":
+                self._all = True
+            else:
+                self._networks.append(ipaddress.ip_network(entry, strict=False))
+        self._known: dict[str, bool] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._networks) or self._unix or self._all
+
+    def __contains__(self, address: str) -> bool:
+        """Is the peer at `address` trusted? "" is a unix socket's."""
+        known = self._known.get(address)
+        if known is None:
+            known = self._judge(address)
+            if len(self._known) < _CACHE_LIMIT:
+                self._known[address] = known
+        return known
+
+    def _judge(self, address: str) -> bool:
+        if self._all:
+            return True
+        if not address:
+            return self._unix
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(parsed, "ipv4_mapped", None)
+        return any((mapped or parsed) in network or parsed in network for network in self._networks)
+
+
+Forwarding = Callable[[dict[str, str], str], str]
+"""Rewrites the variables of a request in place, given its scheme; returns the scheme to believe."""
+
+
+def forwarding(trusted: TrustList, headers: Iterable[str], hops: int) -> Forwarding:
+    """The rewriting for these options: `headers` names those the proxies set: for, proto, host, port, forwarded."""
+    wanted = frozenset(headers)
+
+    def rewrite(variables: dict[str, str], scheme: str) -> str:
+        if variables.get("REMOTE_ADDR", "") not in trusted:
+            return scheme
+        said = _rfc7239(variables, hops) if "forwarded" in wanted else _x_forwarded(variables, wanted, hops)
+        return _apply(variables, said, scheme)
+
+    return rewrite
+
+
+def _nth_from_right(text: str, hops: int) -> str:
+    """The entry that the outermost of `hops` trusted proxies wrote; what stands left of it is hearsay."""
+    entries = [entry.strip() for entry in text.split(",")]
+    return entries[-min(hops, len(entries))]
+
+
+def _x_forwarded(variables: Mapping[str, str], wanted: frozenset[str], hops: int) -> dict[str, str]:
+    said = {}
+    for name in wanted & {"for", "proto", "host", "port"}:
+        text = variables.get(f"HTTP_X_FORWARDED_{name.upper()}", "")
+        if text:
+            said[name] = _nth_from_right(text, hops)
+    return said
+
+
+def _rfc7239(variables: Mapping[str, str], hops: int) -> dict[str, str]:
+    """RFC 7239 4: comma-separated elements of `name=value` pairs; nothing at all from a malformed one."""
+    element = _nth_from_right_quoted(variables.get("HTTP_FORWARDED", ""), hops)
+    said, at = {}, 0
+    while at < len(element):
+        match = _PAIR.match(element, at)
+        if match is None:
+            return {}
+        value = match[2]
+        said[match[1].lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value
+        at = match.end()
+    return said
+
+
+def _nth_from_right_quoted(text: str, hops: int) -> str:
+    elements = re.findall(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', text)
+    return elements[-min(hops, len(elements))].strip() if elements else ""
+
+
+def _apply(variables: dict[str, str], said: Mapping[str, str], scheme: str) -> str:
+    """Believe what is well formed; what is not is left as the socket had it."""
+    address, port = _address(said.get("for", ""))
+    if address:
+        variables["REMOTE_ADDR"] = address
+        variables["REMOTE_PORT"] = port
+    proto = said.get("proto", "").lower()
+    if proto in ("http", "https"):
+        scheme = proto
+        variables["SERVER_PORT"] = _default_port(scheme)
+    host = said.get("host", "")
+    if _HOST.match(host):
+        variables["HTTP_HOST"] = host
+        variables["SERVER_NAME"], port = _split_port(host)
+        variables["SERVER_PORT"] = port or _default_port(scheme)
+    port = said.get("port", "")
+    if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+        variables["SERVER_PORT"] = port
+    return scheme
+
+
+def _default_port(scheme: str) -> str:
+    return "443" if scheme == "https" else "80"
+
+
+def _split_port(host: str) -> tuple[str, str]:
+    name, separator, port = host.rpartition(":")
+    return (name, port) if separator and port.isdigit() else (host, "")
+
+
+def _address(text: str) -> tuple[str, str]:
+    """Address and port of `1.2.3.4`, `1.2.3.4:56`, `::1`, `[::1]`, `[::1]:56`; nothing for `unknown` or `_hidden`."""
+    name, port = text, ""
+    if text.startswith("["):
+        name, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        name, _, port = text.partition(":")
+    try:
+        return str(ipaddress.ip_address(name)), port if port.isdigit() else ""
+    except ValueError:
+        return "", ""

@@ -1,0 +1,151 @@
+"""A whole worker's service in this process, without a master: real sockets, a clock that only a test moves."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import socket
+from gevent.hub import get_hub
+
+from greenwsgi.log.access import AccessLog
+from greenwsgi.log.server import ServerLog
+from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.service import Endpoint, Service, Timeouts
+from greenwsgi.serve.slots import Slots
+from greenwsgi.serve.watchdog import Watchdog
+from greenwsgi.shared.scoreboard import Scoreboard
+from greenwsgi.wire.events import WireLimits
+from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wsgi.environ import fixed_part
+
+
+class Hand:
+    """Stands `ahead` seconds before the real clocks."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def wall(self) -> float:
+        return time.time() + self.ahead
+
+
+class Site:
+    """Serves `application` on a loopback port by `protocol` until it is closed."""
+
+    def __init__(
+        self, application: Callable[..., Any], *, protocol: str = "http", cores: int = 10, harakiri: float = 0.0
+    ) -> None:
+        self._pipe, self._log_fd = os.pipe()
+        os.set_blocking(self._pipe, False)
+        self._said = ""
+        self._board = Scoreboard.create(1, cores)
+        seat = self._board.seats[0]
+        seat.occupy(1, 1, os.getpid())
+        deadlines = Deadlines()
+        self.clock = Hand()
+        self.given_up: list[Exchange] = []
+        self.finished = 0
+        self.service = Service(
+            application=application,
+            log=ServerLog(self._log_fd),
+            access=AccessLog(1, self._log_fd),
+            seat=seat,
+            total_requests=lambda: 1,
+            deadlines=deadlines,
+            slots=Slots(cores, deadlines),
+            limits=WireLimits(),
+            timeouts=Timeouts(socket=30, header=30, keepalive=75, harakiri=harakiri),
+            fixed=fixed_part(multiprocess=False),
+            finished=self._count,
+        )
+        self.watchdog = Watchdog(self.service, self.clock, self.given_up.append)
+        self.service.tick_date(0)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.address = listener.getsockname()
+        endpoint = Endpoint(PROTOCOLS[protocol], "here", {"SERVER_NAME": "testing", "SERVER_PORT": "80"})
+        self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=False, capacity=1000)
+        self._acceptor.start()
+
+    def _count(self) -> None:
+        self.finished += 1
+
+    def connect(self, data: bytes = b"") -> Any:
+        """A connected client; `data` is sent at once."""
+        client = socket.create_connection(self.address)
+        client.settimeout(10)
+        if data:
+            client.sendall(data)
+        return client
+
+    def answer(self, data: bytes) -> bytes:
+        """All that comes back for `data` until the server closes."""
+        with self.connect(data) as client:
+            return read_all(client)
+
+    def later(self, seconds: float) -> None:
+        """Let this much time pass for deadlines and harakiri."""
+        self.clock.ahead += seconds
+        get_hub().loop.run_callback(self.watchdog.tick)
+        settle()
+
+    @property
+    def log(self) -> str:
+        """Everything logged so far."""
+        try:
+            self._said += os.read(self._pipe, 1 << 20).decode()
+        except BlockingIOError:
+            pass
+        return self._said
+
+    def close(self) -> None:
+        self._acceptor.close()
+        for connection in list(self.service.connections):
+            connection.greenlet.kill()
+        os.close(self._pipe)
+        os.close(self._log_fd)
+        self._board.close()
+
+
+def settle() -> None:
+    """Let every greenlet run until it waits for the world."""
+    for _ in range(5):
+        gevent.idle()
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    """Turn the loop until it holds; the test's own time limit ends it otherwise."""
+    while not condition():
+        gevent.sleep(0.001)
+
+
+def read_all(client: Any) -> bytes:
+    data = b""
+    while piece := client.recv(65536):
+        data += piece
+    return data
+
+
+def read_head(client: Any) -> bytes:
+    """The bytes of one answer's head."""
+    data = b""
+    while not data.endswith(b"\r\n\r\n"):
+        data += client.recv(1)
+    return data
+
+
+def read_answer(client: Any) -> tuple[bytes, bytes]:
+    """Head and body of one answer that has a Content-Length."""
+    head = read_head(client)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+    body = b""
+    while len(body) < length:
+        body += client.recv(length - len(body))
+    return head, body

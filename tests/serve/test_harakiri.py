@@ -1,0 +1,147 @@
+"""Harakiri's first level: the guilty request and nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.hub import get_hub
+
+from greenwsgi.serve.watchdog import STRIKES
+from greenwsgi.shared.metrics import HARAKIRIS
+from tests.serve.site import Site, read_all, read_answer, settle, wait_until
+
+GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
+
+Make = Callable[..., Site]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    sites: list[Site] = []
+
+    def site(application: Any, **options: Any) -> Site:
+        sites.append(Site(application, harakiri=10.0, **options))
+        return sites[-1]
+
+    yield site
+    for one in sites:
+        one.close()
+
+
+def waiting(gate: Event) -> Any:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            gate.wait()
+        start_response("200 OK", [])
+        return [b"done"]
+
+    return application
+
+
+def test_the_guilty_one_gets_504_and_its_neighbours_200(make: Make) -> None:
+    gate = Event()
+    site = make(waiting(gate))
+    with site.connect(GET % b"/slow") as guilty:
+        settle()
+        with site.connect(GET % b"/slow") as neighbour:
+            settle()
+            list(site.service.running.values())[1].deadline += 6  # as if it had begun so much later
+            site.later(11)
+            assert read_all(guilty).startswith(b"HTTP/1.1 504 ")
+            gate.set()
+            assert read_answer(neighbour)[0].startswith(b"HTTP/1.1 200 ")
+    assert "GET /slow from 127.0.0.1 has run 1" in site.log
+    assert "gate.wait()" in site.log  # the stack of the greenlet that was hit
+    assert "(HTTP/1.1 504)" in site.log
+    assert site.service.seat.counters[HARAKIRIS] == 1
+    assert len(site.service.slots.free) == 10
+
+
+def test_after_the_head_the_connection_is_cut_without_a_last_chunk(make: Make) -> None:
+    gate = Event()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"some"
+        gate.wait()
+
+    site = make(application)
+    with site.connect(GET % b"/") as client:
+        settle()
+        site.later(11)
+        assert read_all(client).endswith(b"\r\n4\r\nsome\r\n")
+    assert "(HTTP/1.1 504)" in site.log
+
+
+def test_cleaning_up_in_the_application_works(make: Make) -> None:
+    gate, cleaned = Event(), []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        try:
+            gate.wait()
+        except Exception:  # must not catch it
+            cleaned.append("caught")
+        finally:
+            cleaned.append("finally")
+        return []
+
+    site = make(application)
+    with site.connect(GET % b"/") as client:
+        settle()
+        site.later(11)
+        assert b" 504 " in read_all(client)
+    assert cleaned == ["finally"]
+
+
+def test_a_late_throw_never_hits_the_next_request_of_the_connection(make: Make) -> None:
+    """The request ends in the very turn of the loop in which the watchdog looks: the next one must run undisturbed."""
+    gate = Event()
+    site = make(waiting(gate))
+    with site.connect(GET % b"/slow") as client:
+        settle()
+        (exchange,) = site.service.running.values()
+        client.sendall(GET % b"/slow")  # pipelined: it begins as soon as the first has ended
+        settle()
+        exchange.deadline = 0.0
+        loop = get_hub().loop
+        gate.set()  # wakes the first request in this turn ...
+        gate.clear()
+        loop.run_callback(site.watchdog.tick)  # ... and this is the look that comes too late
+        assert read_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+        wait_until(lambda: list(site.service.running.values()) not in ([], [exchange]))
+        gate.set()
+        assert read_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+    assert site.service.seat.counters[HARAKIRIS] == 0
+
+
+def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Make) -> None:
+    caught: list[BaseException] = []
+    stop = Event()
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        while not stop.is_set():
+            try:
+                stop.wait()
+            except BaseException as error:
+                caught.append(error)
+        start_response("200 OK", [])
+        return [b"at last"]
+
+    site = make(application)
+    with site.connect(GET % b"/") as client:
+        settle()
+        site.later(11)
+        for _ in range(STRIKES - 1):
+            site.later(1)
+        assert len(caught) == STRIKES
+        assert site.given_up == []
+        site.later(1)
+        assert [one.uri for one in site.given_up] == ["/"]
+        site.later(100)
+        assert len(site.given_up) == 1
+        stop.set()
+        assert read_answer(client)[1] == b"at last"
