@@ -20,6 +20,9 @@ EXIT_APP_FAILED = 22
 
 LONGEST_BACKOFF = 30.0
 
+ZYGOTE_MERCY = 10.0
+"""Seconds a zygote may take to leave, and to fork a worker that makes itself heard."""
+
 ZYGOTE = 0
 """The number under which a generation keeps its zygote's trouble; workers begin at 1."""
 
@@ -67,12 +70,17 @@ class ZygoteSeen:
     dismissed: bool = False
     kill_at: float = inf
 
+    def dismiss(self, now: float) -> None:
+        """It was told to leave, or said that it does."""
+        self.dismissed = True
+        self.kill_at = now + ZYGOTE_MERCY
+
 
 @dataclass(slots=True)
 class WorkerSeen:
     """A worker, as the master sees it.
 
-    parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: 0 until it said READY.
+    parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
     retiring: why it wants a successor. stuck: why it must die although it was asked nothing. told: the last signal that
     asked it to go; kill_at: when it gets SIGKILL if it has not gone.
     """
@@ -82,7 +90,7 @@ class WorkerSeen:
     parent: int
     since: float
     pid: int = 0
-    ready_at: float = 0.0
+    ready_at: float | None = None
     retiring: str = ""
     stuck: str = ""
     told: Signals | None = None
@@ -93,7 +101,7 @@ class WorkerSeen:
 
     @property
     def serves(self) -> bool:
-        return bool(self.ready_at) and self.told is None
+        return self.ready_at is not None and self.told is None
 
 
 @dataclass(slots=True)
@@ -140,7 +148,7 @@ class Generation:
         """It is dead. Whether that slows its successor depends on how long it served, unless it was told to go."""
         del self.workers[worker.seat]
         if worker.told is None or worker.stuck:
-            quickly = not worker.ready_at or now - worker.ready_at < QUICK
+            quickly = worker.ready_at is None or now - worker.ready_at < QUICK
             self.trouble.setdefault(worker.number, Trouble()).died(quickly, now)
 
     def zygote_gone(self, now: float) -> None:

@@ -240,8 +240,7 @@ class Master:
     def _dismiss(self, generation: Generation, now: float) -> None:
         """The end of its command pipe is the word."""
         assert generation.zygote is not None
-        generation.zygote.dismissed = True
-        generation.zygote.kill_at = now + plan.ZYGOTE_MERCY
+        generation.zygote.dismiss(now)
         self.cycles[generation.number].hang_up()
 
     def _kill_zygote(self, generation: Generation, why: str) -> None:

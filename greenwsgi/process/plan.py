@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import inf
 from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM, Signals
 
-from greenwsgi.process.fleet import ZYGOTE, Fleet, Generation, GenerationStage, Stop, WorkerSeen
+from greenwsgi.process.fleet import ZYGOTE, ZYGOTE_MERCY, Fleet, Generation, GenerationStage, Stop, WorkerSeen
 
 DEATHS_ALLOWED = 5
 """A generation that rises is given up when one of its workers has died this often in a row before it was READY."""
@@ -31,9 +31,6 @@ DUMP_TIME = 0.5
 
 ABRUPT_MERCY = 1.0
 """Seconds between SIGQUIT, "leave at once", and SIGKILL."""
-
-ZYGOTE_MERCY = 10.0
-"""Seconds a zygote may take to leave, and to fork a worker that makes itself heard."""
 
 
 @dataclass(frozen=True, slots=True)

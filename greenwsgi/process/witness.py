@@ -79,7 +79,7 @@ class Witness:
         if message.word is Word.DIED:
             self._died(generation, worker, message, now)
         elif message.word is Word.FAILED:
-            self._failed(generation, message)
+            self._failed(generation, message, now)
         elif message.word is Word.LOADED:
             if generation.zygote and generation.zygote.pid == message.pid:
                 generation.zygote.loaded = True
@@ -91,7 +91,9 @@ class Witness:
         elif message.word is Word.RETIRE:
             worker.retiring = message.reason
 
-    def _failed(self, generation: Generation, message: Message) -> None:
+    def _failed(self, generation: Generation, message: Message, now: float) -> None:
+        if generation.zygote and generation.zygote.pid == message.pid:
+            generation.zygote.dismiss(now)  # it leaves by itself
         generation.fail(message.reason, message.status)
         if generation.stage is GenerationStage.SERVING:
             self._log.error(f"generation {generation.number} serves on, but its application fails: {message.reason}")
@@ -149,7 +151,7 @@ class Witness:
 
     def _find_stuck(self, now: float) -> None:
         for generation, worker in self._fleet.workers():
-            if not worker.ready_at or worker.stuck:
+            if worker.ready_at is None or worker.stuck:
                 continue
             seat = self._cycles[generation.number].board.seats[worker.seat]
             beat = seat.heartbeat()

@@ -24,7 +24,7 @@ def again(generation: Generation, worker: WorkerSeen, now: float) -> str:
     if generation.stage is GenerationStage.DRAINING or generation.team(worker.number):
         return ""
     wait = generation.wait(worker.number, now)
-    before = "" if worker.ready_at else " before it was ready"
+    before = " before it was ready" if worker.ready_at is None else ""
     return f"{before}, started again" + (f" in {wait:g} s" if wait else "")
 
 

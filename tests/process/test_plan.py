@@ -11,6 +11,7 @@ import pytest
 from greenwsgi.process import plan
 from greenwsgi.process.fleet import (
     ZYGOTE,
+    ZYGOTE_MERCY,
     Fleet,
     Generation,
     GenerationStage,
@@ -33,7 +34,7 @@ def fleet(*generations: Generation, stop: Stop = Stop.NO, reload: bool = False, 
 def generation(number: int, stage: GenerationStage, *workers: WorkerSeen, **known: object) -> Generation:
     """Two workers wide, with a mercy of 10 s and a zygote that has loaded, unless told otherwise."""
     made = Generation(number, 2, 10.0, stage, loaded(number), {worker.seat: worker for worker in workers})
-    made.proven = any(worker.ready_at for worker in workers)
+    made.proven = any(worker.ready_at is not None for worker in workers)
     for name, value in known.items():
         setattr(made, name, value)
     return made
@@ -133,7 +134,7 @@ DEATHS = {
         [],
     ),
     "a worker that was asked for stays unheard of": (
-        fleet(generation(1, SERVING, asked(1, 0, since=NOW - plan.ZYGOTE_MERCY), ready(2, 1))),
+        fleet(generation(1, SERVING, asked(1, 0, since=NOW - ZYGOTE_MERCY), ready(2, 1))),
         ["KillZygote 1"],
     ),
     "its zygote was killed for it": (
@@ -141,7 +142,7 @@ DEATHS = {
             generation(
                 1,
                 SERVING,
-                asked(1, 0, since=NOW - plan.ZYGOTE_MERCY),
+                asked(1, 0, since=NOW - ZYGOTE_MERCY),
                 ready(2, 1),
                 zygote=ZygoteSeen(100, NOW, loaded=True, dismissed=True),
             )
@@ -149,7 +150,7 @@ DEATHS = {
         [],
     ),
     "its zygote has died": (
-        fleet(generation(1, SERVING, asked(1, 0, since=NOW - plan.ZYGOTE_MERCY), ready(2, 1), zygote=loading(7))),
+        fleet(generation(1, SERVING, asked(1, 0, since=NOW - ZYGOTE_MERCY), ready(2, 1), zygote=loading(7))),
         ["lose 1: 1"],
     ),
 }

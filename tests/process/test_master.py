@@ -1,0 +1,343 @@
+"""The master in a world of pretended processes: whole stories, with a clock turned by hand."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR2, Signals
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenwsgi.process.fleet import EXIT_APP_FAILED
+from greenwsgi.shared.messages import Word
+from greenwsgi.shared.metrics import REQUESTS
+from tests.process.world import World
+
+NOT_LONG = 1.0
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "log")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def serving(world: World) -> World:
+    world.run(NOT_LONG)
+    assert world.serving() == [(1, 1), (1, 2)]
+    return world
+
+
+def finish(world: World, number: Signals = SIGTERM) -> None:
+    world.signal(number)
+    world.run(200)
+    assert world.over
+    assert world.zygotes() == []
+    assert world.workers() == []
+    assert "in the master" not in world.log
+
+
+def test_boot_says_where_it_serves(serving: World) -> None:
+    pid = os.getpid()
+    assert f"ready: generation 1 serves with 2 workers: http://127.0.0.1:80 (pid {pid})" in serving.log
+    finish(serving)
+    assert serving.master.fleet.exit_status == 0
+
+
+def test_reload(serving: World) -> None:
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(2, 1), (2, 2)]
+    assert "reloaded: generation 2 serves with 2 workers; generation 1 drains" in serving.log
+    assert len(serving.zygotes()) == 1
+    finish(serving)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"), [("fail", "app.py:3: no"), ("crash", "died by signal 11 (SIGSEGV) while it loaded the application")]
+)
+def test_a_broken_application_leaves_the_old_one_serving(serving: World, how: str, why: str) -> None:
+    serving.load = lambda generation: how
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    assert f"{why}; generation 1 serves on" in serving.log
+    serving.load = lambda generation: "ok"
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(3, 1), (3, 2)]
+    finish(serving)
+
+
+def test_workers_that_die_before_they_are_ready_end_a_reload(serving: World) -> None:
+    serving.boot = lambda generation, number: "die" if number == 2 else "ok"
+    serving.signal(SIGHUP)
+    serving.run(10)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    assert "generation 2: worker 2 died 5 times in a row before it was ready; generation 1 serves on" in serving.log
+    finish(serving)
+
+
+@pytest.mark.parametrize("how", ["fail", "crash"])
+def test_a_first_application_that_does_not_load_ends_the_server(world: World, how: str) -> None:
+    world.load = lambda generation: how
+    world.run(NOT_LONG)
+    assert world.over
+    assert world.master.fleet.exit_status == EXIT_APP_FAILED
+    assert len(world.children) == 1, "no crash loop"
+    assert "the application did not come up, the server ends" in world.log
+
+
+def test_first_workers_that_all_die_end_the_server(world: World) -> None:
+    world.boot = lambda generation, number: "die"
+    world.run(60)
+    assert world.over
+    assert world.master.fleet.exit_status == EXIT_APP_FAILED
+
+
+def test_with_some_of_its_workers_it_serves(world: World) -> None:
+    world.boot = lambda generation, number: "die" if number == 2 else "ok"
+    world.run(60)
+    assert world.serving() == [(1, 1)]
+    assert "serves with 1 of 2 workers" in world.log
+    world.boot = lambda generation, number: "ok"
+    world.run(60)
+    assert world.serving() == [(1, 1), (1, 2)]
+    finish(world)
+
+
+def test_a_dead_worker_is_back_at_once_and_its_requests_are_told_of(serving: World) -> None:
+    serving.run(60)
+    victim = serving.workers()[0]
+    seat = serving.master.cycles[1].board.seats[victim.seat]
+    seat.begin(3, 1.0, 0.0, b"192.0.2.1\tGET\t/lost\tHTTP/1.1")
+    seat.begin(1, 1.0, 0.0, b"192.0.2.1\tGET\t/done\tHTTP/1.1")
+    seat.end(1)
+    serving.die(victim, -SIGKILL)
+    moment = serving.now
+    while len(serving.serving()) < 2:
+        serving.step()
+    assert serving.now == moment
+    assert [request.uri for request in serving.killed] == ["/lost"]
+    assert f"worker 1 (pid {victim.pid}) died by signal 9 (SIGKILL), started again" in serving.log
+    finish(serving)
+
+
+def test_a_crash_loop_slows_down_and_never_ends_what_serves(serving: World) -> None:
+    serving.boot = lambda generation, number: "die" if number == 1 else "ok"
+    serving.die(serving.workers()[0], 1)
+    before = len(serving.children)
+    serving.run(600)
+    assert serving.serving() == [(1, 2)]
+    assert 15 < len(serving.children) - before < 40, "at once, then later and later, then each 30 s"
+    finish(serving)
+
+
+def test_counters_never_go_backwards(serving: World) -> None:
+    def total() -> int:
+        seats = [seat for cycle in serving.master.cycles.values() for seat in cycle.board.seats]
+        return sum(serving.master.witness.totals.of(number, seats)[REQUESTS] for number in (1, 2))
+
+    seen = [total()]
+    for _ in range(3):
+        serving.die(serving.workers()[0], -9)
+        serving.run(NOT_LONG)
+        seen.append(total())
+        serving.signal(SIGHUP)
+        serving.run(NOT_LONG)
+        seen.append(total())
+    assert seen == [2, 3, 5, 6, 8, 9, 11]
+    board = serving.master.cycles[4].board
+    assert board.past[REQUESTS] + sum(seat.counters[REQUESTS] for seat in board.seats) == 11
+    finish(serving)
+
+
+def test_a_dead_zygote_is_replaced_while_its_workers_serve(serving: World) -> None:
+    (zygote,) = serving.zygotes()
+    serving.die(zygote, -9)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    (successor,) = serving.zygotes()
+    assert successor.generation == 1
+    orphan, sibling = serving.workers()
+    serving.die(orphan, -9)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    assert sibling in serving.workers()
+    finish(serving)
+
+
+def test_a_zygote_that_cannot_be_replaced_is_tried_again(serving: World) -> None:
+    serving.load = lambda generation: "fail"
+    serving.die(serving.zygotes()[0], -9)
+    serving.run(120)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    assert "generation 1 serves on, but its application fails: app.py:3: no" in serving.log
+    serving.load = lambda generation: "ok"
+    serving.run(60)
+    assert len(serving.zygotes()) == 1
+    finish(serving)
+
+
+def test_a_retiring_worker_is_relieved_by_its_successor(serving: World) -> None:
+    retiring = serving.workers()[0]
+    serving.say(retiring, Word.RETIRE, "max-requests 5000")
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    assert retiring not in serving.workers()
+    assert f"worker 1 (pid {retiring.pid}) leaves: max-requests 5000" in serving.log
+    finish(serving)
+
+
+def test_a_blocked_loop_is_ended(serving: World) -> None:
+    serving.run(10)
+    stuck, other = serving.workers()
+    for worker, beat in ((stuck, serving.now), (other, serving.now + 100)):
+        seat = serving.master.cycles[1].board.seats[worker.seat]
+        seat.beat(beat)
+        seat.begin(0, 1.0, serving.now + 1.0, b"192.0.2.1\tGET\t/spin\tHTTP/1.1")
+    serving.run(1.75)
+    assert serving.workers() == [stuck, other], "not overdue yet"
+    serving.run(1.0)
+    assert stuck not in serving.workers()
+    assert other in serving.workers()
+    assert f"worker 1 (pid {stuck.pid}) gets SIGABRT: harakiri: GET /spin" in serving.log
+    assert serving.serving() == [(1, 1), (1, 2)]
+    finish(serving)
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGQUIT])
+def test_a_stop_while_the_application_loads_is_obeyed_at_once(world: World, number: Signals) -> None:
+    world.load = lambda generation: "never"
+    world.run(NOT_LONG)
+    moment = world.now
+    world.signal(number)
+    while not world.over:
+        world.step()
+    assert world.now == moment
+    assert world.master.fleet.exit_status == 0
+
+
+def test_a_stop_while_workers_boot(world: World) -> None:
+    world.boot = lambda generation, number: "never"
+    world.run(NOT_LONG)
+    assert len(world.workers()) == 2
+    finish(world)
+
+
+def test_a_stubborn_worker_has_its_mercy_and_no_more(world: World) -> None:
+    world.run(NOT_LONG)
+    world.stubborn = True
+    world.signal(SIGTERM)
+    world.run(59)
+    assert len(world.workers()) == 2
+    world.run(2)
+    assert world.over
+    assert "gets SIGKILL: it did not leave within reload-mercy 60" in world.log
+
+
+def test_a_second_stop_is_at_once(serving: World) -> None:
+    serving.stubborn = True
+    serving.signal(SIGTERM)
+    serving.run(5)
+    serving.signal(SIGTERM)
+    serving.run(2)
+    assert serving.over
+    assert "SIGTERM: the server stops at once" in serving.log
+
+
+def test_a_reload_while_one_loads_starts_it_again(serving: World) -> None:
+    serving.load = lambda generation: "never" if generation == 2 else "ok"
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(3, 1), (3, 2)]
+    assert len(serving.zygotes()) == 1
+    finish(serving)
+
+
+def test_a_reload_while_workers_boot_comes_after_it(serving: World) -> None:
+    serving.boot = lambda generation, number: "never" if generation == 2 else "ok"
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    assert serving.master.fleet.born == 2
+    for worker in serving.workers():
+        if worker.generation == 2:
+            worker.ready = True
+            serving.say(worker, Word.READY)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(3, 1), (3, 2)]
+    finish(serving)
+
+
+def test_signals_that_mean_nothing_change_nothing(serving: World) -> None:
+    serving.signal(SIGUSR2)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    assert "SIGUSR2: ignored" in serving.log
+    finish(serving)
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["reload", "kill worker", "kill zygote", "retire", "nothing"]),
+        st.integers(0, 9),
+        st.sampled_from(["ok", "ok", "ok", "fail", "crash", "never"]),
+        st.sampled_from(["ok", "ok", "ok", "die"]),
+        st.sampled_from([0.0, 0.0, 0.25, 3.0]),
+    ),
+    max_size=25,
+)
+
+
+@given(EVENTS, st.sampled_from([SIGTERM, SIGQUIT]))
+def test_whatever_happens_it_comes_back_and_leaves_nothing(
+    events: list[tuple[str, int, str, str, float]], stop: Signals
+) -> None:
+    """Any story of deaths, reloads and broken applications ends, once all is well again, with one whole generation."""
+    before = os.listdir("/dev/fd")
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder) / "log")
+        world.run(NOT_LONG)
+        for what, which, load, boot, pause in events:
+            world.load, world.boot = functools.partial(_say, load), functools.partial(_say, boot)
+            happen(world, what, which)
+            world.step()
+            world.run(pause)
+            assert not world.over, "nothing of that ends a server that has served"
+        world.load, world.boot = functools.partial(_say, "ok"), functools.partial(_say, "ok")
+        world.signal(SIGHUP)
+        world.run(100)
+        (zygote,) = world.zygotes()
+        assert world.serving() == [(zygote.generation, 1), (zygote.generation, 2)]
+        assert len(world.workers()) == 2
+        assert len(world.master.cycles) == len(world.master.fleet.generations) == 1
+        finish(world, stop)
+        world.close()
+    assert os.listdir("/dev/fd") == before
+
+
+def _say(how: str, *_: int) -> str:
+    return how
+
+
+def happen(world: World, what: str, which: int) -> None:
+    workers, zygotes = world.workers(), world.zygotes()
+    if what == "reload":
+        world.signal(SIGHUP)
+    elif what == "kill worker" and workers:
+        world.die(workers[which % len(workers)], -9)
+    elif what == "kill zygote" and zygotes:
+        world.die(zygotes[which % len(zygotes)], -9)
+    elif what == "retire" and workers:
+        world.say(workers[which % len(workers)], Word.RETIRE, "max-requests 5")

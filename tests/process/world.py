@@ -1,0 +1,226 @@
+"""A world of pretended processes and a clock turned by hand, in which the real master can live.
+
+It stands for the operating system (`start`, `kill`, `bury`), the inbox (`wait`) and the clock. Zygotes and workers do
+what `load` and `boot` say; they answer the master's commands, which come over real pipes. Whoever signals a process
+that was buried fails the test: in the real world that pid may be a stranger's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+
+from greenwsgi.config.settings import Assignment, build
+from greenwsgi.errors import Origin
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process.inbox import Note, Signalled
+from greenwsgi.process.master import Master
+from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Word
+from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.scoreboard import RunningRequest, Stage
+
+
+@dataclass
+class Child:
+    """A pretended process. state: alive, dead (nobody has buried it), buried."""
+
+    pid: int
+    generation: int
+    state: str = "alive"
+    status: int = 0
+
+
+@dataclass
+class Zygote(Child):
+    commands: Lines = field(default_factory=lambda: Lines(-1))
+    loaded: bool = False
+
+
+@dataclass
+class Worker(Child):
+    zygote: int = 0
+    seat: int = 0
+    number: int = 0
+    ready: bool = False
+
+
+class World:
+    """load: how each generation's application loads: ok, fail, crash, never. boot: how its workers do: ok, die, never.
+
+    stubborn: workers do not leave when they are told to.
+    """
+
+    adopts = True
+
+    def __init__(self, log: Path, *options: str) -> None:
+        self.now = 0.0
+        self.report = -1
+        self.load: Callable[[int], str] = lambda generation: "ok"
+        self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
+        self.stubborn = False
+        self.children: dict[int, Child] = {}
+        self.killed: list[RunningRequest] = []
+        self._notes: list[Note] = []
+        self._buried: list[tuple[int, int]] = []
+        self._log_path = log
+        self._log = log.open("ab")
+        origin = Origin("test")
+        pairs = [option.split("=") for option in ("processes=2", "async=4", *options)]
+        self.settings = build(Assignment(name, text, origin) for name, text in pairs)
+        listeners = [BoundListener(99, "http", "127.0.0.1:80")]
+        server_log = ServerLog(self._log.fileno())
+        self.master = Master(self.settings, listeners, server_log, self, self, self, self._killed)
+        self.timeout = 0.0
+
+    # What the tests do
+
+    def signal(self, number: Signals) -> None:
+        self._notes.append(Signalled(number))
+
+    def say(self, worker: Worker, word: Word, reason: str = "") -> None:
+        self._notes.append(Message(word, worker.generation, worker.pid, worker.seat, worker.number, 0, reason))
+
+    def step(self) -> None:
+        self.timeout = self.master.step(self.timeout)
+        for zygote in self.zygotes():
+            self._live(zygote)
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass; what happens at once takes none."""
+        until = self.now + seconds
+        while self.now < until and not self.over:
+            self.step()
+
+    @property
+    def over(self) -> bool:
+        return self.master._over
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    def zygotes(self) -> list[Zygote]:
+        return [child for child in self.children.values() if isinstance(child, Zygote) and child.state == "alive"]
+
+    def workers(self) -> list[Worker]:
+        return [child for child in self.children.values() if isinstance(child, Worker) and child.state == "alive"]
+
+    def serving(self) -> list[tuple[int, int]]:
+        """(generation, number) of each worker that is ready."""
+        return sorted((worker.generation, worker.number) for worker in self.workers() if worker.ready)
+
+    def die(self, child: Child, status: int) -> None:
+        """A child's death, seen by its parent: the master, or a zygote that lives."""
+        child.state, child.status = "dead", status
+        if isinstance(child, Zygote):
+            os.close(child.commands.fd)
+            self._die_of_master(child)
+            for worker in self.children.values():
+                if isinstance(worker, Worker) and worker.zygote == child.pid and worker.state == "dead":
+                    self._die_of_master(worker)
+        elif isinstance(child, Worker):
+            if self.children[child.zygote].state == "alive":
+                self._notes.append(Message(Word.DIED, child.generation, child.pid, child.seat, status=status))
+            else:
+                self._die_of_master(child)
+
+    def close(self) -> None:
+        for zygote in self.zygotes():
+            os.close(zygote.commands.fd)
+        for cycle in self.master.cycles.values():
+            cycle.close()
+        if not self.over:
+            os.close(self.master._life)
+            os.close(self.master._lifeline)
+        self._log.close()
+
+    # What the master sees
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float) -> list[Note]:
+        notes, self._notes = self._notes, []
+        if not notes:
+            self.now += timeout
+        return notes
+
+    def start(self, arguments: list[str], descriptors: Iterable[int]) -> int:
+        document = int(arguments[-1])
+        boot = BootDocument.decode(os.pread(document, os.fstat(document).st_size, 0))
+        assert set(descriptors) == {document, *boot.descriptors}
+        pid = self._new_pid()
+        commands = os.dup(boot.commands)
+        os.set_blocking(commands, False)
+        self.children[pid] = Zygote(pid, boot.generation, commands=Lines(commands))
+        return pid
+
+    def kill(self, pid: int, number: Signals) -> None:
+        child = self.children[pid]
+        assert child.state != "buried", "that pid may be a stranger's"
+        if child.state == "dead" or (self.stubborn and number != SIGKILL):
+            return
+        self.die(child, 0 if number == SIGTERM else -number)
+
+    def bury(self) -> list[tuple[int, int]]:
+        buried, self._buried = self._buried, []
+        for pid, _ in buried:
+            self.children[pid].state = "buried"
+        return buried
+
+    # What goes on
+
+    def _live(self, zygote: Zygote) -> None:
+        if not zygote.loaded:
+            self._load(zygote)
+            return
+        for command in zygote.commands.read():
+            if command.word is Word.FORK:
+                self._fork(zygote, command)
+            else:
+                child = self.children[command.pid]
+                assert child.state == "dead", "only the dead are buried, and only once"
+                child.state = "buried"
+        if zygote.commands.closed:
+            self.die(zygote, 0)
+
+    def _load(self, zygote: Zygote) -> None:
+        how = self.load(zygote.generation)
+        if how == "ok":
+            zygote.loaded = True
+            self._notes.append(Message(Word.LOADED, zygote.generation, zygote.pid))
+        elif how == "fail":
+            self._notes.append(Message(Word.FAILED, zygote.generation, zygote.pid, status=22, reason="app.py:3: no"))
+            self.die(zygote, 22)
+        elif how == "crash":
+            self.die(zygote, -11)
+
+    def _fork(self, zygote: Zygote, command: Message) -> None:
+        worker = Worker(self._new_pid(), zygote.generation, zygote=zygote.pid, seat=command.seat, number=command.number)
+        self.children[worker.pid] = worker
+        seat = self.master.cycles[worker.generation].board.seats[worker.seat]
+        assert seat.stage is Stage.FREE
+        seat.occupy(worker.number, worker.generation, worker.pid)
+        self.say(worker, Word.FORKED)
+        how = self.boot(worker.generation, worker.number)
+        if how == "ok":
+            worker.ready = True
+            seat.counters[REQUESTS] += 1
+            self.say(worker, Word.READY)
+        elif how == "die":
+            self.die(worker, 1)
+
+    def _die_of_master(self, child: Child) -> None:
+        self._buried.append((child.pid, child.status))
+
+    def _new_pid(self) -> int:
+        return 1000 + len(self.children)
+
+    def _killed(self, worker: int, pid: int, request: RunningRequest) -> None:
+        self.killed.append(request)
