@@ -35,18 +35,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__.splitlines()[0] if __doc__ else ""
     )
-    parser.add_argument("scenario", nargs="*", default=[*SCENARIOS, "longpoll"], choices=[*SCENARIOS, "longpoll"])
+    parser.add_argument("scenario", nargs="*", help="of http, http-close, uwsgi, longpoll (default all)")
     parser.add_argument("--seconds", type=float, default=3.0, help="of load a round (default 3)")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts (default 3)")
     parser.add_argument("--polls", type=int, default=5000, help="connections held by longpoll (default 5000)")
     asked = parser.parse_args()
     failed = 0
-    requests = [scenario for scenario in asked.scenario if scenario != "longpoll"]
+    chosen = asked.scenario or [*SCENARIOS, "longpoll"]
+    if unknown := set(chosen) - {*SCENARIOS, "longpoll"}:
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    requests = [scenario for scenario in chosen if scenario != "longpoll"]
     if requests:
         print(f"{'scenario':12} {'ceiling us/req':>14} {'greenwsgi us/req':>16} {'ratio':>6} {'failed':>6}")
     for scenario in requests:
         failed += measure(scenario, asked.seconds, asked.rounds)
-    if "longpoll" in asked.scenario:
+    if "longpoll" in chosen:
         measure_longpoll(asked.polls)
     return 1 if failed else 0
 
