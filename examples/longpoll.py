@@ -2,6 +2,7 @@
 
     greenwsgi --async 10000 --wsgi-file longpoll.py
     curl http://127.0.0.1:8000/wait?after=0 &
+    curl http://127.0.0.1:8000/waiting
     curl --data hello http://127.0.0.1:8000/say
 
 The messages live in the memory of one worker, so run it with one process; a real application would put a broker
@@ -58,7 +59,7 @@ PAGE = b"""<!doctype html>
         const news = await (await fetch("wait?after=" + after)).json()
         for (const message of news.messages) board.appendChild(document.createElement("li")).textContent = message
         after = news.last
-        state.textContent = "waiting with " + (news.waiting - 1) + " others"
+        state.textContent = "waiting, with " + news.waiting + " others a moment ago"
       } catch (error) {
         state.textContent = "connecting again"
         await new Promise(done => setTimeout(done, 1000))
@@ -112,12 +113,14 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
         case ("GET", "/wait"):
             after = parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[0]
             messages = board.wait(int(after) if after.isdecimal() else 0, WAIT_SECONDS)
-            return answer(start_response, messages=messages, last=board.last, waiting=board.waiting + 1)
+            return answer(start_response, messages=messages, last=board.last, waiting=board.waiting)
+        case ("GET", "/waiting"):
+            return answer(start_response, waiting=board.waiting)
         case ("POST", "/say"):
             message = environ["wsgi.input"].read(4 * LONGEST_MESSAGE).decode("utf-8", "replace")[:LONGEST_MESSAGE]
             return answer(start_response, number=board.post(message))
     start_response("404 Not Found", [("Content-Type", "text/plain")])
-    return [b"there are /, /wait and /say\n"]
+    return [b"there are /, /wait, /waiting and /say\n"]
 
 
 def answer(start_response: StartResponse, **values: Any) -> Iterable[bytes]:
