@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 from typing import Any
 
 from gevent import Greenlet
@@ -15,6 +16,8 @@ from gevent.socket import socket
 
 from greenwsgi.serve.connection import Connection
 from greenwsgi.serve.service import Endpoint, Service
+from greenwsgi.shared.messages import BoundListener
+from greenwsgi.wire.registry import PROTOCOLS
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PAUSE = 0.1
@@ -48,7 +51,7 @@ class Acceptor(StreamServer):
         """Accept one connection: its socket and the peer's address, or None when there is none."""
         listener = self.socket
         try:
-            fd, address = listener._accept()
+            fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
@@ -80,3 +83,12 @@ class Acceptor(StreamServer):
     def _resume(self) -> None:
         if self.started:
             self.start_accepting()
+
+
+def endpoint_of(listener: BoundListener) -> Endpoint:
+    """What connections of a listener need to know of it; SERVER_NAME is the host's, as under uWSGI."""
+    with socket(fileno=os.dup(listener.fd)) as sock:
+        address = sock.getsockname()
+    port = str(address[1]) if isinstance(address, tuple) else "80"  # PEP 3333: SERVER_PORT is never empty
+    variables = {"SERVER_NAME": os.uname().nodename, "SERVER_PORT": port}
+    return Endpoint(PROTOCOLS[listener.protocol], listener.name, variables)

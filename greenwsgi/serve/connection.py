@@ -75,7 +75,7 @@ class Connection:
 
     @property
     def keep_alive(self) -> bool:
-        """Outlet. Asked when a head is made, so that a long poll begun before a drain still tells its client to leave."""
+        """Outlet. Asked when a head is made, so that a long poll from before a drain still sends its client away."""
         return not self.service.draining
 
     def run(self) -> None:

@@ -74,7 +74,7 @@ class Exchange:
         harakiri = connection.service.timeouts.harakiri
         self.deadline = begun + harakiri if harakiri else NEVER
         self.strikes = 0
-        # Neither answer nor body refers back to the exchange: a cycle for each request costs 7 us of garbage collection.
+        # Neither answer nor body refers back to the exchange: a cycle a request would be 7 us of garbage collection.
         self._response = Response(connection.protocol, connection, self.method == "HEAD")
 
     def run(self) -> bool:
@@ -100,11 +100,11 @@ class Exchange:
             service.seat.end(self.core)
             service.slots.give(self.core)
         service.finished()
-        if not ending and not self._response.cut and (self._intake is None or self._intake.close()):
-            if connection.protocol.reusable:
-                return True
-        connection.lingers = connection.lingers or service.draining or not connection.protocol.body_done
-        return False
+        if ending or self._response.cut or not (self._intake is None or self._intake.close()):
+            connection.lingers = connection.lingers or not connection.protocol.body_done
+            return False
+        connection.lingers = service.draining
+        return connection.protocol.reusable
 
     # Endings
 

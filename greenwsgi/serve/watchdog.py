@@ -22,11 +22,15 @@ AGAIN = 0.5
 class Watchdog:
     """A timer of the hub: what it does to a greenlet happens while that greenlet is certainly not running.
 
-    give_up: called with a reason when a request has survived all strikes; the worker cannot be saved then.
+    give_up: called with a request that has survived all strikes; its worker cannot be saved then.
+    verbose: say with each strike what else the worker runs (harakiri-verbose).
     """
 
-    def __init__(self, service: Service, clock: Clock, give_up: Callable[[Exchange], None]) -> None:
+    def __init__(
+        self, service: Service, clock: Clock, give_up: Callable[[Exchange], None], *, verbose: bool = False
+    ) -> None:
         self._service = service
+        self._verbose = verbose
         self._clock = clock
         self._give_up = give_up
         self._timer = get_hub().loop.timer(TICK, TICK)
@@ -48,6 +52,15 @@ class Watchdog:
             if service.running.get(exchange.core) is exchange:
                 self._strike(exchange, now)
 
+    def _others(self, guilty: Exchange, now: float) -> str:
+        if not self._verbose:
+            return ""
+        others = [one for one in self._service.running.values() if one is not guilty]
+        lines = [
+            f"  core {one.core}: {one.method} {one.uri} from {one.addr}, {now - one.begun:.1f} s" for one in others
+        ]
+        return "\n".join([f"beside it run {len(others)} requests:", *lines]) + "\n"
+
     def _strike(self, exchange: Exchange, now: float) -> None:
         exchange.strikes += 1
         if exchange.strikes > STRIKES:
@@ -59,6 +72,6 @@ class Watchdog:
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no Python frame)\n"
         self._service.log.warning(
             f"harakiri: {exchange.method} {exchange.uri} from {exchange.addr} has run {now - exchange.begun:.1f} s"
-            f" on core {exchange.core}, strike {exchange.strikes}; it is here:\n{stack}"
+            f" on core {exchange.core}, strike {exchange.strikes}; it is here:\n{stack}{self._others(exchange, now)}"
         )
         exchange.greenlet.throw(HarakiriTimeout(exchange))

@@ -6,7 +6,6 @@ import faulthandler
 import os
 import resource
 import signal
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +18,17 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import greening
-from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.acceptor import Acceptor, endpoint_of
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
-from greenwsgi.serve.service import Endpoint, Service, Timeouts
+from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.messages import BoundListener, Report
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
-from greenwsgi.wire.registry import PROTOCOLS
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.loader import load
 from greenwsgi.wsgi.types import Application
@@ -81,7 +79,7 @@ class Worker:
         greening.check()
         faulthandler.enable(boot.log.fd, all_threads=False)
         self._service = service = self._make_service(boot.application or load(boot.settings.python))
-        Watchdog(service, self._clock, self._give_up).start()
+        Watchdog(service, self._clock, self._give_up, verbose=boot.settings.limits.harakiri_verbose).start()
         mercy = boot.settings.processes.worker_reload_mercy
         Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock).start()
         get_hub().loop.io(boot.lifeline, 1).start(self._leave.set)
@@ -122,7 +120,7 @@ class Worker:
                 head=limits.buffer_size, request_line=min(limits.buffer_size, 16384), body=limits.limit_post
             ),
             timeouts=Timeouts(limits.socket_timeout, limits.header_timeout, limits.keepalive_timeout, limits.harakiri),
-            fixed=fixed_part(multiprocess=settings.processes.processes > 1, node=socket.gethostname()),
+            fixed=fixed_part(multiprocess=settings.processes.processes > 1, node=os.uname().nodename),
             finished=self._count(settings.processes.max_requests),
         )
 
@@ -134,7 +132,7 @@ class Worker:
         capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
         siblings = self._boot.settings.processes.processes > 1
         for listener in self._boot.listeners:
-            acceptor = Acceptor(listener.fd, service, _endpoint(listener), siblings=siblings, capacity=capacity)
+            acceptor = Acceptor(listener.fd, service, endpoint_of(listener), siblings=siblings, capacity=capacity)
             acceptor.start()
             self._acceptors.append(acceptor)
 
@@ -191,14 +189,6 @@ class Worker:
                 return EXIT_HARAKIRI
             gevent.sleep(0.02)
         return 0
-
-
-def _endpoint(listener: BoundListener) -> Endpoint:
-    with socket.socket(fileno=os.dup(listener.fd)) as sock:
-        address = sock.getsockname()
-    port = str(address[1]) if isinstance(address, tuple) else "80"
-    row = PROTOCOLS[listener.protocol]
-    return Endpoint(row, listener.name, {"SERVER_NAME": socket.gethostname(), "SERVER_PORT": port})
 
 
 def _nothing() -> None:

@@ -161,7 +161,7 @@ def check_headers(headers: Headers) -> int:
 
 
 def _check_header(header: Any) -> int:
-    """Check one header, and remember it if it may well come again; returns its length if it is Content-Length, else -1."""
+    """Check one header, and remember it if it may come again; returns the length that a Content-Length says, or -1."""
     if type(header) is not tuple or len(header) != 2 or type(header[0]) is not str or type(header[1]) is not str:
         raise ResponseError(f"response headers must be (name, value) tuples of native strings, not {header!r}")
     name, value = header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -99,10 +100,8 @@ class Site:
     @property
     def log(self) -> str:
         """Everything logged so far."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             self._said += os.read(self._pipe, 1 << 20).decode()
-        except BlockingIOError:
-            pass
         return self._said
 
     def close(self) -> None:

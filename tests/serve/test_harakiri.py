@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gevent
 import pytest
 from gevent.event import Event
 from gevent.hub import get_hub
 
-from greenwsgi.serve.watchdog import STRIKES
+from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.metrics import HARAKIRIS
 from tests.serve.site import Site, read_all, read_answer, settle, wait_until
 
@@ -145,3 +144,16 @@ def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Ma
         assert len(site.given_up) == 1
         stop.set()
         assert read_answer(client)[1] == b"at last"
+
+
+def test_verbose_names_the_neighbours(make: Make) -> None:
+    gate = Event()
+    site = make(waiting(gate))
+    site.watchdog = Watchdog(site.service, site.clock, site.given_up.append, verbose=True)
+    with site.connect(GET % b"/slow") as guilty, site.connect(GET % b"/slow"):
+        settle()
+        list(site.service.running.values())[1].deadline += 6
+        site.later(11)
+        read_all(guilty)
+        gate.set()
+    assert "beside it run 1 requests:" in site.log

@@ -23,7 +23,7 @@ Pair = tuple[Stream, Any, Deadlines]
 def pair() -> Iterator[Pair]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
-        fd, _ = listener._accept()
+        fd, _ = listener._accept()  # type: ignore[attr-defined]
     raw = _socket.socket(fileno=fd)
     raw.setblocking(False)
     deadlines = Deadlines()

@@ -93,7 +93,8 @@ def test_hops_count_from_the_nearest_proxy(hops: int, client: str) -> None:
 @pytest.mark.parametrize(
     ("text", "changed"),
     [
-        ("for=1.2.3.4;proto=https", {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": "", "scheme": "https", "SERVER_PORT": "443"}),
+        ("for=1.2.3.4;proto=https", {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": "", "scheme": "https",
+                                     "SERVER_PORT": "443"}),
         ('For="[2001:db8:cafe::17]:4711"', {"REMOTE_ADDR": "2001:db8:cafe::17", "REMOTE_PORT": "4711"}),
         ("for=6.6.6.6, for=1.2.3.4", {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": ""}),
         ('for="6.6.6.6, 7.7.7.7", for=1.2.3.4', {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": ""}),
