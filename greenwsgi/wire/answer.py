@@ -12,7 +12,7 @@ DATE, SERVER, LENGTH, CLOSE, UPGRADE, DROP = 1, 2, 4, 8, 16, 32
 """What an application's header means to us. Those above LENGTH are written only if `passes` says so."""
 
 BODY, NO_BODY, NO_LENGTH, SWITCHING = range(4)
-"""What a status says of a body: it may have one; none (304); none and no Content-Length (1xx, 204); another protocol (101)."""
+"""What a status says of a body: may be; none (304); none and no Content-Length (1xx, 204); another protocol (101)."""
 
 _MEANINGS = {
     "date": DATE,

@@ -26,13 +26,13 @@ class Buffer:
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer; b"" says that it will send no more. A deaf buffer forgets what it is given."""
         held = self.data
-        if not data:
+        if self.pos >= len(held) and data and not self.deaf:
+            self.data = data
+            self.pos = 0
+        elif not data:
             self.at_eof = True
         elif self.deaf:
             return
-        elif self.pos >= len(held):
-            self.data = data
-            self.pos = 0
         elif type(held) is bytearray:
             del held[: self.pos]
             held += data

@@ -1,7 +1,7 @@
 """What the protocols that carry CGI variables share: uwsgi now, SCGI and FastCGI later (RFC 3875).
 
-A gateway (nginx, Apache, HAProxy) has parsed the HTTP already. It sends variables and a body of CONTENT_LENGTH bytes; it
-gets an answer that looks like HTTP, closed by the end of the connection, and frames it again for the real client.
+A gateway (nginx, Apache, HAProxy) has parsed the HTTP already. It sends variables and a body of CONTENT_LENGTH bytes;
+it gets an answer that looks like HTTP, ended by the end of the connection, and frames it again for the real client.
 """
 
 from __future__ import annotations
@@ -19,17 +19,28 @@ MOST_DIGITS = 18
 
 COMMANDS = frozenset(
     f"UWSGI_{name}"
-    for name in (
-        ["FILE", "SCRIPT", "MODULE", "CALLABLE", "PYHOME", "HOME", "SETENV", "CHDIR", "APPID", "POSTFILE", "TOUCH_RELOAD", "CACHE_GET"]
-    )
-)  # fmt: skip
-"""Variables by which a peer could make uWSGI load code or open files. They are dropped: whoever reaches the socket would own us."""
+    for name in [
+        "FILE",
+        "SCRIPT",
+        "MODULE",
+        "CALLABLE",
+        "PYHOME",
+        "HOME",
+        "SETENV",
+        "CHDIR",
+        "APPID",
+        "POSTFILE",
+        "TOUCH_RELOAD",
+        "CACHE_GET",
+    ]
+)
+"""Variables by which a peer makes uWSGI load code or open files. Dropped: whoever reaches the socket would own us."""
 
 PATHS = frozenset({"PATH_INFO", "SCRIPT_NAME", "DOCUMENT_URI", "PATH_TRANSLATED", "SCRIPT_FILENAME"})
-"""Variables that the gateway has percent-decoded, so that `%0A` in a URL puts a line feed there. Nowhere else may one be."""
+"""Variables that the gateway has percent-decoded: `%0A` in a URL puts a line feed there. Nowhere else may one be."""
 
 SINGLETONS = frozenset({"CONTENT_LENGTH", "HTTP_HOST", "REQUEST_METHOD"})
-"""Given twice with different values, the request is refused. Of any other variable the last one wins, as in uWSGI."""
+"""Given twice with different values, the request is refused. Of any other variable the last wins, as in uWSGI."""
 
 
 def body_length(text: str, limits: WireLimits) -> int:
@@ -124,7 +135,7 @@ class CgiConnection(Buffer):
         return b""
 
     def head(self, status: str, headers: Headers, length: int, date: bytes, keep_alive: bool) -> bytes:
-        """Status and headers as the application gave them, as uWSGI does: framing, Date and Server are the gateway's."""
+        """Status and headers as the application gave them, as in uWSGI: framing, Date and Server are the gateway's."""
         self._answered = True
         return answer.plain(self._first + status, headers)
 

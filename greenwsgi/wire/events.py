@@ -41,7 +41,7 @@ END = EndOfRequest()
 
 @dataclass(slots=True)
 class Reply:
-    """The protocol answers by itself (a uwsgi ping): send `data`; nothing reaches the application. Ask `next_event` again.
+    """The protocol answers by itself (a uwsgi ping): send `data`, then ask `next_event` again. No request begins.
 
     After a Reply of a protocol that carries one request, `next_event` gives END and the connection is to be closed.
     """
@@ -68,12 +68,12 @@ class WireLimits:
 class WireProtocol(Interface):
     """One connection's side of one protocol: bytes in, events out; answers in, bytes out. It never blocks.
 
-    One request at a time: `next_event` gives a RequestHead, then pieces of body as `bytes`, then END (again and again); after
-    that, and after the answer's `end`, `next_request` begins the next one. None means: give me more bytes. After a
-    PeerError every further byte is forgotten and `next_event` raises the same again.
+    One request at a time: `next_event` gives a RequestHead, then pieces of body as `bytes`, then END (again and
+    again); after that, and after the answer's `end`, `next_request` begins the next one. None means: give me more
+    bytes. After a PeerError every further byte is forgotten and `next_event` raises the same again.
 
-    Read-ahead is bounded: whoever calls `receive_data` only after a None holds at most one unfinished head (limits.head)
-    and what one `receive_data` brought. Bytes of a pipelined request wait here until `next_request`.
+    Read-ahead is bounded: whoever calls `receive_data` only after a None holds at most one unfinished head
+    (limits.head) and what one `receive_data` brought. Bytes of a pipelined request wait here until `next_request`.
 
     The peer's end: in the middle of a head or a body `next_event` raises PeerGone; between requests it gives None for
     ever, with `at_eof` and `idle` both true: that is a clean end. A peer that has half-closed can still be answered.

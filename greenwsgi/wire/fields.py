@@ -36,7 +36,14 @@ SINGLETONS = frozenset(
 )
 """Given twice, even with the same value, the request is refused: two readers might believe different ones."""
 
-UNDERSCORELESS = frozenset({"HTTP_CONNECTION", "HTTP_COOKIE", "HTTP_UPGRADE", "HTTP_TE", "HTTP_TRAILER", "HTTP_PROXY"}) | SINGLETONS
+UNDERSCORELESS = SINGLETONS | {
+    "HTTP_CONNECTION",
+    "HTTP_COOKIE",
+    "HTTP_PROXY",
+    "HTTP_TE",
+    "HTTP_TRAILER",
+    "HTTP_UPGRADE",
+}
 """Variables that a name with `_` never sets, whatever `underscores` says: `Content_Length` is not a length."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -44,11 +51,31 @@ _CLEAN = bytes(ord("?") if (i < 32 and i != 9) or i == 127 else i for i in range
 """Translates a text to itself unless it has a control byte, HTAB excepted. 0.1 us; a regex takes 0.6."""
 
 _REG_NAME = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+"
-_HOST = re.compile(rf"(?:{_REG_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\]|\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\])(?::[0-9]{{0,5}})?")
+_IPV6 = r"\[[0-9A-Fa-f:.]{2,45}\]"
+_IPVFUTURE = r"\[[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\]"
+_HOST = re.compile(rf"(?:{_REG_NAME}|{_IPV6}|{_IPVFUTURE})(?::[0-9]{{0,5}})?")
 """uri-host [ ":" port ] of RFC 9110 7.2 and RFC 3986 3.2.2, never empty. No user information, no slash."""
 
 _TRAILERS_REFUSED = frozenset(
-    ["host", "content-length", "content-type", "content-encoding", "content-range", "transfer-encoding", "connection", "trailer", "te", "upgrade", "expect", "authorization", "proxy-authorization", "cookie", "set-cookie", "cache-control", "max-forwards"]
+    [
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "transfer-encoding",
+        "connection",
+        "trailer",
+        "te",
+        "upgrade",
+        "expect",
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "cache-control",
+        "max-forwards",
+    ]
 )
 
 
@@ -61,10 +88,10 @@ def check_host(value: str) -> None:
 def parse(line: bytes, underscores: str) -> Variable:
     """The variable of a header line, or DROPPED. Raises PeerError. Remembers the line when that is wise."""
     raw_name, colon, raw_value = line.partition(b":")
+    if not colon:
+        raise PeerError("header line without a colon")
     name = KNOWN_NAMES.get(raw_name)
     if name is None:
-        if not colon:
-            raise PeerError("header line without a colon")
         name = _learn_name(raw_name, underscores)
     raw_value = raw_value.strip(b" \t")
     if raw_value.translate(_CLEAN) != raw_value:
@@ -105,7 +132,9 @@ def _learn_name(raw_name: bytes, underscores: str) -> str:
 def _check_singleton(name: str, value: str) -> None:
     if name == "HTTP_HOST":
         check_host(value)
-    elif name == "CONTENT_LENGTH" and not value.isdecimal():  # in latin-1, only 0-9 are decimal; isdigit() takes superscripts
+    elif (
+        name == "CONTENT_LENGTH" and not value.isdecimal()
+    ):  # in latin-1, only 0-9 are decimal; isdigit() takes superscripts
         raise PeerError("Content-Length is not a number")
 
 

@@ -48,8 +48,8 @@ class Http1(Buffer):
     """
 
     __slots__ = (
-        "_answered", "_blank", "_body", "_chunked", "_ended", "_fault", "_keep", "_mute", "_scanned", "_state", "_v11",
-        "_waits", "body_done", "limits",
+        "_answered", "_blank", "_body", "_careful", "_chunked", "_ended", "_fault", "_keep", "_mute", "_scanned",
+        "_secret", "_secret_line", "_small", "_state", "_v11", "_waits", "body_done", "limits",
     )  # fmt: skip
 
     def __init__(self, limits: WireLimits) -> None:
@@ -58,6 +58,9 @@ class Http1(Buffer):
         self._fault: PeerError | None = None
         self._body: LengthBody | ChunkedBody | None = None
         self._v11 = True
+        self._secret_line = b""
+        self._secret = fields.DROPPED
+        self._small = min(limits.head, limits.request_line)
         self.next_request()
 
     # Receiving
@@ -66,7 +69,9 @@ class Http1(Buffer):
         """Begin the next request of a reusable connection; bytes of a pipelined one may already be here."""
         self._state = _HEAD
         self._scanned = self._blank = 0
-        self._keep = self._mute = self._waits = self._chunked = self._answered = self._ended = self.body_done = False
+        self._careful = self._keep = self._mute = self._waits = self._chunked = self._answered = self._ended = (
+            self.body_done
+        ) = False
 
     @property
     def idle(self) -> bool:
@@ -81,6 +86,9 @@ class Http1(Buffer):
             if self._state == _BODY:
                 return self._read_body()
         except PeerError as error:
+            if self._state == _HEAD and not self._careful:
+                self._careful = True
+                return self.next_event()
             raise self._fail(error) from None
         if self._fault is not None:
             raise self._fault
@@ -89,29 +97,35 @@ class Http1(Buffer):
     def _read_head(self) -> RequestHead | None:
         """Find the head, bound it, and only then parse it."""
         data, start = self.data, self.pos
-        end = data.find(_END_OF_HEAD, start + self._scanned)
-        if end < 0:
-            return self._wait()
-        lines = bytes(data[start:end]).split(b"\r\n")
-        first = lines[0]
-        if not first:
-            return self._skip_empty_line()
+        if start == 0 and not self._careful and type(data) is bytes and data.endswith(_END_OF_HEAD):
+            # The whole buffer is one head, it seems: 0.3 us less than find() and a slice. If it holds an empty line
+            # earlier (a body, a second request), that shows below, and it is read again carefully.
+            size = len(data)
+            lines = data[:-4].split(b"\r\n")
+        else:
+            self._careful = True
+            if data.startswith(b"\r\n", start):
+                return self._skip_empty_line()
+            end = data.find(_END_OF_HEAD, start + self._scanned)
+            if end < 0:
+                return self._wait()
+            size = end + 4 - start
+            lines = bytes(data[start:end]).split(b"\r\n")
         limits = self.limits
-        size = end + 4 - start
-        if size > limits.head or len(first) > limits.request_line or len(lines) > limits.headers + 1:
-            raise self._too_much(size, len(first))
+        first = lines.pop(0)
+        if size > self._small or len(lines) > limits.headers:
+            self._check_size(size, first, len(lines))
         base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
-        self._v11 = v11
         variables = base.copy()
-        del lines[0]
-        known = fields.KNOWN_LINES
+        self._v11 = v11
+        known = fields.KNOWN_LINES.get
         for line in lines:
-            if line in known:
-                name, value = known[line]
-            else:
-                name, value = fields.parse(line, limits.underscores)
+            name, value = known(line) or self._read_line(line)
             variables[name] = value
-        if len(variables) != len(base) + len(lines) or "" in variables:
+        if "" in variables or len(variables) != len(lines) + target.VARIABLES:
+            if not self._careful:
+                self._careful = True
+                return self._read_head()
             variables = base | fields.join(lines, limits.underscores)
         if v11 and "HTTP_HOST" not in variables:
             raise PeerError("no Host")
@@ -126,14 +140,23 @@ class Http1(Buffer):
         if "CONTENT_LENGTH" in variables or "HTTP_TRANSFER_ENCODING" in variables or "HTTP_EXPECT" in variables:
             length = self._frame(variables)
             if length:
-                self.pos = end + 4
+                self.pos = start + size
                 self._state = _BODY
                 self._waits = self._waits and self.pos >= len(data)
                 return RequestHead(variables, length, size, self._waits)
-        self.pos = end + 4
+        self.pos = start + size
         self._state = _OVER
         self.body_done = True
         return RequestHead(variables, 0, size)
+
+    def _read_line(self, line: bytes) -> fields.Variable:
+        """A line that the common table has not. A client's cookie is remembered while its connection lives."""
+        if line == self._secret_line:
+            return self._secret
+        variable = fields.parse(line, self.limits.underscores)
+        if variable[0] in fields.SECRETS:
+            self._secret_line, self._secret = line, variable
+        return variable
 
     def _frame(self, variables: dict[str, str]) -> int:
         """The length of the request's body, -1 for chunked, by RFC 9112 6.3; notes an expectation."""
@@ -162,7 +185,7 @@ class Http1(Buffer):
         if coding.lower() == "chunked":
             return
         codings = [name.strip(" \t").lower() for name in coding.split(",")]
-        known = codings.count("chunked") == 1 and codings[-1] == "chunked"
+        known = codings.count("chunked") == 1 and codings[-1] == "chunked" and "" not in codings
         raise PeerError("Transfer-Encoding is not just chunked", 501 if known else 400)
 
     def _read_body(self) -> Event | None:
@@ -183,8 +206,6 @@ class Http1(Buffer):
 
     def _wait(self) -> RequestHead | None:
         """The head is not whole: see whether it still can become one."""
-        if self.data.startswith(b"\r\n", self.pos):
-            return self._skip_empty_line()
         here = self.waiting()
         if here and (fault := head_fault(self.data, self.pos, self._scanned, -1, self.limits)) is not None:
             raise fault
@@ -201,13 +222,14 @@ class Http1(Buffer):
         self._scanned = 0
         return self._read_head()
 
-    def _too_much(self, size: int, line: int) -> PeerError:
+    def _check_size(self, size: int, first: bytes, headers: int) -> None:
         limits = self.limits
         if size > limits.head:
-            return PeerError(f"request head of more than {limits.head} bytes", 431)
-        if line > limits.request_line:
-            return PeerError(f"request line of more than {limits.request_line} bytes", 414)
-        return PeerError(f"more than {limits.headers} headers", 431)
+            raise PeerError(f"request head of more than {limits.head} bytes", 431)
+        if len(first) > limits.request_line:
+            raise PeerError(f"request line of more than {limits.request_line} bytes", 414)
+        if headers > limits.headers:
+            raise PeerError(f"more than {limits.headers} headers", 431)
 
     def _fail(self, error: PeerError) -> PeerError:
         """Stop for good. What a trickling head would have been refused for first goes first: splits change nothing."""

@@ -11,6 +11,9 @@ import re
 from greenwsgi.errors import PeerError
 from greenwsgi.wire.fields import check_host
 
+VARIABLES = 6
+"""How many variables a request line gives."""
+
 MOST_REQUESTS = 1024
 LONGEST_REQUEST = 256
 
@@ -19,6 +22,7 @@ RequestLine = tuple[dict[str, str], bool, bool, str]
 
 KNOWN_REQUESTS: dict[bytes, RequestLine] = {}
 
+_CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSIONISH = re.compile(r"[A-Za-z]+/[0-9.]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
@@ -28,6 +32,8 @@ _ABSOLUTE = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)")
 
 def parse(line: bytes) -> RequestLine:
     """A request line. Raises PeerError: 505 for another version, 501 for CONNECT, else 400."""
+    if _CONTROL.search(line):
+        raise PeerError("control character in the request line")
     words = line.decode("latin-1").split(" ")
     if len(words) == 2 and _METHOD.fullmatch(words[0]):
         raise PeerError("HTTP/0.9 request", 505)

@@ -16,6 +16,11 @@ WSGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 30, 100
 PONG = b"\x64\x00\x00\x01"
 HEADER = 4
 
+MOST_NAMES = 1024
+LONGEST_NAME = 64
+KNOWN_NAMES: dict[str, str] = {}
+"""Names that were validated, each behind a NUL. Commands are never in here."""
+
 
 class Uwsgi(CgiConnection):
     """One connection of a uwsgi gateway; implements WireProtocol."""
@@ -51,48 +56,67 @@ class Uwsgi(CgiConnection):
 
 
 def parse_block(block: bytes, most: int) -> dict[str, str]:
-    """The variables of a block. Raises PeerError: bad lengths, null names, too many, foul bytes."""
+    """The variables of a block. Raises PeerError: bad lengths, null names, too many, foul bytes.
+
+    Two lengths, two slices and a store take 0.5 us a variable in Python 3.11. What was tried instead: unpack_from("<H")
+    0.6; BytesIO.read 0.45 without any check; splitting at NUL, or a regex of the last packet's names, each with the
+    lengths verified, 0.35 to 0.45 and three times the code.
+    """
     text = block.decode("latin-1")
     end = len(block)
+    names = KNOWN_NAMES
     variables: dict[str, str] = {}
     at = 0
-    count = 0
     try:
-        while at < end:
-            start = at + 2
-            middle = start + (block[at] | block[at + 1] << 8)
-            after = middle + 2
-            at = after + (block[middle] | block[middle + 1] << 8)
-            variables[text[start:middle]] = text[after:at]
-            count += 1
-    except IndexError:
-        raise PeerError("uwsgi variable longer than its block") from None
-    if at != end:
-        raise PeerError("uwsgi variable longer than its block")
-    if count > most:
-        raise PeerError(f"more than {most} uwsgi variables", 431)
-    foul = "".join(variables.values())
-    if "\n" in foul or "\r" in foul or "\0" in foul or "" in variables or "UWSGI_" in text or count != len(variables):
-        return careful_block(block)
+        for count in range(most + 1):  # noqa: B007 - it is used behind the loop
+            if at >= end:
+                break
+            middle = at + 2 + block[at]
+            last = middle + 2 + block[middle]
+            if block[middle + 1]:
+                last += block[middle + 1] << 8
+            variables[names[text[at + 1 : middle]]] = text[middle + 2 : last]
+            at = last
+        else:
+            raise PeerError(f"more than {most} uwsgi variables", 431)
+    except (KeyError, IndexError):
+        return careful_block(block, most)
+    values = "".join(variables.values())
+    if at != end or count != len(variables) or "\n" in values or "\r" in values or "\0" in values:
+        return careful_block(block, most)
     return variables
 
 
-def careful_block(block: bytes) -> dict[str, str]:
-    """The same for a block, of right lengths, in which something is unusual: each variable is looked at."""
+def careful_block(block: bytes, most: int) -> dict[str, str]:
+    """The same for a block in which something is new, unusual or wrong: each variable is looked at."""
     variables: dict[str, str] = {}
     text = block.decode("latin-1")
-    at = 0
+    at = count = 0
     while at < len(block):
+        count += 1
+        if count > most:
+            raise PeerError(f"more than {most} uwsgi variables", 431)
         start = at + 2
         middle = start + int.from_bytes(block[at:start], "little")
         at = middle + 2 + int.from_bytes(block[middle : middle + 2], "little")
+        if at > len(block):
+            raise PeerError("uwsgi variable longer than its block")
         name, value = text[start:middle], text[middle + 2 : at]
         check_variable(name, value)
         if name in SINGLETONS and variables.get(name, value) != value:
             raise PeerError(f"more than one {name}")
         if name not in COMMANDS:
             variables[name] = value
+            if len(name) <= LONGEST_NAME:
+                remember(name)
     return variables
+
+
+def remember(name: str) -> None:
+    """Let the quick way know a name. The key has the high byte of the name's length in front, which is thus checked."""
+    if len(KNOWN_NAMES) >= MOST_NAMES:
+        KNOWN_NAMES.clear()
+    KNOWN_NAMES["\0" + name] = name
 
 
 def strip_script_name(variables: dict[str, str]) -> None:

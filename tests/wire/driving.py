@@ -1,0 +1,101 @@
+"""Drive a protocol as a server does, with an application that reads every body whole and answers `ok`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.wire import fields, target, uwsgi
+from greenwsgi.wire.events import Reply, RequestHead, WireLimits, WireProtocol
+from greenwsgi.wire.registry import PROTOCOLS
+from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED
+
+DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+@dataclass
+class Outcome:
+    """What happened on a connection. requests: (variables, body or None). sent: all that we sent."""
+
+    requests: list[tuple[dict[str, str], bytes | None]] = field(default_factory=list)
+    ending: str = ""
+    status: int = 0
+    sent: bytes = b""
+
+
+def make(protocol: str, **limits: Any) -> WireProtocol:
+    """A fresh connection's protocol."""
+    return PROTOCOLS[protocol].factory(WireLimits(**limits))
+
+
+def drive(wire: WireProtocol, pieces: Iterable[bytes]) -> Outcome:
+    """Feed the pieces, then the end of what the peer sends; serve what comes."""
+    outcome = Outcome()
+    feed = iter([*pieces, b""])
+    parts: list[bytes] | None = None  # of the body that is being read; None: between requests
+    while True:
+        try:
+            event = wire.next_event()
+        except (PeerError, PeerGone) as error:
+            if parts is not None:
+                outcome.requests[-1] = (outcome.requests[-1][0], None)
+            if isinstance(error, PeerGone):
+                outcome.ending = GONE
+            else:
+                outcome.ending, outcome.status = REFUSED, error.status
+                outcome.sent += wire.refuse(error.status, error.text, DATE)
+            return outcome
+        if event is None:
+            if wire.at_eof:
+                assert wire.idle
+                outcome.ending = KEPT
+                return outcome
+            wire.receive_data(next(feed))
+        elif isinstance(event, Reply):
+            outcome.sent += event.data
+            assert wire.body_done
+            assert not wire.reusable
+            outcome.ending = CLOSED
+            return outcome
+        elif isinstance(event, RequestHead):
+            assert parts is None
+            outcome.requests.append((event.vars, b""))
+            outcome.sent += wire.interim()
+            parts = []
+        elif isinstance(event, bytes):
+            assert parts is not None
+            assert event
+            parts.append(event)
+        else:
+            assert parts is not None
+            assert wire.body_done
+            outcome.requests[-1] = (outcome.requests[-1][0], b"".join(parts))
+            parts = None
+            outcome.sent += (
+                wire.head("200 OK", [("Content-Length", "2")], -1, DATE, True) + wire.chunk(b"ok") + wire.end()
+            )
+            if not wire.reusable:
+                outcome.ending = CLOSED
+                return outcome
+            wire.next_request()
+
+
+def forget() -> None:
+    """Empty the tables of what was seen lately, so that nothing takes the quick way."""
+    for table in (fields.KNOWN_LINES, fields.KNOWN_NAMES, target.KNOWN_REQUESTS, uwsgi.KNOWN_NAMES):
+        table.clear()
+
+
+def splits(data: bytes) -> dict[str, list[bytes]]:
+    """The ways in which a case is fed."""
+    ways = {
+        "whole": [data],
+        "at every CRLF": re.split(rb"(?<=\n)", data),
+        "two halves": [data[: len(data) // 2], data[len(data) // 2 :]],
+    }
+    if len(data) <= 4096:
+        ways["byte by byte"] = [data[i : i + 1] for i in range(len(data))]
+    return {name: [piece for piece in pieces if piece] for name, pieces in ways.items()}
