@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import ip_network
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from greenwsgi.errors import Origin
@@ -122,6 +123,16 @@ def _variable(text: str) -> Reading[tuple[str, ...]]:
     return Reading((text,))
 
 
+def _networks(text: str) -> Reading[tuple[str, ...]]:
+    entries = tuple(entry for entry in re.split(r"[,\s]+", text) if entry)
+    for entry in entries:
+        if entry not in ("unix", "*"):
+            ip_network(entry, strict=False)  # raises ValueError
+    if not entries:
+        raise ValueError(text)
+    return Reading(entries)
+
+
 FLAG = Kind("flag", "", "true or false", _flag, lambda value: (str(value).lower(),), Argument.OPTIONAL)
 INTEGER = Kind("number", "N", "a whole number", _integer, measured=True)
 SECONDS = Kind("seconds", "SEC", "a number of seconds", _seconds, measured=True)
@@ -137,6 +148,9 @@ OCTAL = Kind(
 TEXT = Kind("text", "TEXT", "a text", _text)
 PATH = Kind("path", "PATH", "a path", _text)
 PATHS = Kind("paths", "PATH", "a path", _item, tuple, many=True)
+NETWORKS = Kind(
+    "networks", "NETWORK", "an address, a network such as 10.0.0.0/8, unix or *", _networks, tuple, many=True
+)
 VARIABLES = Kind("variables", "NAME=VALUE", "NAME=VALUE", _variable, tuple, many=True)
 
 
@@ -149,6 +163,18 @@ def choice(*words: str) -> Kind[str]:
         return Reading(text)
 
     return Kind("choice", "|".join(words), f"one of {', '.join(words)}", read)
+
+
+def choices(*words: str) -> Kind[tuple[str, ...]]:
+    """Some of a few words, with commas or blanks between."""
+
+    def read(text: str) -> Reading[tuple[str, ...]]:
+        found = tuple(word for word in re.split(r"[,\s]+", text) if word)
+        if not set(found) <= set(words):
+            raise ValueError(text)
+        return Reading(found)
+
+    return Kind("choices", "WORDS", f"some of {', '.join(words)}", read, lambda value: (",".join(value),))
 
 
 def address(protocol: str) -> Kind[tuple[Address, ...]]:

@@ -15,12 +15,14 @@ from gevent.server import StreamServer
 from gevent.socket import socket
 
 from greenwsgi.serve.connection import Connection
+from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.wire.registry import PROTOCOLS
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_PAUSE = 0.1
+SHORTAGE_PAUSE = 0.1
+BUSY_PAUSE = 0.01
 
 
 class Acceptor(StreamServer):
@@ -28,24 +30,40 @@ class Acceptor(StreamServer):
 
     siblings: whether they do; then one connection is taken at a time (`max_accept`), so that the others get theirs.
     capacity: how many connections the worker may hold, bounded by its descriptors.
+    guests: who may come in; None for everybody, which then costs nothing.
     """
 
-    def __init__(self, fd: int, service: Service, endpoint: Endpoint, *, siblings: bool, capacity: int) -> None:
+    def __init__(
+        self,
+        fd: int,
+        service: Service,
+        endpoint: Endpoint,
+        *,
+        siblings: bool,
+        capacity: int,
+        guests: Guests | None = None,
+    ) -> None:
         self.max_accept = 1 if siblings else 100
         self._service = service
         self._endpoint = endpoint
         self._capacity = capacity
+        self._again: Any = None
+        self._guests = guests
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
         """StreamServer wants it; do_handle does its work."""
 
     def full(self) -> bool:
-        """No descriptor is left for another connection; the kernel's queue and the siblings keep it."""
-        if len(self._service.connections) < self._capacity:
-            return False
-        self._pause()
-        return True
+        """No descriptor is left, or no slot while a sibling has some: the connection waits in the kernel for it."""
+        service = self._service
+        if len(service.connections) >= self._capacity:
+            self._pause(SHORTAGE_PAUSE)
+            return True
+        if not service.slots.free and service.siblings_have_room():
+            self._pause(BUSY_PAUSE)
+            return True
+        return False
 
     def do_read(self) -> Any:
         """Accept one connection: its socket and the peer's address, or None when there is none."""
@@ -60,7 +78,7 @@ class Acceptor(StreamServer):
             if error.errno not in _SHORTAGE:
                 raise
             self._service.log.warning(f"cannot accept on {self._endpoint.name} for now: {error.strerror}")
-            self._pause()
+            self._pause(SHORTAGE_PAUSE)
             return None
         sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
         sock.setblocking(False)
@@ -69,16 +87,27 @@ class Acceptor(StreamServer):
     def do_handle(self, sock: Any, address: Any) -> None:
         """Give a connection its greenlet."""
         connection = Connection(self._service, self._endpoint, sock, address)
+        if self._guests is not None:
+            if not self._guests.welcome(connection):
+                sock.close()
+                return
+            connection.guests = self._guests
         connection.greenlet = Greenlet.spawn(connection.run)
 
     def do_close(self, sock: Any, *_: Any) -> None:
         """Called when do_handle failed."""
         sock.close()
 
-    def _pause(self) -> None:
+    def close(self) -> None:
+        """Stop accepting, for good."""
+        if self._again is not None:
+            self._again.stop()
+        super().close()
+
+    def _pause(self, seconds: float) -> None:
         self.stop_accepting()
-        self._timer = self.loop.timer(_PAUSE)  # stop_accepting, which close calls too, ends it
-        self._timer.start(self._resume)
+        self._again = self.loop.timer(seconds)
+        self._again.start(self._resume)
 
     def _resume(self) -> None:
         if self.started:

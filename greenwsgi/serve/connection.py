@@ -6,18 +6,23 @@ Hot path, budget 2 us a request beside wire and the system calls.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
+from greenwsgi.serve.slots import Overloaded
 from greenwsgi.serve.stream import Stream
+from greenwsgi.shared.metrics import REFUSED
 from greenwsgi.wire.events import Event, Reply, RequestHead
 
 _now = SystemClock.monotonic
 
+RETRY_AFTER = "1"
 FRESH_GRACE = 5.0
 IDLE_GRACE = 1.0
 """While its worker drains, seconds that a new and a kept connection still get to send a request. A client that has just
@@ -37,6 +42,7 @@ class Connection:
         "endpoint",
         "fresh",
         "greenlet",
+        "guests",
         "lingers",
         "peer",
         "protocol",
@@ -59,6 +65,7 @@ class Connection:
         if self.peer:
             variables["REMOTE_PORT"] = str(address[1])
         self.greenlet: Any = None
+        self.guests: Guests | None = None
         self.fresh = True
         self.lingers = False
         self.waiting_since = _now()
@@ -86,24 +93,30 @@ class Connection:
         try:
             head = self._first_head()
             while head is not None:
-                core = slots.free.pop() if slots.free else slots.take()
+                core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
                 head = self._next_head() if Exchange(self, head, core).run() else None
         except PeerError as error:
+            service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error.status} {error.text}")
             self.refuse(error.status, error.text)
+        except Overloaded as error:
+            service.overloaded(str(error))
+            self.refuse(503, "the server is overloaded", [("Retry-After", RETRY_AFTER)])
         except PeerGone:
             pass  # nobody is left to answer, and an exchange that had begun has its access line
         except Exception:
             service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
         finally:
             service.connections.discard(self)
+            if self.guests is not None:
+                self.guests.leave(self)
             self._close()
 
-    def refuse(self, status: int, text: str) -> None:
+    def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `status` where the protocol can say it; the connection ends after that."""
         self.lingers = True
         try:
-            if answer := self.protocol.refuse(status, text, self.service.date):
+            if answer := self.protocol.refuse(status, text, self.service.date, extra):
                 self.stream.send(answer)
         except PeerGone:
             return

@@ -17,8 +17,9 @@ from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log.access import Access
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
+from greenwsgi.serve.departure import ClientLeft, Departure
 from greenwsgi.serve.intake import Intake
-from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, REQUESTS, RUNNING_TIME_US, TX
+from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, IN_FLIGHT, REQUESTS, RUNNING_TIME_US, TX
 from greenwsgi.wire.events import RequestHead
 from greenwsgi.wsgi.body import EMPTY, open_body
 from greenwsgi.wsgi.environ import build, gateway_scheme
@@ -43,24 +44,35 @@ class HarakiriTimeout(BaseException):
         self.exchange = exchange
 
 
+def _intake(connection: Connection, head: RequestHead) -> Intake:
+    return Intake(connection.protocol, connection.stream, head.expects_continue, connection.service.timeouts.body_rate)
+
+
 class Exchange:
     """One request and its answer on a connection; `run` is all of it.
 
     core: its slot, greenlet: what runs it, deadline: monotonic seconds, strikes: how often harakiri has hit it.
+    seen: the watchdog has looked at it.
     """
 
     __slots__ = (
-        "_connection", "_head", "_intake", "_response", "_variable_count", "_waits",
-        "addr", "begun", "core", "deadline", "greenlet", "method", "protocol", "started", "strikes", "uri", "user",
+        "_connection", "_departure", "_head", "_intake", "_response", "_scheme", "_variable_count", "_waits",
+        "addr", "begun", "core", "deadline", "greenlet", "method", "protocol", "seen", "started", "strikes", "uri",
+        "user",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, head: RequestHead, core: int) -> None:
         variables = head.vars
         self._connection = connection
         self._head = head
-        self._intake = Intake(connection.protocol, connection.stream, head.expects_continue) if head.length else None
+        self._intake = _intake(connection, head) if head.length else None
         self._variable_count = len(variables)
         self._waits = connection.stream.waits
+        service = connection.service
+        self._scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
+        if service.forwarding is not None:
+            variables.setdefault("REMOTE_ADDR", connection.peer)
+            self._scheme = service.forwarding(variables, self._scheme)
         # The application may change its environ, so what the log needs is taken out first.
         self.addr = variables.get("REMOTE_ADDR") or connection.peer
         self.user = variables.get("REMOTE_USER", "")
@@ -71,9 +83,13 @@ class Exchange:
         self.greenlet = getcurrent()
         self.started = _wall()
         self.begun = begun = _now()
-        harakiri = connection.service.timeouts.harakiri
+        harakiri = service.timeouts.harakiri
         self.deadline = begun + harakiri if harakiri else NEVER
         self.strikes = 0
+        self.seen = False
+        self._departure = departure = Departure()
+        if service.end_on_disconnect:
+            departure.greenlet = self.greenlet
         # Neither answer nor body refers back to the exchange: a cycle a request would be 7 us of garbage collection.
         self._response = Response(connection.protocol, connection, self.method == "HEAD")
 
@@ -83,21 +99,25 @@ class Exchange:
         service = connection.service
         variables = head.vars
         line = f"{self.addr}\t{self.method}\t{self.uri}\t{self.protocol}".encode("latin-1", "replace")
+        service.seat.counters[IN_FLIGHT] = len(service.running) + 1
         service.seat.begin(self.core, self.started, self.deadline if self.deadline < NEVER else 0.0, line)
         service.running[self.core] = self
         ending = ""
         try:
             body = EMPTY if self._intake is None else open_body(self._intake.pull)
-            scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
-            run(
-                service.application, build(variables, service.fixed, connection.variables, scheme, body), self._response
-            )
+            environ = build(variables, service.fixed, connection.variables, self._scheme, body)
+            environ["greenwsgi.disconnected"] = self._departure
+            run(service.application, environ, self._response)
+            if self._departure.is_set() and connection.stream.answer_was_lost():
+                ending = self._cut(499, "")
         except BaseException as error:
             ending = self._failed(error)
         finally:
             del service.running[self.core]
+            self._departure.stop()
             self._account(ending)
             service.seat.end(self.core)
+            service.seat.counters[IN_FLIGHT] = len(service.running)
             service.slots.give(self.core)
         service.finished()
         if ending or self._response.cut or not (self._intake is None or self._intake.close()):
@@ -105,6 +125,13 @@ class Exchange:
             return False
         connection.lingers = service.draining
         return connection.protocol.reusable
+
+    def watch(self) -> bool:
+        """Begin to watch for the client's leaving, if its request has been read; True when that is under way."""
+        connection = self._connection
+        if not self._departure.watched and connection.protocol.body_done:
+            self._departure.watch(connection.stream, connection.protocol)
+        return self._departure.watched
 
     # Endings
 
@@ -114,7 +141,7 @@ class Exchange:
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             connection.service.seat.counters[HARAKIRIS] += 1
             return self._cut(504, "the request took longer than harakiri allows")
-        if connection.stream.gone:
+        if connection.stream.gone or (isinstance(error, ClientLeft) and error.departure is self._departure):
             return self._cut(499, "")
         if isinstance(error, PeerStalled):
             return self._cut(408, "the request body did not come in time (socket-timeout)")

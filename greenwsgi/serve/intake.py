@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError
 from greenwsgi.serve.stream import Stream
 from greenwsgi.wire.events import WireProtocol
 
+_now = SystemClock.monotonic
+
+GRACE = 10.0
+"""Seconds that a body may make its reader wait before body-min-rate counts."""
 DISCARD_BYTES = 1024 * 1024
 """How much of a body that the application left unread is read away to keep the connection."""
 
@@ -14,11 +19,15 @@ class Intake:
     """One request's body; `pull` is wsgi.body.PullBody.
 
     owes_continue: the client waits for `100 Continue`, which goes out when the application reads for the first time.
+    rate: bytes a second below which a body is too slow, 0 for no such rule. Only the time that somebody waits for the
+    body counts, so an application may read as slowly as it likes.
     """
 
-    __slots__ = ("_closed", "_owes_continue", "_protocol", "_stream")
+    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_stream")
 
-    def __init__(self, protocol: WireProtocol, stream: Stream, owes_continue: bool) -> None:
+    def __init__(self, protocol: WireProtocol, stream: Stream, owes_continue: bool, rate: int) -> None:
+        self._rate = rate
+        self._patience = GRACE
         self._protocol = protocol
         self._stream = stream
         self._owes_continue = owes_continue
@@ -33,8 +42,15 @@ class Intake:
             self._owes_continue = False
             stream.send(protocol.interim())
         while (event := protocol.next_event()) is None:
-            protocol.receive_data(stream.recv())
+            protocol.receive_data(self._receive() if self._rate else stream.recv())
         return event if type(event) is bytes else b""
+
+    def _receive(self) -> bytes:
+        """Bytes from the client; waiting costs patience, what comes brings some back."""
+        stream, began = self._stream, _now()
+        data = stream.recv(began + min(stream.timeout, max(self._patience, 0.0)))
+        self._patience += len(data) / self._rate - (_now() - began)
+        return data
 
     def close(self) -> bool:
         """The request is over: read away what is left of its body; False when that cannot be, or is too much."""

@@ -11,8 +11,10 @@ from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.slots import Slots
+from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
 from greenwsgi.wire.events import ProtocolRow, WireLimits
+from greenwsgi.wsgi.forwarded import Forwarding
 from greenwsgi.wsgi.types import Application
 
 if TYPE_CHECKING:
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Timeouts:
     """Seconds. socket: each read and write; header: from the first byte to the whole head; keepalive: between requests;
-    harakiri: a request's deadline, 0 is none."""
+    harakiri: a request's deadline, 0 is none; queue: for a free slot. body_rate: bytes a second, 0 is no such rule."""
 
     socket: float
     header: float
     keepalive: float
     harakiri: float
+    queue: float = 30.0
+    body_rate: int = 240
 
 
 @dataclass(slots=True)
@@ -56,10 +60,25 @@ class Service:
     fixed: dict[str, Any]
     finished: Callable[[], None]
     """Called after every request; the worker counts towards max-requests with it."""
+    forwarding: Forwarding | None = None
+    """Finds the real client behind proxies."""
+    siblings_have_room: Callable[[], bool] = bool
+    """Has another worker, which shares our listeners, a free slot?"""
+    end_on_disconnect: bool = False
     draining: bool = False
     date: bytes = b""
     running: dict[int, Exchange] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
+
+    shed: int = 0
+    """Requests that were answered 503 since the watchdog last said so."""
+    shed_reason: str = ""
+
+    def overloaded(self, reason: str) -> None:
+        """Count a request that was answered 503; the watchdog logs it, once a second at most."""
+        self.seat.counters[OVERLOADED] += 1
+        self.shed += 1
+        self.shed_reason = reason
 
     def tick_date(self, wall: float) -> None:
         """Refresh the Date header's value; the watchdog does it four times a second, so that no request has to."""

@@ -12,7 +12,12 @@ from typing import Any
 from gevent.hub import get_hub
 from greenlet import getcurrent
 
-from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.errors import GreenwsgiError
+from greenwsgi.serve.deadlines import NEVER, Deadlines, PeerStalled
+
+
+class Overloaded(GreenwsgiError):
+    """There is no slot for a request, and will not be soon."""
 
 
 class _Ticket:
@@ -28,29 +33,35 @@ class _Ticket:
 class Slots:
     """Slots are numbered from 0; the highest free one is taken first, as uWSGI does with its cores.
 
-    `free` may be popped directly when it is not empty (that is `take` without the call).
+    `free` may be popped directly when it is not empty (that is `take` without the call). At most `most_waiting`
+    requests wait in line.
     """
 
-    def __init__(self, count: int, deadlines: Deadlines) -> None:
+    def __init__(self, count: int, deadlines: Deadlines, most_waiting: int = -1) -> None:
         self.count = count
+        self.most_waiting = count if most_waiting < 0 else most_waiting
         self.free = list(range(count))
         self.queue: deque[_Ticket] = deque()
         self._deadlines = deadlines
 
     def take(self, until: float = NEVER) -> int:
-        """A slot; waits in line for one, and raises PeerStalled when none came until `until`."""
+        """A slot; waits in line for one. Raises Overloaded when the line is full, or when none came until `until`."""
         if self.free:
             return self.free.pop()
+        if len(self.queue) >= self.most_waiting:
+            raise Overloaded("all slots and all places in line are taken (async, queue-size)")
         ticket = _Ticket(getcurrent())
         self.queue.append(ticket)
         try:
             while ticket.core < 0:
                 self._deadlines.pause(until)
-        except BaseException:
+        except BaseException as error:
             if ticket.core >= 0:  # it came while we were being ended
                 self.give(ticket.core)
             else:
                 self.queue.remove(ticket)
+            if isinstance(error, PeerStalled):
+                raise Overloaded("no slot came free in time (async, queue-timeout)") from None
             raise
         finally:
             ticket.greenlet = None  # a wake that is still under way must not hit what this greenlet does next

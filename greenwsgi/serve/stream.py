@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+import gevent
 from gevent.hub import get_hub
 
 from greenwsgi.clock import SystemClock
@@ -16,6 +17,7 @@ from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import Deadlines, PeerStalled
 
 RECV_SIZE = 65536
+ROUND_TRIP = 0.1
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 
@@ -90,6 +92,22 @@ class Stream:
         except PeerStalled:
             self.gone = direction == 1
             raise
+
+    def answer_was_lost(self) -> bool:
+        """The peer ended its side before we answered: has it closed altogether, and so refused the answer with a reset?
+
+        It may only have half-closed, and then nothing comes; so this waits, ROUND_TRIP seconds at most, for the reset.
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return True
+        for _ in range(5):
+            if self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self.gone = True
+                return True
+            gevent.sleep(ROUND_TRIP / 5)
+        return False
 
     def linger(self) -> None:
         """End our side and let the peer read what we sent before the connection goes (RFC 9112 9.6).

@@ -1,4 +1,4 @@
-"""The watchdog greenlet: deadlines, harakiri's first level, the heartbeat.
+"""The watchdog: deadlines, harakiri's first level, the heartbeat, and who watches whose client.
 
 It wakes four times a second. Its time is bounded by what runs and waits: 5,000 held requests cost it 0.1 % of a core.
 """
@@ -15,6 +15,8 @@ from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
 from greenwsgi.serve.service import Service
 
 TICK = 0.25
+LOOK = 0.04
+"""Seconds between two looks for requests whose client is to be watched."""
 STRIKES = 3
 AGAIN = 0.5
 
@@ -34,11 +36,30 @@ class Watchdog:
         self._clock = clock
         self._give_up = give_up
         self._timer = get_hub().loop.timer(TICK, TICK)
+        self._look_timer = get_hub().loop.timer(LOOK, LOOK)
+        self._unwatched: list[Exchange] = []
+        self._said_at = 0.0
 
     def start(self) -> None:
         """Begin; the first tick is now."""
         self.tick()
         self._timer.start(self.tick)
+        self._look_timer.start(self.look)
+
+    def look(self) -> None:
+        """Begin to watch the clients of requests that are older than one look.
+
+        `running` is in the order of their beginning: behind the first that was seen before, all were.
+        """
+        young = []
+        for exchange in reversed(self._service.running.values()):
+            if exchange.seen:
+                break
+            exchange.seen = True
+            young.append(exchange)
+        self._unwatched = [
+            one for one in (*self._unwatched, *young) if self._service.running.get(one.core) is one and not one.watch()
+        ]
 
     def tick(self) -> None:
         """Beat, refresh the Date header, end waits and requests that are past their deadline."""
@@ -46,11 +67,18 @@ class Watchdog:
         now = self._clock.monotonic()
         service.seat.beat(now)
         service.tick_date(self._clock.wall())
+        self._say_overload(now)
         service.deadlines.sweep(now)
         for exchange in [one for one in service.running.values() if one.deadline <= now]:
             # One that was hit before may have ended this one: only what still runs may be hit.
             if service.running.get(exchange.core) is exchange:
                 self._strike(exchange, now)
+
+    def _say_overload(self, now: float) -> None:
+        service = self._service
+        if service.shed and now >= self._said_at + 1.0:
+            service.log.warning(f"overloaded: {service.shed} requests were answered 503: {service.shed_reason}")
+            service.shed, self._said_at = 0, now
 
     def _others(self, guilty: Exchange, now: float) -> str:
         if not self._verbose:

@@ -21,15 +21,17 @@ from greenwsgi.serve import greening
 from greenwsgi.serve.acceptor import Acceptor, endpoint_of
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.messages import BoundListener, Report
-from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.metrics import IN_FLIGHT, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
 from greenwsgi.wsgi.environ import fixed_part
+from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
 from greenwsgi.wsgi.loader import load
 from greenwsgi.wsgi.types import Application
 
@@ -115,14 +117,48 @@ class Worker:
             seat=boot.seat,
             total_requests=self._total_requests,
             deadlines=deadlines,
-            slots=Slots(settings.processes.async_, deadlines),
+            slots=Slots(settings.processes.async_, deadlines, limits.queue_size),
             limits=WireLimits(
-                head=limits.buffer_size, request_line=min(limits.buffer_size, 16384), body=limits.limit_post
+                head=limits.buffer_size,
+                request_line=min(limits.buffer_size, 16384),
+                body=limits.limit_post,
+                underscores=settings.sockets.underscore_headers,
             ),
-            timeouts=Timeouts(limits.socket_timeout, limits.header_timeout, limits.keepalive_timeout, limits.harakiri),
+            timeouts=Timeouts(
+                socket=limits.socket_timeout,
+                header=limits.header_timeout,
+                keepalive=limits.keepalive_timeout,
+                harakiri=limits.harakiri,
+                queue=limits.queue_timeout,
+                body_rate=limits.body_min_rate,
+            ),
             fixed=fixed_part(multiprocess=settings.processes.processes > 1, node=os.uname().nodename),
             finished=self._count(settings.processes.max_requests),
+            forwarding=self._forwarding(),
+            siblings_have_room=self._siblings_have_room,
+            end_on_disconnect=limits.end_on_disconnect,
         )
+
+    def _forwarding(self) -> Forwarding | None:
+        proxies = self._boot.settings.proxies
+        trusted = TrustList(proxies.trusted_proxy)
+        return forwarding(trusted, proxies.trusted_proxy_headers, proxies.trusted_proxy_count) if trusted else None
+
+    def _siblings_have_room(self) -> bool:
+        """Has another worker of our generation, which serves, a free slot?"""
+        boot = self._boot
+        cores = boot.settings.processes.async_
+        return any(
+            seat.counters[IN_FLIGHT] < cores and seat.stage is Stage.READY
+            for seat in boot.board.seats
+            if seat is not boot.seat
+        )
+
+    def _guests(self, protocol: str) -> Guests | None:
+        settings = self._boot.settings
+        allowed = settings.proxies.uwsgi_allow if protocol == "uwsgi" else ()
+        most = settings.limits.connections_per_address
+        return Guests(TrustList(allowed) if allowed else None, most) if allowed or most else None
 
     def _accept(self, service: Service) -> None:
         _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -132,7 +168,14 @@ class Worker:
         capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
         siblings = self._boot.settings.processes.processes > 1
         for listener in self._boot.listeners:
-            acceptor = Acceptor(listener.fd, service, endpoint_of(listener), siblings=siblings, capacity=capacity)
+            acceptor = Acceptor(
+                listener.fd,
+                service,
+                endpoint_of(listener),
+                siblings=siblings,
+                capacity=capacity,
+                guests=self._guests(listener.protocol),
+            )
             acceptor.start()
             self._acceptors.append(acceptor)
 

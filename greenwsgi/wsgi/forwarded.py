@@ -1,7 +1,7 @@
 """The real client behind proxies: X-Forwarded-* and RFC 7239 Forwarded, only from peers that are trusted.
 
 Whoever REMOTE_ADDR names is judged: over HTTP the socket's peer, over uwsgi whom the web server says. If it is on the
-list, the headers tell who stood `hops` proxies further out; from anyone else they are left alone: every client can write
+list, the headers tell who stood `hops` proxies further out; from anyone else they are left alone: any client can write
 them. Which headers the proxies really set must be said too: one that they only pass through is the client's.
 """
 

@@ -151,7 +151,8 @@ WORDS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), m
 TEXTS: dict[str, st.SearchStrategy[str]] = {
     "flag": st.sampled_from(["", "true", "false", "on", "OFF", "1", "0", "yes", "No", "false # x"]),
     "mode": st.sampled_from(["", "660", "0777", "666 ; x"]),
-    "choice": st.sampled_from(["uwsgi", "http"]),
+    "choices": st.lists(st.sampled_from(["for", "proto", "host"]), min_size=1).map(",".join),
+    "networks": st.sampled_from(["unix", "*", "127.0.0.1", "::1 10.0.0.0/8", "10.1.2.3/8,fe80::/10"]),
     "variables": st.builds("{}={}".format, WORDS.filter(lambda text: "=" not in text), WORDS),
     "text": WORDS,
     "path": WORDS,
@@ -162,6 +163,8 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
 
 def texts(entry: Entry) -> st.SearchStrategy[str]:
     option = entry.option
+    if option.kind.name == "choice":
+        return st.sampled_from(option.kind.metavar.split("|"))
     if not option.kind.measured:
         return TEXTS[option.kind.name]
     least = int(option.least) + 1

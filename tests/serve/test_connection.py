@@ -301,8 +301,8 @@ def test_more_requests_than_slots_wait_their_turn(make: Make) -> None:
         return hello(environ, start_response)
 
     site = make(application, cores=2)
-    asking = [gevent.spawn(site.answer, CLOSE) for _ in range(5)]
-    wait_until(lambda: len(site.service.slots.queue) == 3)
+    asking = [gevent.spawn(site.answer, CLOSE) for _ in range(4)]
+    wait_until(lambda: len(site.service.slots.queue) == 2)
     assert len(running) == 2
     go.set()
     assert all(b"hello" in one.get() for one in asking)

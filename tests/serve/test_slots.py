@@ -6,8 +6,8 @@ import gevent
 import pytest
 from gevent.hub import get_hub
 
-from greenwsgi.serve.deadlines import NEVER, Deadlines, PeerStalled
-from greenwsgi.serve.slots import Slots
+from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.slots import Overloaded, Slots
 
 
 def test_the_highest_free_slot_is_taken_first_as_uwsgi_does() -> None:
@@ -18,7 +18,7 @@ def test_the_highest_free_slot_is_taken_first_as_uwsgi_does() -> None:
 
 
 def test_those_in_line_are_served_in_order() -> None:
-    slots = Slots(1, Deadlines())
+    slots = Slots(1, Deadlines(), 5)
     held = slots.take()
     served: list[str] = []
 
@@ -41,7 +41,7 @@ def test_one_that_waited_too_long_leaves_the_line() -> None:
     deadlines = Deadlines()
     slots = Slots(1, deadlines)
     held = slots.take()
-    waiting = gevent.spawn(pytest.raises, PeerStalled, slots.take, 5.0)
+    waiting = gevent.spawn(pytest.raises, Overloaded, slots.take, 5.0)
     gevent.idle()
     get_hub().loop.run_callback(deadlines.sweep, 5.0)
     waiting.join()
@@ -52,7 +52,7 @@ def test_one_that_waited_too_long_leaves_the_line() -> None:
 
 
 def test_a_slot_given_to_one_that_is_just_being_ended_goes_on_to_the_next() -> None:
-    slots = Slots(1, Deadlines())
+    slots = Slots(1, Deadlines(), 5)
     held = slots.take()
     doomed, lucky = gevent.spawn(slots.take), gevent.spawn(slots.take)
     gevent.idle()
@@ -63,7 +63,7 @@ def test_a_slot_given_to_one_that_is_just_being_ended_goes_on_to_the_next() -> N
 
 
 def test_an_early_wake_does_not_get_a_slot() -> None:
-    slots = Slots(1, Deadlines())
+    slots = Slots(1, Deadlines(), 5)
     held = slots.take(NEVER)
     waiting = gevent.spawn(slots.take)
     gevent.idle()
@@ -72,3 +72,19 @@ def test_an_early_wake_does_not_get_a_slot() -> None:
     assert not waiting.dead
     slots.give(held)
     assert waiting.get() == held
+
+
+def test_a_full_line_turns_others_away_at_once() -> None:
+    slots = Slots(1, Deadlines(), 1)
+    held = slots.take()
+    waiting = gevent.spawn(slots.take)
+    gevent.idle()
+    with pytest.raises(Overloaded, match="queue-size"):
+        slots.take()
+    slots.give(held)
+    assert waiting.get() == held
+
+
+def test_the_line_is_as_long_as_there_are_slots_unless_said_otherwise() -> None:
+    assert Slots(7, Deadlines()).most_waiting == 7
+    assert Slots(7, Deadlines(), 0).most_waiting == 0

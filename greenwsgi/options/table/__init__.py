@@ -8,6 +8,7 @@ from greenwsgi.options.table.config import Config
 from greenwsgi.options.table.limits import Limits
 from greenwsgi.options.table.logging import Logging
 from greenwsgi.options.table.processes import Processes
+from greenwsgi.options.table.proxies import Proxies
 from greenwsgi.options.table.python import Python
 from greenwsgi.options.table.sockets import Sockets
 
@@ -19,6 +20,7 @@ class Sections:
     python: Python = field(default_factory=Python)
     sockets: Sockets = field(default_factory=Sockets)
     processes: Processes = field(default_factory=Processes)
+    proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
     logging: Logging = field(default_factory=Logging)
     config: Config = field(default_factory=Config)

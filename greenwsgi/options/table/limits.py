@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, SECONDS, SIZE
+from greenwsgi.options.kinds import FLAG, INTEGER, SECONDS, SIZE
 from greenwsgi.options.spec import Status, option
 
 
@@ -51,6 +51,12 @@ class Limits:
         least=0.1,
         help="How long one read or write may wait for the client.",
     )
+    body_min_rate: int = option(
+        "body-min-rate",
+        kind=SIZE,
+        default=240,
+        help="Bytes of a request body that must come each second, after 10 s of grace; 0 is no such rule.",
+    )
     header_timeout: float = option(
         "header-timeout",
         kind=SECONDS,
@@ -64,4 +70,30 @@ class Limits:
         default=75,
         least=0.1,
         help="How long an idle connection is kept for its next request.",
+    )
+    queue_size: int = option(
+        "queue-size",
+        kind=INTEGER,
+        default=-1,
+        least=-1,
+        help="How many requests a worker lets wait for a free slot before it answers 503; -1: as many as it has slots.",
+    )
+    queue_timeout: float = option(
+        "queue-timeout",
+        kind=SECONDS,
+        default=30,
+        least=0.1,
+        help="How long a request may wait for a free slot before it is answered 503.",
+    )
+    connections_per_address: int = option(
+        "connections-per-address",
+        kind=INTEGER,
+        default=0,
+        help="How many connections a worker holds open with one client address; 0 is unlimited.",
+    )
+    end_on_disconnect: bool = option(
+        "end-on-disconnect",
+        kind=FLAG,
+        default=False,
+        help="End a request whose client has left: GreenletExit is raised in it.",
     )

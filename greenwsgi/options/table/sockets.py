@@ -54,6 +54,13 @@ class Sockets:
         help="The protocol of the addresses given with socket.",
         reload=Reload.RESTART,
     )
+    underscore_headers: str = option(
+        "underscore-headers",
+        kind=choice("drop", "keep", "refuse"),
+        default="drop",
+        metavar="WORD",
+        help="drop, keep or refuse HTTP headers with _ in their name: X_Real_IP could pass for X-Real-IP.",
+    )
     listen: int = option(
         "listen",
         short="l",

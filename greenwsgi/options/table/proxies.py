@@ -1,0 +1,41 @@
+"""Whom to believe: proxies in front, and peers of uwsgi sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenwsgi.options.kinds import INTEGER, NETWORKS, choices
+from greenwsgi.options.spec import option
+
+HEADER_NAMES = ("for", "proto", "host", "port", "forwarded")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxies:
+    """Behind proxies"""
+
+    trusted_proxy: tuple[str, ...] = option(
+        "trusted-proxy",
+        kind=NETWORKS,
+        default=(),
+        help="Believe X-Forwarded-* of this peer: an address, a network, unix, or * for everybody. May be repeated.",
+    )
+    trusted_proxy_headers: tuple[str, ...] = option(
+        "trusted-proxy-headers",
+        kind=choices(*HEADER_NAMES),
+        default=("for", "proto"),
+        help="What the proxies set: X-Forwarded-For, -Proto, -Host, -Port, or forwarded, which is RFC 7239's header.",
+    )
+    trusted_proxy_count: int = option(
+        "trusted-proxy-count",
+        kind=INTEGER,
+        default=1,
+        least=1,
+        help="How many proxies stand in front, one behind the other.",
+    )
+    uwsgi_allow: tuple[str, ...] = option(
+        "uwsgi-allow",
+        kind=NETWORKS,
+        default=(),
+        help="Only these peers may use uwsgi sockets: addresses, networks, unix. May be repeated; none given: all.",
+    )
