@@ -30,7 +30,8 @@ DUMP_TIME = 0.5
 """Seconds between SIGABRT, which makes a worker print its stacks, and SIGKILL."""
 
 ABRUPT_MERCY = 1.0
-"""Seconds between SIGQUIT, "leave at once", and SIGKILL."""
+"""Seconds between SIGQUIT, "leave at once", and SIGKILL; and for a worker that still boots, and so has nothing to finish,
+between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +222,10 @@ def _farewell(fleet: Fleet, generation: Generation, now: float) -> Iterator[Acti
     elif fleet.stop is Stop.NOW:
         signal, kill_at, why = SIGQUIT, fleet.stop_since + ABRUPT_MERCY, "the server stops at once"
     for worker in generation.workers.values():
-        harder = worker.told is SIGTERM and (signal is SIGQUIT or kill_at < worker.kill_at)
+        until = kill_at if worker.ready_at is not None else min(kill_at, now + ABRUPT_MERCY)
+        harder = worker.told is SIGTERM and (signal is SIGQUIT or until < worker.kill_at)
         if worker.pid and (worker.told is None or harder):
-            yield Tell(worker, signal, kill_at, why)
+            yield Tell(worker, signal, until, why)
 
 
 def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
@@ -237,7 +239,7 @@ def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Actio
         elif worker.stuck and worker.told not in (SIGABRT, SIGKILL):
             yield Tell(worker, SIGABRT, now + DUMP_TIME, worker.stuck)
         elif now >= worker.kill_at and worker.told is not SIGKILL:
-            yield Tell(worker, SIGKILL, inf, worker.stuck or _too_slow(fleet, generation))
+            yield Tell(worker, SIGKILL, inf, worker.stuck or _too_slow(fleet, generation, worker))
 
 
 def _unheard(generation: Generation, worker: WorkerSeen, now: float) -> Iterator[Action]:
@@ -251,7 +253,9 @@ def _unheard(generation: Generation, worker: WorkerSeen, now: float) -> Iterator
         yield KillZygote(generation, f"it did not fork {worker} within {ZYGOTE_MERCY:g} s")
 
 
-def _too_slow(fleet: Fleet, generation: Generation) -> str:
+def _too_slow(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> str:
+    if worker.ready_at is None:
+        return "it was still booting"
     if fleet.stop is Stop.NOW:
         return f"it did not leave within {ABRUPT_MERCY:g} s"
     if fleet.stop is Stop.GRACEFUL:

@@ -87,6 +87,7 @@ class Witness:
             self._system.kill(message.pid, SIGTERM)
         elif message.word is Word.READY:
             worker.ready_at = now
+            worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
             generation.proven = True
         elif message.word is Word.RETIRE:
             worker.retiring = message.reason

@@ -232,6 +232,21 @@ def test_a_stop_while_workers_boot(world: World) -> None:
     finish(world)
 
 
+def test_a_worker_that_boots_has_little_time_to_leave_and_more_once_it_serves(world: World) -> None:
+    world.boot, world.stubborn = (lambda generation, number: "never"), True
+    world.run(NOT_LONG)
+    quick, slow = world.workers()
+    world.signal(SIGTERM)
+    world.run(0.5)
+    world.say(quick, Word.READY)
+    world.run(10)
+    assert world.workers() == [quick]
+    assert f"worker 2 (pid {slow.pid}) gets SIGKILL: it was still booting" in world.log
+    world.run(60)
+    assert world.over
+    assert f"worker 1 (pid {quick.pid}) gets SIGKILL: it did not leave within reload-mercy 60" in world.log
+
+
 def test_a_stubborn_worker_has_its_mercy_and_no_more(world: World) -> None:
     world.run(NOT_LONG)
     world.stubborn = True

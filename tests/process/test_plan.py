@@ -310,7 +310,7 @@ STOP = {
     ),
     "while workers boot": (
         fleet(generation(1, DRAINING, booting(1, 0), asked(2, 1)), stop=Stop.GRACEFUL),
-        ["SIGTERM 10 until 30"],
+        [f"SIGTERM 10 until {plan.ABRUPT_MERCY:g}"],
     ),
     "gracefully": (
         fleet(generation(1, DRAINING, *OLD), stop=Stop.GRACEFUL),
