@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -13,25 +13,11 @@ from gevent.event import Event
 
 from greenwsgi.errors import PeerGone
 from greenwsgi.shared.metrics import EXCEPTIONS, REQUESTS
-from tests.serve.site import Site, read_all, read_answer, read_head, settle, wait_until
+from tests.serve.conftest import Make
+from tests.serve.site import read_all, read_answer, read_head, settle, wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
-Make = Callable[..., Site]
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    sites: list[Site] = []
-
-    def site(application: Any, **options: Any) -> Site:
-        sites.append(Site(application, **options))
-        return sites[-1]
-
-    yield site
-    for one in sites:
-        one.close()
 
 
 def hello(environ: Any, start_response: Any) -> list[bytes]:

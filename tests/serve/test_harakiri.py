@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
 from gevent.event import Event
 from gevent.hub import get_hub
 
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.metrics import HARAKIRIS
-from tests.serve.site import Site, read_all, read_answer, settle, wait_until
+from tests.serve.conftest import Make
+from tests.serve.site import read_all, read_answer, settle, wait_until
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
-
-Make = Callable[..., Site]
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    sites: list[Site] = []
-
-    def site(application: Any, **options: Any) -> Site:
-        sites.append(Site(application, harakiri=10.0, **options))
-        return sites[-1]
-
-    yield site
-    for one in sites:
-        one.close()
 
 
 def waiting(gate: Event) -> Any:
@@ -43,7 +27,7 @@ def waiting(gate: Event) -> Any:
 
 def test_the_guilty_one_gets_504_and_its_neighbours_200(make: Make) -> None:
     gate = Event()
-    site = make(waiting(gate))
+    site = make(waiting(gate), harakiri=10.0)
     with site.connect(GET % b"/slow") as guilty:
         settle()
         with site.connect(GET % b"/slow") as neighbour:
@@ -68,7 +52,7 @@ def test_after_the_head_the_connection_is_cut_without_a_last_chunk(make: Make) -
         yield b"some"
         gate.wait()
 
-    site = make(application)
+    site = make(application, harakiri=10.0)
     with site.connect(GET % b"/") as client:
         settle()
         site.later(11)
@@ -88,7 +72,7 @@ def test_cleaning_up_in_the_application_works(make: Make) -> None:
             cleaned.append("finally")
         return []
 
-    site = make(application)
+    site = make(application, harakiri=10.0)
     with site.connect(GET % b"/") as client:
         settle()
         site.later(11)
@@ -99,7 +83,7 @@ def test_cleaning_up_in_the_application_works(make: Make) -> None:
 def test_a_late_throw_never_hits_the_next_request_of_the_connection(make: Make) -> None:
     """The request ends in the very turn of the loop in which the watchdog looks: the next one must run undisturbed."""
     gate = Event()
-    site = make(waiting(gate))
+    site = make(waiting(gate), harakiri=10.0)
     with site.connect(GET % b"/slow") as client:
         settle()
         (exchange,) = site.service.running.values()
@@ -130,7 +114,7 @@ def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Ma
         start_response("200 OK", [])
         return [b"at last"]
 
-    site = make(application)
+    site = make(application, harakiri=10.0)
     with site.connect(GET % b"/") as client:
         settle()
         site.later(11)
@@ -148,7 +132,7 @@ def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Ma
 
 def test_verbose_names_the_neighbours(make: Make) -> None:
     gate = Event()
-    site = make(waiting(gate))
+    site = make(waiting(gate), harakiri=10.0)
     site.watchdog = Watchdog(site.service, site.clock, site.given_up.append, verbose=True)
     with site.connect(GET % b"/slow") as guilty, site.connect(GET % b"/slow"):
         settle()

@@ -59,7 +59,7 @@ class Sockets:
         kind=choice("drop", "keep", "refuse"),
         default="drop",
         metavar="WORD",
-        help="drop, keep or refuse HTTP headers with _ in their name: X_Real_IP could pass for X-Real-IP.",
+        help="HTTP headers with _ in their name (X_Real_IP could pass for X-Real-IP): drop, keep or refuse.",
     )
     listen: int = option(
         "listen",

@@ -1,0 +1,159 @@
+"""The client has gone: the application may know, and the log does."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import gevent
+import pytest
+from gevent import socket
+from gevent.event import Event
+
+from tests.serve.conftest import Make
+from tests.serve.site import Site, read_all, read_answer, settle, wait_until
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def look(site: Site) -> None:
+    """What the watchdog's timer does."""
+    gevent.get_hub().loop.run_callback(site.watchdog.look)
+    settle()
+
+
+class LongPoll:
+    """Waits for the client's leaving or for `gate`, whatever comes first."""
+
+    def __init__(self) -> None:
+        self.gate = Event()
+        self.ended: list[str] = []
+        self.departure: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.departure = departure = environ["greenwsgi.disconnected"]
+        if environ["REQUEST_METHOD"] == "POST":
+            environ["wsgi.input"].read()
+        try:
+            gevent.wait([departure.event, self.gate], count=1)
+            self.ended.append("gone" if departure.is_set() else "woken")
+            start_response("200 OK", [])
+            return [b"answer"]
+        finally:
+            self.ended.append("finally")
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_it_is_set_when_the_client_leaves_and_the_line_says_499(make: Make, how: str) -> None:
+    poll = LongPoll()
+    site = make(poll)
+    client = site.connect(GET)
+    settle()
+    look(site)
+    assert not poll.departure.is_set()
+    if how == "reset":
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    wait_until(lambda: "=> generated" in site.log)
+    assert poll.ended == ["gone", "finally"]
+    assert "(HTTP/1.1 499)" in site.log
+    assert "Traceback" not in site.log
+    assert len(site.service.slots.free) == 10
+
+
+def test_a_client_that_half_closes_still_gets_its_answer(make: Make) -> None:
+    poll = LongPoll()
+    site = make(poll)
+    with site.connect(GET) as client:
+        settle()
+        look(site)
+        client.shutdown(socket.SHUT_WR)
+        assert read_all(client).endswith(b"answer")
+    wait_until(lambda: "=> generated" in site.log)
+    assert "(HTTP/1.1 200)" in site.log
+
+
+def test_pipelined_bytes_read_ahead_are_kept(make: Make) -> None:
+    poll = LongPoll()
+    site = make(poll)
+    with site.connect(GET) as client:
+        settle()
+        look(site)
+        client.sendall(GET)
+        settle()
+        poll.gate.set()
+        assert read_answer(client)[1] == b"answer"
+        assert read_answer(client)[1] == b"answer"
+    assert poll.ended == ["woken", "finally"] * 2
+
+
+def test_a_request_whose_body_is_not_read_yet_is_watched_later(make: Make) -> None:
+    poll = LongPoll()
+    site = make(poll)
+    client = site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel")
+    settle()
+    look(site)
+    assert not poll.departure.watched
+    client.sendall(b"lo")
+    settle()
+    look(site)
+    assert poll.departure.watched
+    client.close()
+    wait_until(lambda: poll.ended)
+    assert poll.ended[0] == "gone"
+
+
+def test_nothing_is_watched_after_the_end(make: Make) -> None:
+    poll = LongPoll()
+    site = make(poll)
+    with site.connect(GET) as client:
+        settle()
+        look(site)
+        poll.gate.set()
+        read_answer(client)
+        settle()
+        look(site)
+        client.close()
+        settle()
+    assert not poll.departure.is_set()
+
+
+def test_by_option_the_greenlet_is_ended(make: Make) -> None:
+    ended: list[str] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        try:
+            Event().wait()
+        except Exception:
+            ended.append("caught by except Exception")
+        finally:
+            ended.append("finally")
+        return []
+
+    site = make(application)
+    site.service.end_on_disconnect = True
+    client = site.connect(GET)
+    settle()
+    look(site)
+    client.close()
+    wait_until(lambda: "=> generated" in site.log)
+    assert ended == ["finally"]
+    assert "(HTTP/1.1 499)" in site.log
+    assert "Traceback" not in site.log
+
+
+def test_wait_waits_and_tells(make: Make) -> None:
+    told: list[bool] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        told.append(environ["greenwsgi.disconnected"].wait(0))
+        told.append(environ["greenwsgi.disconnected"].wait())
+        return []
+
+    site = make(application)
+    client = site.connect(GET)
+    settle()
+    look(site)
+    client.close()
+    wait_until(lambda: len(told) == 2)
+    assert told == [False, True]
