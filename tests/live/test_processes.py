@@ -206,6 +206,17 @@ def test_a_reload_while_the_application_is_imported_imports_it_again() -> None:
         assert server.get().text == "hello"
 
 
+def test_a_reload_reads_the_configuration_again() -> None:
+    with Server("--ini", "app.ini", app=PID, files={"app.ini": "[uwsgi]\nprocesses = 1\n"}) as server:
+        server.write("app.ini", "[uwsgi]\nprocesses = three\n")
+        server.signal(signal.SIGHUP)
+        server.wait_for(r"reload refused, nothing has changed: .*app\.ini:2: processes")
+        assert [int(server.get().text)] == server.workers()
+        server.write("app.ini", "[uwsgi]\nprocesses = 3\n")
+        server.signal(signal.SIGHUP)
+        server.wait_for("reloaded: generation 2 serves with 3 workers")
+
+
 # Deaths
 
 
