@@ -25,7 +25,7 @@ EMPTY_LINES = 2
 """Empty lines tolerated before a request line (RFC 9112 2.2): old clients send one behind a body."""
 
 MOST_CONNECTIONS = 64
-_connections: dict[str, tuple[bool, bool]] = {}
+known_connections: dict[str, tuple[bool, bool]] = {}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -33,10 +33,10 @@ def connection_options(value: str) -> tuple[bool, bool]:
     """(close, keep-alive): what a Connection header asks for; a list of tokens in any case (RFC 9110 7.6.1)."""
     tokens = [token.strip(" \t").lower() for token in value.split(",")]
     known = ("close" in tokens, "keep-alive" in tokens)
-    if len(_connections) >= MOST_CONNECTIONS:
-        _connections.clear()
+    if len(known_connections) >= MOST_CONNECTIONS:
+        known_connections.clear()
     if len(value) <= fields.LONGEST_LINE:
-        _connections[value] = known
+        known_connections[value] = known
     return known
 
 
@@ -135,7 +135,7 @@ class Http1(Buffer):
         if connection is None:
             self._keep = v11
         else:
-            close, keep = _connections.get(connection) or connection_options(connection)
+            close, keep = known_connections.get(connection) or connection_options(connection)
             self._keep = not close and (v11 or keep)
         if "CONTENT_LENGTH" in variables or "HTTP_TRANSFER_ENCODING" in variables or "HTTP_EXPECT" in variables:
             length = self._frame(variables)
@@ -173,7 +173,7 @@ class Http1(Buffer):
         if expected is not None and self._v11:  # HTTP/1.0 cannot expect anything: RFC 9110 10.1.1
             if expected.lower() != "100-continue":
                 raise PeerError("unknown expectation", 417)
-            self._waits = True
+            self._waits = size != 0
         return size
 
     def _check_coding(self, coding: str, length: str | None) -> None:
@@ -208,6 +208,7 @@ class Http1(Buffer):
         """The head is not whole: see whether it still can become one."""
         here = self.waiting()
         if here and (fault := head_fault(self.data, self.pos, self._scanned, -1, self.limits)) is not None:
+            self._state = _FAULT
             raise fault
         if here and self.at_eof:
             raise PeerGone("the client left before its request was whole")
@@ -266,7 +267,7 @@ class Http1(Buffer):
             kind = known[name] if name in known else answer.meaning(name)
             if kind:
                 seen |= kind
-                if kind == answer.CLOSE and "close" in value.lower():
+                if kind == answer.CLOSE and connection_options(value)[0]:
                     keep_alive = False
                 if (kind > answer.LENGTH or body) and not answer.passes(kind, body, status):
                     continue
@@ -311,10 +312,10 @@ class Http1(Buffer):
 
     def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
         """A whole answer that refuses and closes; b"" when an answer has already begun."""
+        self._keep = False
         if self._answered:
             return b""
         self._answered = True
-        self._keep = False
         more = [*extra, ("Connection", "close"), ("Date", date.decode("latin-1")), ("Server", "greenwsgi")]
         bodiless = self._mute and self._fault is None
         return answer.refusal(f"HTTP/1.1 {status_line(status)}", text, more, bodiless)

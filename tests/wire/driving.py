@@ -11,7 +11,10 @@ from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.wire import fields, target, uwsgi
 from greenwsgi.wire.events import Reply, RequestHead, WireLimits, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
-from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED
+from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, http_bodies, http_heads, uwsgi_packets
+
+TABLES: dict[str, list[Case]] = {"http": [*http_heads.CASES, *http_bodies.CASES], "uwsgi": uwsgi_packets.CASES}
+"""Every protocol's cases."""
 
 DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
 
@@ -24,6 +27,11 @@ class Outcome:
     ending: str = ""
     status: int = 0
     sent: bytes = b""
+
+
+def fingerprint(outcome: Outcome) -> tuple[object, ...]:
+    """What must not depend on how the bytes were split."""
+    return outcome.requests, outcome.ending, outcome.status
 
 
 def make(protocol: str, **limits: Any) -> WireProtocol:

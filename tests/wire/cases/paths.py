@@ -1,4 +1,4 @@
-"""Request targets over HTTP: (target, PATH_INFO with uWSGI 2.0.31, PATH_INFO with ours or the refusal's status, remark).
+"""Targets over HTTP: (target, PATH_INFO with uWSGI 2.0.31, PATH_INFO with ours or the refusal's status, remark).
 
 docs/paths.md shows the same table, a test compares them. REQUEST_URI is the target as it came, QUERY_STRING what
 follows the first `?`, SCRIPT_NAME empty, unless the remark says otherwise.

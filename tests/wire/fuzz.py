@@ -1,0 +1,202 @@
+"""Throw mutated cases at a parser.
+
+    python -m tests.wire.fuzz --protocol http --seconds 10
+    python -m tests.wire.fuzz --protocol uwsgi --inputs 10000000 --seed 7
+
+Seeded with the case tables. Whatever comes in, nothing but PeerError and PeerGone may come out, no variable may hold
+what the grammar forbids, nothing may be remembered without bound, and how the bytes were split may change nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import sys
+import time
+from collections import Counter
+
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.wire import answer, cgi, fields, http1, target, uwsgi
+from greenwsgi.wire.events import END, RequestHead, WireLimits
+from greenwsgi.wire.registry import PROTOCOLS
+from tests.wire.driving import DATE, TABLES, drive, fingerprint
+
+LIMITS = [
+    WireLimits(),
+    WireLimits(head=200, request_line=60, headers=6, body=50, chunk_line=20, trailers=30),
+    WireLimits(underscores="keep"),
+    WireLimits(underscores="refuse", body=1000),
+]
+HEADERS = [("Content-Type", "text/plain"), ("Content-Length", "2")]
+LARGE = 1500
+EVERY = 64  # one input in so many is looked at closely
+MOST_REQUESTS = 64
+
+TOKENS = {
+    "http": rb"""\r\n|\r\n\r\n|\n|\r|\0|\t| |:|: |,|;|_|%|%2e|/..|#|?|\xff|\xa0|\x85|\x7f|0|5|ffffffffffffffff|+5|0x5
+        |chunked|gzip, |HTTP/1.0|HTTP/1.1|HTTP/2.0|Content-Length: 5\r\n|Content-Length: 0\r\n
+        |Transfer-Encoding: chunked\r\n|Host: h\r\n|Host: \r\n|Connection: close\r\n|Connection: keep-alive\r\n
+        |Expect: 100-continue\r\n|Cookie: a=b\r\n|X_Y: z\r\n|0\r\n\r\n|5\r\nhello\r\n
+        |GET / HTTP/1.1\r\nHost: h\r\n\r\n|POST http://h/ HTTP/1.1\r\n""",
+    "uwsgi": rb"""\0|\0\0|\xff|\xff\xff|\x01|\0\x01|\n|\r|\x1e|hello|\x64\0\0\0|\x0e\0CONTENT_LENGTH\x01\0005
+        |\x09\0HTTP_HOST\x01\0h|\x0e\0CONTENT_LENGTH\0\0|\x0a\0UWSGI_FILE\x01\0x|\x09\0PATH_INFO\x01\0/
+        |\x0e\0REQUEST_METHOD\x04\0POST""",
+}
+"""What is put in, between bars, with Python's escapes."""
+
+
+def tokens(protocol: str) -> list[bytes]:
+    """The tokens of a protocol as bytes."""
+    text = TOKENS[protocol].decode("ascii").replace("\n        ", "")
+    return [token.encode("ascii").decode("unicode_escape").encode("latin-1") for token in text.split("|")]
+
+
+class Mutator:
+    """Makes inputs of the cases: spliced, cut, repeated, flipped, with tokens put in. Deterministic by its seed."""
+
+    def __init__(self, protocol: str, seed: int) -> None:
+        data = sorted({case.data for case in TABLES[protocol]})
+        self._small = [item for item in data if len(item) <= LARGE]
+        self._good = [case.data for case in TABLES[protocol] if not case.status and 0 < len(case.data) <= LARGE]
+        self._large = [item for item in data if len(item) > LARGE]
+        self._tokens = tokens(protocol)
+        self._mends = protocol == "uwsgi"
+        self._random = random.Random(seed).random
+
+    def next(self) -> bytes:
+        """The next input."""
+        rand = self._random
+        if rand() < 0.002 and self._large:
+            data = self._large[int(rand() * len(self._large))]
+        else:
+            pool = self._good if rand() < 0.6 else self._small
+            data = pool[int(rand() * len(pool))]
+        for _ in range(1 + int(rand() * 3)):
+            data = self._mutate(data)
+        if self._mends and len(data) > 4 and rand() < 0.7:  # make the block's size right, or nothing gets past it
+            size = min(len(data) - 4, 65535)
+            data = data[:1] + size.to_bytes(2, "little") + data[3:]
+            if rand() < 0.9:
+                data = b"\0" + data[1:]
+        return data
+
+    def _mutate(self, data: bytes) -> bytes:
+        rand = self._random
+        size = len(data)
+        at = int(rand() * (size + 1))
+        kind = int(rand() * 8)
+        if kind <= 2:
+            return data[:at] + self._tokens[int(rand() * len(self._tokens))] + data[at:]
+        if kind == 3:
+            return data[:at] + bytes((int(rand() * 256),)) + data[at + 1 :]
+        if kind == 4:
+            return data[:at] + data[at + 1 + int(rand() * 8) :]
+        if kind == 5:
+            return data[:at] + data[max(0, at - int(rand() * 40)) :]
+        if kind == 6:
+            other = self._small[int(rand() * len(self._small))]
+            return data[:at] + other[int(rand() * len(other)) :]
+        return data[:at]
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        """The input as it arrives: mostly whole, else in two or three."""
+        rand = self._random
+        if rand() < 0.75 or len(data) < 2:
+            return [data, b""] if data else [b""]
+        cuts = sorted({1 + int(rand() * (len(data) - 1)) for _ in range(2)})
+        return [data[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True)] + [b""]
+
+
+def exercise(protocol: str, limits: WireLimits, pieces: list[bytes]) -> str:
+    """Serve one connection, quickly; what became of it."""
+    wire = PROTOCOLS[protocol].factory(limits)
+    served = 0
+    try:
+        for piece in pieces:
+            wire.receive_data(piece)
+            while (event := wire.next_event()) is not None:
+                if event is END:
+                    wire.head("200 OK", HEADERS, -1, DATE, True)
+                    wire.end()
+                    if not wire.reusable or served > MOST_REQUESTS:
+                        return "closed"
+                    wire.next_request()
+                elif type(event) is RequestHead:
+                    served += 1
+    except PeerError as error:
+        return str(error.status)
+    except PeerGone:
+        return "gone"
+    return "kept"
+
+
+def look_closely(protocol: str, limits: WireLimits, data: bytes, pieces: list[bytes]) -> None:
+    """The slow checks: what variables hold, and that neither splits nor memory change the outcome."""
+    whole = drive(PROTOCOLS[protocol].factory(limits), [data])
+    for variables, _ in whole.requests:
+        for name, value in variables.items():
+            assert name, "a variable without a name"
+            assert "\0" not in value, (name, value)
+            assert name in cgi.PATHS or not {"\r", "\n"} & set(value), (name, value)
+    assert fingerprint(drive(PROTOCOLS[protocol].factory(limits), pieces[:-1])) == fingerprint(whole), "splits matter"
+
+
+def check_tables() -> None:
+    """Nothing grows without bound."""
+    for table, most in (
+        (fields.KNOWN_LINES, fields.MOST_LINES),
+        (fields.KNOWN_NAMES, fields.MOST_NAMES),
+        (target.KNOWN_REQUESTS, target.MOST_REQUESTS),
+        (uwsgi.KNOWN_NAMES, uwsgi.MOST_NAMES),
+        (http1.known_connections, http1.MOST_CONNECTIONS),
+        (answer.known_names, answer.MOST),
+        (answer.known_statuses, answer.MOST),
+    ):
+        assert len(table) <= most
+
+
+def fuzz(protocol: str, seed: int, inputs: int = 0, seconds: float = 0.0) -> Counter[str]:
+    """Run that many inputs, or that long. Raises whatever should not have come out, with the input as a note."""
+    mutator = Mutator(protocol, seed)
+    outcomes: Counter[str] = Counter()
+    until = time.monotonic() + seconds
+    number = 0
+    while number < inputs if inputs else time.monotonic() < until:
+        number += 1
+        data = mutator.next()
+        pieces = mutator.pieces(data)
+        limits = LIMITS[number & 3]
+        try:
+            outcomes[exercise(protocol, limits, pieces)] += 1
+            if number % EVERY == 0:
+                look_closely(protocol, limits, data, pieces)
+                check_tables()
+        except Exception as error:
+            error.add_note(f"{protocol}, seed {seed}, input {number}: {limits} {pieces}")
+            raise
+    return outcomes
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--protocol", choices=[*TABLES], required=True)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--inputs", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begun = time.monotonic()
+    outcomes = fuzz(given.protocol, given.seed, given.inputs, given.seconds)
+    took = time.monotonic() - begun
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    total = outcomes.total()
+    print(f"{given.protocol}: {total} inputs in {took:.1f} s, {total / took:.0f} a second, seed {given.seed}")
+    print(f"  outcomes: {', '.join(f'{name} {count}' for name, count in outcomes.most_common())}")
+    print(f"  nothing but PeerError and PeerGone came out; memory grew by {grown} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

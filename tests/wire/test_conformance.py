@@ -1,0 +1,171 @@
+"""What every row of PROTOCOLS must do: the contract of wire/events.py, seen from above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.wire.events import END, RequestHead, WireProtocol
+from greenwsgi.wire.registry import PROTOCOLS
+from tests.wire.cases.uwsgi_packets import block, packet
+from tests.wire.driving import DATE, drive, make
+
+
+def http_request(method: str, path: str, body: bytes) -> bytes:
+    """A request as HTTP."""
+    length = b"Content-Length: %d\r\n" % len(body) if body else b""
+    return f"{method} {path} HTTP/1.1\r\nHost: h\r\n".encode() + length + b"\r\n" + body
+
+
+def uwsgi_request(method: str, path: str, body: bytes) -> bytes:
+    """The same as a uwsgi packet."""
+    more = [("CONTENT_LENGTH", str(len(body)))] if body else []
+    variables = [("REQUEST_METHOD", method), ("PATH_INFO", path), ("SERVER_PROTOCOL", "HTTP/1.1"), ("HTTP_HOST", "h")]
+    return packet(block(*variables, *more), body)
+
+
+REQUESTS: dict[str, Callable[[str, str, bytes], bytes]] = {"http": http_request, "uwsgi": uwsgi_request}
+BAD = {"http": b"GET / HTTP/1.1\r\n\r\n", "uwsgi": packet(b"\0\0\0\0")}
+
+
+def test_every_protocol_is_tested_here() -> None:
+    """A new row needs a way to write its requests."""
+    assert REQUESTS.keys() == BAD.keys() == PROTOCOLS.keys()
+    assert all(row.name == name for name, row in PROTOCOLS.items())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+class TestEveryProtocol:
+    """One class, all rows."""
+
+    def begin(self, protocol: str, data: bytes) -> tuple[WireProtocol, RequestHead]:
+        """A connection whose request head is here."""
+        wire = make(protocol)
+        wire.receive_data(data)
+        head = wire.next_event()
+        assert isinstance(head, RequestHead)
+        return wire, head
+
+    def test_a_request_without_a_body(self, protocol: str) -> None:
+        """Head, END for ever, an answer."""
+        data = REQUESTS[protocol]("GET", "/p", b"")
+        wire, head = self.begin(protocol, data)
+        expected = {"REQUEST_METHOD": "GET", "PATH_INFO": "/p", "HTTP_HOST": "h", "SERVER_PROTOCOL": "HTTP/1.1"}
+        assert head.vars.items() >= expected.items()
+        assert (head.length, head.size, head.expects_continue) == (0, len(data), False)
+        assert wire.body_done
+        assert wire.next_event() is END
+        assert wire.next_event() is END
+        answer = wire.head("200 OK", [("Content-Length", "2")], -1, DATE, True) + wire.chunk(b"ok") + wire.end()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
+        assert answer.endswith(b"\r\n\r\nok")
+
+    def test_a_body_in_pieces(self, protocol: str) -> None:
+        """Each piece as it comes, then END."""
+        wire, head = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"hello world")[:-6])
+        assert head.length == 11
+        steps: list[object] = [wire.body_done, wire.next_event(), wire.next_event()]
+        wire.receive_data(b" world")
+        steps += [wire.next_event(), wire.body_done, wire.next_event()]
+        assert steps == [False, b"hello", None, b" world", True, END]
+
+    def test_idle_and_end(self, protocol: str) -> None:
+        """A clean end is None, at_eof and idle; half a head is not idle, and its end is PeerGone."""
+        wire = make(protocol)
+        assert (wire.next_event(), wire.idle, wire.at_eof) == (None, True, False)
+        wire.receive_data(b"")
+        assert (wire.next_event(), wire.idle, wire.at_eof) == (None, True, True)
+        wire = make(protocol)
+        wire.receive_data(REQUESTS[protocol]("GET", "/", b"")[:2])
+        assert (wire.next_event(), wire.idle) == (None, False)
+        wire.receive_data(b"")
+        with pytest.raises(PeerGone):
+            wire.next_event()
+
+    def test_the_peer_leaves_within_a_body(self, protocol: str) -> None:
+        """PeerGone, again and again, and no reuse."""
+        wire, _ = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"hello")[:-1])
+        wire.receive_data(b"")
+        assert wire.next_event() == b"hell"
+        for _ in range(2):
+            with pytest.raises(PeerGone):
+                wire.next_event()
+        wire.head("200 OK", [], 0, DATE, True)
+        wire.end()
+        assert not wire.reusable
+
+    def test_a_half_closed_peer_is_answered(self, protocol: str) -> None:
+        """It may have sent all it wants to say."""
+        wire = make(protocol)
+        wire.receive_data(REQUESTS[protocol]("POST", "/", b"hello"))
+        wire.receive_data(b"")
+        assert isinstance(wire.next_event(), RequestHead)
+        assert wire.next_event() == b"hello"
+        assert wire.next_event() is END
+        assert wire.head("200 OK", [], 0, DATE, True)
+
+    def test_a_refusal(self, protocol: str) -> None:
+        """PeerError again and again, whatever still comes; a whole answer, once."""
+        wire = make(protocol)
+        wire.receive_data(BAD[protocol])
+        for _ in range(2):
+            with pytest.raises(PeerError):
+                wire.next_event()
+            wire.receive_data(REQUESTS[protocol]("GET", "/", b""))
+        answer = wire.refuse(400, "because", DATE, [("X-Why", "test")])
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.split(b"\r\n")[0].endswith(b" 400 Bad Request")
+        assert b"X-Why: test" in head.split(b"\r\n")
+        assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
+        assert body == b"because\n"
+        assert wire.refuse(400, "because", DATE) == b""
+        assert not wire.reusable
+
+    def test_a_deaf_buffer_holds_nothing(self, protocol: str) -> None:
+        """What comes behind a refusal is forgotten at once: no memory for it."""
+        wire = make(protocol)
+        wire.receive_data(BAD[protocol])
+        with pytest.raises(PeerError):
+            wire.next_event()
+        wire.receive_data(bytes(1 << 20))
+        assert wire.detach() == b""
+
+    def test_no_refusal_behind_an_answer(self, protocol: str) -> None:
+        """The head is out: nothing else may be said."""
+        wire, _ = self.begin(protocol, REQUESTS[protocol]("GET", "/", b""))
+        wire.head("200 OK", [], -1, DATE, True)
+        assert wire.refuse(500, "late", DATE) == b""
+        wire.end()
+        assert not wire.reusable
+
+    def test_detach(self, protocol: str) -> None:
+        """What was received and not used goes with the connection."""
+        wire, _ = self.begin(protocol, REQUESTS[protocol]("GET", "/", b"") + b"more")
+        assert wire.detach() == b"more"
+        wire.receive_data(b"and more")
+        assert wire.detach() == b""
+        assert not wire.reusable
+
+    def test_reuse_or_close(self, protocol: str) -> None:
+        """Two requests at once: both are served in order, or the connection ends behind the first."""
+        data = REQUESTS[protocol]("GET", "/1", b"") + REQUESTS[protocol]("GET", "/2", b"")
+        paths = [variables["PATH_INFO"] for variables, _ in drive(make(protocol), [data]).requests]
+        assert paths == (["/1", "/2"] if protocol == "http" else ["/1"])
+
+    def test_not_reusable_before_the_body_was_read(self, protocol: str) -> None:
+        """What is left of a body must never be taken for a request."""
+        wire, _ = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"hello"))
+        wire.head("200 OK", [("Content-Length", "0")], -1, DATE, True)
+        wire.end()
+        assert not wire.reusable
+        assert wire.next_event() == b"hello"
+        assert wire.reusable == (protocol == "http")
+
+    def test_a_body_in_one_piece_is_not_copied(self, protocol: str) -> None:
+        """5 MB bodies pass through."""
+        wire, _ = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"x" * 4096)[:-4096])
+        piece = bytes(4096)
+        wire.receive_data(piece)
+        assert wire.next_event() is piece

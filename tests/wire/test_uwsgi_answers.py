@@ -1,0 +1,66 @@
+"""uwsgi: what the answer looks like, the ping, and that the quick and the careful way agree."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenwsgi.wire import uwsgi
+from greenwsgi.wire.events import END, Reply, RequestHead
+from tests.wire.cases.uwsgi_packets import GET, NGINX, block, get, packet
+from tests.wire.driving import DATE, forget, make
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ("HTTP/1.1", "HTTP/1.1"),
+        ("HTTP/1.0", "HTTP/1.0"),
+        ("HTTP/2.0", "HTTP/1.0"),
+        ("x\ty", "HTTP/1.0"),
+        (None, "HTTP/1.0"),
+    ],
+)
+def test_the_status_line_has_the_peer_s_protocol(said: str | None, first: str) -> None:
+    """As uWSGI answers, but never with what is no protocol."""
+    wire = make("uwsgi")
+    wire.receive_data(packet(block(("PATH_INFO", "/"), *([("SERVER_PROTOCOL", said)] if said else []))))
+    assert isinstance(wire.next_event(), RequestHead)
+    assert wire.head("200 OK", [("X", "y")], 5, DATE, True) == f"{first} 200 OK\r\nX: y\r\n\r\n".encode()
+    assert wire.chunk(b"hello") + wire.end() == b"hello"
+    assert not wire.reusable
+
+
+def test_ping() -> None:
+    """Answered at once; then the connection is over."""
+    wire = make("uwsgi")
+    wire.receive_data(b"\x64\0\0\0")
+    assert wire.next_event() == Reply(b"\x64\0\0\x01")
+    assert wire.next_event() is END
+    assert not wire.reusable
+
+
+def test_modifiers_are_told() -> None:
+    """They reach the layer above."""
+    wire = make("uwsgi")
+    wire.receive_data(packet(block(*GET), modifier1=30, modifier2=4))
+    head = wire.next_event()
+    assert isinstance(head, RequestHead)
+    assert head.modifiers == (30, 4)
+
+
+@pytest.mark.parametrize("pairs", [GET, NGINX, [*NGINX, ("HTTP_COOKIE", "c" * 700)], [("UWSGI_FILE", "x"), *GET]])
+def test_the_quick_way_is_the_careful_way(pairs: list[tuple[str, str]]) -> None:
+    """With every name known and with none."""
+    data = block(*pairs)
+    forget()
+    cold = uwsgi.parse_block(data, 128)
+    assert list(cold.items()) == list(uwsgi.parse_block(data, 128).items())
+    assert cold == uwsgi.careful_block(data, 128)
+
+
+def test_nothing_is_waited_for_behind_a_packet() -> None:
+    """The request is whole with its last byte."""
+    wire = make("uwsgi")
+    wire.receive_data(get())
+    assert isinstance(wire.next_event(), RequestHead)
+    assert wire.body_done
