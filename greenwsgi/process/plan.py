@@ -30,8 +30,8 @@ DUMP_TIME = 0.5
 """Seconds between SIGABRT, which makes a worker print its stacks, and SIGKILL."""
 
 ABRUPT_MERCY = 1.0
-"""Seconds between SIGQUIT, "leave at once", and SIGKILL; and for a worker that still boots, and so has nothing to finish,
-between SIGTERM and SIGKILL."""
+"""Seconds between SIGQUIT, "leave at once", and SIGKILL. The same between SIGTERM and SIGKILL for a worker that still
+boots: it has nothing to finish."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,11 @@ class KilledLine(Protocol):
 
 
 class Witness:
-    """Keeps the fleet true to what is outside. It acts on nothing, but for telling a zygote that it has taken note."""
+    """Keeps the fleet true to what is outside.
+
+    It starts and ends nobody, but for two that the plan cannot know of: the dead, whom their zygote may bury when their
+    death is written down, and a worker that turns up after it was given up for lost.
+    """
 
     def __init__(
         self, fleet: Fleet, cycles: dict[int, Cycle], system: System, log: ServerLog, killed_line: KilledLine
@@ -83,7 +87,7 @@ class Witness:
         elif message.word is Word.LOADED:
             if generation.zygote and generation.zygote.pid == message.pid:
                 generation.zygote.loaded = True
-        elif worker is None:  # forked by a zygote that died over it, and given up for lost
+        elif worker is None:  # it was given up for lost, since its zygote died over it
             self._system.kill(message.pid, SIGTERM)
         elif message.word is Word.READY:
             worker.ready_at = now

@@ -42,14 +42,11 @@ EXIT_CRASHED = 1
 DEATH_POLL = 0.2
 """Seconds between two looks at the workers where there are no pidfds."""
 
-_SIGNALS = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-)
+_OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+"""Signals the application has no say in."""
+
+_FREE = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals the application may take, say for faulthandler; if it does not, they do nothing."""
 
 _fork: Callable[[], int] = monkey.get_original("os", "fork")
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
@@ -59,11 +56,11 @@ _on_signal = monkey.get_original("signal", "signal")
 
 def main(document: int) -> NoReturn:
     """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
-    _take_no_signal()
+    _take_no(*_OURS, *_FREE)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
-    for fd in boot.descriptors:
+    for fd in set(boot.descriptors) - {0, 1, 2}:
         os.set_inheritable(fd, False)  # programs that the application starts are none of ours
     log = ServerLog(boot.log)
     report = Report(boot.report, boot.generation)
@@ -74,7 +71,7 @@ def main(document: int) -> NoReturn:
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         fail(report, log, error)
         leave(EXIT_APP_FAILED)
-    _take_no_signal()  # again: the application may have set handlers of its own
+    _take_no(*_OURS)  # again: the application may have set handlers of its own
     report("loaded")
     try:
         Zygote(boot, settings, application, report, log).serve()
@@ -169,12 +166,12 @@ class Zygote:
             self._make_worker(command.seat, command.number)
         elif command.word is Word.REAP:
             with suppress(ChildProcessError):  # buried already, where a death cannot be seen otherwise
-                _waitpid(command.pid, 0)
+                _waitpid(command.pid, os.WNOHANG)
 
     def _make_worker(self, seat: int, number: int) -> None:
         """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
         sys.stdout.flush()  # what is buffered would be written by both
-        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             pid = _fork()
             if pid == 0:
@@ -226,9 +223,9 @@ class Zygote:
     def _live(self, seat_index: int, number: int) -> int:
         for fd in (self._boot.commands, *self._pidfds.values()):
             os.close(fd)
-        for name in _SIGNALS:
-            _on_signal(name, signal.SIG_DFL if name is not signal.SIGINT else _nothing)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        for name in set(_OURS) - {signal.SIGINT}:
+            _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         gevent.reinit()
         seat = self._board.seats[seat_index]
         seat.occupy(number, self._boot.generation, os.getpid())
@@ -269,9 +266,9 @@ def _death_of(pid: int) -> int | None:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def _take_no_signal() -> None:
+def _take_no(*signals: signal.Signals) -> None:
     """A terminal signals all of us, but the master decides. SIG_IGN would be inherited by programs."""
-    for name in _SIGNALS:
+    for name in signals:
         _on_signal(name, _nothing)
 
 

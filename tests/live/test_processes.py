@@ -69,6 +69,13 @@ def test_titles() -> None:
         assert titles == {b"greenwsgi worker 1", b"greenwsgi worker 2"}
 
 
+def test_programs_of_the_application_have_its_standard_streams() -> None:
+    app = "import subprocess\nsubprocess.run(['sh', '-c', 'echo out; echo err >&2'], check=True)\n" + HELLO
+    with Server(app=app) as server:
+        server.wait_for("^out$")
+        server.wait_for("^err$")
+
+
 @needs_linux
 def test_programs_of_the_application_hold_nothing_of_ours() -> None:
     app = """
@@ -301,10 +308,20 @@ def test_signals_that_must_not_kill() -> None:
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             server.signal(number)
             server.wait_for(f"{signal.Signals(number).name}: ignored")
-        for pid in server.zygotes():
-            os.kill(pid, signal.SIGTERM)
-        assert int(server.get().text) in server.workers()
-        assert len(server.zygotes()) == 1
+        (worker,), (zygote,) = server.workers(), server.zygotes()
+        for pid, number in ((zygote, signal.SIGTERM), (zygote, signal.SIGUSR1), (worker, signal.SIGUSR1)):
+            os.kill(pid, number)
+        os.kill(worker, signal.SIGINT)
+        assert int(server.get().text) == worker
+        assert server.zygotes() == [zygote]
+
+
+def test_the_application_may_take_the_signals_that_are_free() -> None:
+    app = "import faulthandler, signal\nfaulthandler.register(signal.SIGUSR1)\n" + HELLO
+    with Server(app=app) as server:
+        os.kill(server.workers()[0], signal.SIGUSR1)
+        server.wait_for(r"^(Current thread|Thread) 0x.*most recent call first")
+        assert server.get().text == "hello"
 
 
 def test_a_hail_of_reloads_ends_with_one_generation() -> None:
