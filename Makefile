@@ -18,7 +18,7 @@ help:
 	@echo "make lint      ruff check, ruff format --check"
 	@echo "make types     mypy --strict"
 	@echo "make bench     processor time a request, beside gevent's own ceiling"
-	@echo "make fuzz      the property tests, with many more examples"
+	@echo "make fuzz      the property tests with many more examples, then the wire fuzzer"
 	@echo "make dist      sdist and wheel in dist/"
 	@echo "make clean     remove what the others made"
 
@@ -48,7 +48,8 @@ bench: $(TEST)
 	$(IN)/python -m tests.bench $(ARGS)
 
 fuzz: $(TEST)
-	$(IN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 tests/wire tests/options tests/config $(ARGS)
+	$(IN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
+	$(IN)/python -m tests.wire.fuzz
 
 dist: $(TEST)
 	$(IN)/python -m build
