@@ -49,7 +49,8 @@ bench: $(TEST)
 
 fuzz: $(TEST)
 	$(IN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
-	$(IN)/python -m tests.wire.fuzz
+	$(IN)/python -m tests.wire.fuzz --protocol http --seconds 60
+	$(IN)/python -m tests.wire.fuzz --protocol uwsgi --seconds 60
 
 dist: $(TEST)
 	$(IN)/python -m build
