@@ -1,6 +1,13 @@
 """HTTP/1.0 and HTTP/1.1 (RFC 9110, RFC 9112) as a state machine: bytes in, events out; answers in, bytes out.
 
 Hot path, budget 3.5 us for a GET with 7 headers (receive_data + next_event), 1.5 us for the head of its answer.
+
+The grammar is ours, not httptools' (llhttp). Measured with httptools 0.9 on the same GET: 3.3 us for its callbacks,
+4.7 us with the variables made and nothing checked; ours takes 3.4 us with every rule below, 15 us if no line of it was
+seen lately. And httptools would have to be guarded on all sides: it has no pause and no offsets (one feed can give
+thousands of requests), takes RTSP, HTTP/0.9 and 2.0, a missing, empty or double Host, `gzip, chunked`, chunked on 1.0
+and fragments, gives trailers as headers, ends a message at `Upgrade` without its body, refuses unknown methods, and
+lets one endless value or chunk extension eat memory without an event.
 """
 
 from __future__ import annotations
@@ -58,7 +65,7 @@ class Http1(Buffer):
         self._fault: PeerError | None = None
         self._body: LengthBody | ChunkedBody | None = None
         self._v11 = True
-        self._secret_line = b""
+        self._secret_line: bytes | None = None
         self._secret = fields.DROPPED
         self._small = min(limits.head, limits.request_line)
         self.next_request()
@@ -102,15 +109,11 @@ class Http1(Buffer):
             # earlier (a body, a second request), that shows below, and it is read again carefully.
             size = len(data)
             lines = data[:-4].split(b"\r\n")
+        elif not (size := self._find_head()):
+            return None
         else:
-            self._careful = True
-            if data.startswith(b"\r\n", start):
-                return self._skip_empty_line()
-            end = data.find(_END_OF_HEAD, start + self._scanned)
-            if end < 0:
-                return self._wait()
-            size = end + 4 - start
-            lines = bytes(data[start:end]).split(b"\r\n")
+            start = self.pos
+            lines = bytes(data[start : start + size - 4]).split(b"\r\n")
         limits = self.limits
         first = lines.pop(0)
         if size > self._small or len(lines) > limits.headers:
@@ -137,17 +140,17 @@ class Http1(Buffer):
         else:
             close, keep = known_connections.get(connection) or connection_options(connection)
             self._keep = not close and (v11 or keep)
+        length = 0
         if "CONTENT_LENGTH" in variables or "HTTP_TRANSFER_ENCODING" in variables or "HTTP_EXPECT" in variables:
             length = self._frame(variables)
-            if length:
-                self.pos = start + size
-                self._state = _BODY
-                self._waits = self._waits and self.pos >= len(data)
-                return RequestHead(variables, length, size, self._waits)
         self.pos = start + size
-        self._state = _OVER
-        self.body_done = True
-        return RequestHead(variables, 0, size)
+        if length:
+            self._state = _BODY
+            self._waits = self._waits and self.pos >= len(data)
+        else:
+            self._state = _OVER
+            self.body_done = True
+        return RequestHead(variables, length, size, self._waits)
 
     def _read_line(self, line: bytes) -> fields.Variable:
         """A line that the common table has not. A client's cookie is remembered while its connection lives."""
@@ -204,24 +207,28 @@ class Http1(Buffer):
             raise PeerGone("the client left before its body was whole")
         return None
 
-    def _wait(self) -> RequestHead | None:
-        """The head is not whole: see whether it still can become one."""
-        here = self.waiting()
-        if here and (fault := head_fault(self.data, self.pos, self._scanned, -1, self.limits)) is not None:
+    def _find_head(self) -> int:
+        """The size of the head that is here whole, 0 if it is not; then see whether it still can become one."""
+        self._careful = True
+        data = self.data
+        while data.startswith(b"\r\n", self.pos):
+            self._blank += 1
+            if self._blank > EMPTY_LINES:
+                raise PeerError("empty lines in place of a request")
+            self.pos += 2
+            self._scanned = 0
+        start = self.pos
+        end = data.find(_END_OF_HEAD, start + self._scanned)
+        if end >= 0:
+            return end + 4 - start
+        here = len(data) - start
+        if here and (fault := head_fault(data, start, self._scanned, -1, self.limits)) is not None:
             self._state = _FAULT
             raise fault
         if here and self.at_eof:
             raise PeerGone("the client left before its request was whole")
         self._scanned = max(here - 3, 0)
-        return None
-
-    def _skip_empty_line(self) -> RequestHead | None:
-        self._blank += 1
-        if self._blank > EMPTY_LINES:
-            raise PeerError("empty lines in place of a request")
-        self.pos += 2
-        self._scanned = 0
-        return self._read_head()
+        return 0
 
     def _check_size(self, size: int, first: bytes, headers: int) -> None:
         limits = self.limits

@@ -20,9 +20,12 @@ LONGEST_REQUEST = 256
 RequestLine = tuple[dict[str, str], bool, bool, str]
 """Variables to copy, is it HTTP/1.1, is it HEAD, host of an absolute target or ""."""
 
+COMMON_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 KNOWN_REQUESTS: dict[bytes, RequestLine] = {}
 
-_CONTROL = re.compile(rb"[\0-\x1f\x7f]")
+_CLEAN = bytes(ord("?") if i < 32 or i == 127 else i for i in range(256))
+"""Translates a line to itself unless it has a control byte."""
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSIONISH = re.compile(r"[A-Za-z]+/[0-9.]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
@@ -32,7 +35,7 @@ _ABSOLUTE = re.compile(r"[Hh][Tt][Tt][Pp][Ss]?://([^/?]*)(.*)")
 
 def parse(line: bytes) -> RequestLine:
     """A request line. Raises PeerError: 505 for another version, 501 for CONNECT, else 400."""
-    if _CONTROL.search(line):
+    if line.translate(_CLEAN) != line:
         raise PeerError("control character in the request line")
     words = line.decode("latin-1").split(" ")
     if len(words) == 2 and _METHOD.fullmatch(words[0]):
@@ -42,7 +45,7 @@ def parse(line: bytes) -> RequestLine:
     method, target, version = words
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise PeerError("HTTP version is neither 1.0 nor 1.1", 505 if _VERSIONISH.fullmatch(version) else 400)
-    if _METHOD.fullmatch(method) is None:
+    if method not in COMMON_METHODS and _METHOD.fullmatch(method) is None:
         raise PeerError("malformed method")
     host, uri = split_target(method, target)
     raw_path, _, query = uri.partition("?")
