@@ -343,7 +343,9 @@ def head_fault(data: bytes | bytearray, start: int, scanned: int, end: int, limi
     stop = len(data) if end < 0 else end + 4
     faults: list[tuple[int, int, str]] = []
     foul = _FOUL.search(data, start + scanned, stop)
-    if foul is not None:
+    if data.startswith(b"\n", start):  # what is before it, perhaps a CR that ended a body, is not ours to look at
+        faults.append((start, 400, "LF in place of a request"))
+    elif foul is not None:
         faults.append((foul.end() - 1, 400, "control character or lone CR or LF in the request head"))
     line = limits.request_line
     if scanned <= line + 2 <= stop - start and data.find(b"\r\n", start, start + line + 2) < 0:

@@ -35,6 +35,12 @@ LENGTHS = [
         seen({"PATH_INFO": "/smuggled"}),
     ),
     kept("length-body-of-crlf", post(b"Content-Length: 4", body=b"\r\n\r\n"), seen(body=b"\r\n\r\n")),
+    refused(
+        "length-lf-behind-a-body-that-ends-in-cr",
+        400,
+        post(b"Content-Length: 6", body=b"hello\r") + b"\n\r\n",
+        seen(body=b"hello\r"),
+    ),
     kept("length-tabs-around", post(b"Content-Length:\t5\t", body=b"hello"), seen(body=b"hello")),
     kept("length-every-byte", post(b"Content-Length: 256", body=bytes(range(256))), seen(body=bytes(range(256)))),
     kept(
