@@ -7,6 +7,7 @@ plan; here is only how each action is done, and what the log says of it.
 from __future__ import annotations
 
 import os
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ from typing import Protocol, assert_never
 from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import GreenwsgiError
+from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import identity, listeners, plan, words
 from greenwsgi.process.commands import BY_SIGNAL
@@ -49,7 +51,7 @@ def serve(
         made.callback(inbox.close)
         bound = _take_places(settings, log, made)
         title.show("master")
-        line = killed_line or _KilledLine(log)
+        line = killed_line or _KilledLine(log.fd)
         master = Master(settings, bound, log, inbox, Processes(), SystemClock(), line, reread)
         status = master.run()
     log.info("stopped")
@@ -85,14 +87,17 @@ def _clean(remove: Callable[[], None], log: ServerLog) -> None:
 
 
 class _KilledLine:
-    """The plain way to tell of a request that died with its worker."""
+    """The access line of a request that died with its worker, in the worker's name; its status is `killed`."""
 
-    def __init__(self, log: ServerLog) -> None:
-        self._log = log
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
-        what = f"{request.addr} {request.method} {request.uri}"
-        self._log.info(f"{what} => killed with worker {worker} (pid {pid}) on core {request.core}")
+        one = Access(
+            request.addr, "", request.method, request.uri, request.protocol or "HTTP/1.1", 0, 0, request.started,
+            time.time() - request.started, "killed", 0, 0, 0, 0, request.core,
+        )  # fmt: skip
+        AccessLog(pid, self._fd).write(one, 0, 0)
 
 
 class Waiting(Protocol):

@@ -12,6 +12,7 @@ from typing import Any
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.serve.deadlines import PeerStalled
+from greenwsgi.serve.departure import Departure
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
@@ -39,6 +40,7 @@ class Connection:
     """
 
     __slots__ = (
+        "departure",
         "endpoint",
         "fresh",
         "greenlet",
@@ -59,6 +61,7 @@ class Connection:
         self.stream = Stream(sock, service.deadlines, service.timeouts.socket)
         self.send = self.stream.send
         self.protocol = endpoint.row.factory(service.limits)
+        self.departure = Departure(self.stream, self.protocol)
         self.peer = address[0] if type(address) is tuple else ""
         self.variables = variables = endpoint.variables.copy()
         variables["REMOTE_ADDR"] = self.peer
@@ -75,16 +78,6 @@ class Connection:
         """The peer, for the log."""
         return self.peer or f"a client of {self.endpoint.name}"
 
-    @property
-    def date(self) -> bytes:
-        """Outlet: the Date header's value."""
-        return self.service.date
-
-    @property
-    def keep_alive(self) -> bool:
-        """Outlet. Asked when a head is made, so that a long poll from before a drain still sends its client away."""
-        return not self.service.draining
-
     def run(self) -> None:
         """Serve requests until the connection ends: the border at which every error of a connection stops."""
         service = self.service
@@ -94,7 +87,7 @@ class Connection:
             head = self._first_head()
             while head is not None:
                 core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
-                head = self._next_head() if Exchange(self, head, core).run() else None
+                head = self._next_head() if Exchange(self, head, core).run(head.vars) else None
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error.status} {error.text}")
@@ -132,6 +125,7 @@ class Connection:
         stream = self.stream
         if self.lingers and not stream.gone:
             stream.linger()
+        self.departure.close()
         stream.close()
 
     # Heads
@@ -144,11 +138,8 @@ class Connection:
         """The next head of a kept connection; None when the client has left."""
         protocol = self.protocol
         protocol.next_request()
-        event = protocol.next_event()
-        if type(event) is RequestHead:  # a pipelined one
-            return event
         if not protocol.idle:
-            return self._read_slow_head(event)
+            return self._read_slow_head(protocol.next_event())  # a pipelined one, or a part of it
         self.waiting_since = now = _now()
         grace = IDLE_GRACE if self.service.draining else self.service.timeouts.keepalive
         return self._read_head(self.stream.recv_later(now + grace))

@@ -1,7 +1,7 @@
 """Has the client gone? `environ["greenwsgi.disconnected"]`, an event that a waiting application can wait on too.
 
-Watching every socket during every request would cost two system calls' worth for each; so the watchdog begins to watch
-those that have run for longer than one of its looks, which are the ones that can wait for something.
+Watching every socket during every request would cost each of them some 3 us; so the watchdog begins to watch those that
+have run for longer than one of its looks, which are the ones that wait for something.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ READ_AHEAD = 65536
 
 
 class ClientLeft(GreenletExit):
-    """Thrown into a request whose client has left, under end-on-disconnect. `departure` is the request's own."""
+    """Thrown into a request whose client has left, under end-on-disconnect. `departure` is its client's."""
 
     def __init__(self, departure: Departure) -> None:
         super().__init__("the client has left")
@@ -28,18 +28,19 @@ class ClientLeft(GreenletExit):
 
 
 class Departure:
-    """One request's answer to "is its client still there?". A client that ends its side only (half-closes) has left as
-    far as anyone can tell; it still gets its answer."""
+    """One client's answer to "are you still there?". A client that ends its side only (half-closes) has left as far as
+    anyone can tell; it still gets its answer."""
 
-    __slots__ = ("_event", "_left", "_read", "_watcher", "greenlet")
+    __slots__ = ("_event", "_left", "_protocol", "_read", "_stream", "_victim", "_watcher")
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Stream, protocol: WireProtocol) -> None:
+        self._stream = stream
+        self._protocol = protocol
         self._left = False
         self._event: Event | None = None
         self._watcher: Any = None
+        self._victim: Any = None
         self._read = 0
-        self.greenlet: Any = None
-        """What to end when the client leaves, None for nothing."""
 
     # For the application
 
@@ -65,23 +66,36 @@ class Departure:
     # For the server
 
     @property
-    def watched(self) -> bool:
-        """Has watching begun?"""
-        return self._watcher is not None
+    def watching(self) -> bool:
+        """Is somebody looking?"""
+        return self._watcher is not None and self._watcher.active
 
-    def watch(self, stream: Stream, protocol: WireProtocol) -> None:
-        """Begin to watch. Nobody else may read from the stream: the body has been read, the next head is not due."""
-        self._watcher = watcher = get_hub().loop.io(stream.sock.fileno(), 1)
-        watcher.start(self._readable, stream, protocol)
+    def watch(self, victim: Any) -> None:
+        """Begin to watch, and throw ClientLeft into the greenlet `victim` when the client leaves; None is for nobody.
 
-    def stop(self) -> None:
-        """The request has ended."""
+        Nobody else may read from the stream meanwhile: the body has been read, the next head is not due.
+        """
+        self._victim = victim
+        self._read = 0
+        if self._watcher is None:
+            self._watcher = get_hub().loop.io(self._stream.sock.fileno(), 1)
+        if not self._left:
+            self._watcher.start(self._readable)
+
+    def rest(self) -> None:
+        """The request has ended: stop watching."""
         if self._watcher is not None:
             self._watcher.stop()
+            self._victim = None
+
+    def close(self) -> None:
+        """The connection has ended."""
+        if self._watcher is not None:
             self._watcher.close()
 
-    def _readable(self, stream: Stream, protocol: WireProtocol) -> None:
+    def _readable(self) -> None:
         """In the hub: the end, a reset, or bytes of the next request, which the protocol keeps."""
+        stream = self._stream
         try:
             data = stream.sock.recv(READ_AHEAD)
         except BlockingIOError:
@@ -90,7 +104,7 @@ class Departure:
             stream.gone = True
             data = b""
         if data:
-            protocol.receive_data(data)
+            self._protocol.receive_data(data)
             self._read += len(data)
             if self._read >= READ_AHEAD:
                 self._watcher.stop()
@@ -99,5 +113,5 @@ class Departure:
         self._left = True
         if self._event is not None:
             self._event.set()
-        if self.greenlet is not None:
-            self.greenlet.throw(ClientLeft(self))
+        if self._victim is not None:
+            self._victim.throw(ClientLeft(self))

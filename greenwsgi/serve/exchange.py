@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import TYPE_CHECKING
-
-from greenlet import getcurrent
+from typing import TYPE_CHECKING, Any
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log.access import Access
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
-from greenwsgi.serve.departure import ClientLeft, Departure
+from greenwsgi.serve.departure import ClientLeft
 from greenwsgi.serve.intake import Intake
 from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, IN_FLIGHT, REQUESTS, RUNNING_TIME_US, TX
 from greenwsgi.wire.events import RequestHead
@@ -44,10 +42,6 @@ class HarakiriTimeout(BaseException):
         self.exchange = exchange
 
 
-def _intake(connection: Connection, head: RequestHead) -> Intake:
-    return Intake(connection.protocol, connection.stream, head.expects_continue, connection.service.timeouts.body_rate)
-
-
 class Exchange:
     """One request and its answer on a connection; `run` is all of it.
 
@@ -56,82 +50,76 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "_departure", "_head", "_intake", "_response", "_scheme", "_variable_count", "_waits",
+        "_connection", "_intake", "_packet", "_response", "_scheme", "_variables", "_waits",
         "addr", "begun", "core", "deadline", "greenlet", "method", "protocol", "seen", "started", "strikes", "uri",
-        "user",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, head: RequestHead, core: int) -> None:
         variables = head.vars
-        self._connection = connection
-        self._head = head
-        self._intake = _intake(connection, head) if head.length else None
-        self._variable_count = len(variables)
-        self._waits = connection.stream.waits
         service = connection.service
+        self._connection = connection
         self._scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
         if service.forwarding is not None:
             variables.setdefault("REMOTE_ADDR", connection.peer)
             self._scheme = service.forwarding(variables, self._scheme)
         # The application may change its environ, so what the log needs is taken out first.
         self.addr = variables.get("REMOTE_ADDR") or connection.peer
-        self.user = variables.get("REMOTE_USER", "")
-        self.method = variables.get("REQUEST_METHOD", "")
+        self.method = method = variables.get("REQUEST_METHOD", "")
         self.uri = variables.get("REQUEST_URI", "")
         self.protocol = variables.get("SERVER_PROTOCOL", "")
+        self._packet = (len(variables), head.size)
+        self._waits = connection.stream.waits
         self.core = core
-        self.greenlet = getcurrent()
+        self.greenlet = connection.greenlet
         self.started = _wall()
         self.begun = begun = _now()
         harakiri = service.timeouts.harakiri
         self.deadline = begun + harakiri if harakiri else NEVER
         self.strikes = 0
         self.seen = False
-        self._departure = departure = Departure()
-        if service.end_on_disconnect:
-            departure.greenlet = self.greenlet
-        # Neither answer nor body refers back to the exchange: a cycle a request would be 7 us of garbage collection.
-        self._response = Response(connection.protocol, connection, self.method == "HEAD")
+        # What the application gets does not refer back to the exchange: a cycle a request is 7 us of garbage collection.
+        self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate) if head.length else None
+        self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
 
-    def run(self) -> bool:
+    def run(self, variables: dict[str, Any]) -> bool:
         """Run the application; True when the connection may carry another exchange."""
-        connection, head = self._connection, self._head
-        service = connection.service
-        variables = head.vars
+        connection, response, intake = self._connection, self._response, self._intake
+        service, core = connection.service, self.core
+        seat, running = service.seat, service.running
         line = f"{self.addr}\t{self.method}\t{self.uri}\t{self.protocol}".encode("latin-1", "replace")
-        service.seat.counters[IN_FLIGHT] = len(service.running) + 1
-        service.seat.begin(self.core, self.started, self.deadline if self.deadline < NEVER else 0.0, line)
-        service.running[self.core] = self
+        seat.begin(core, self.started, self.deadline if self.deadline < NEVER else 0.0, line)
+        running[core] = self
+        seat.counters[IN_FLIGHT] = len(running)
         ending = ""
         try:
-            body = EMPTY if self._intake is None else open_body(self._intake.pull)
+            body = EMPTY if intake is None else open_body(intake.pull)
             environ = build(variables, service.fixed, connection.variables, self._scheme, body)
-            environ["greenwsgi.disconnected"] = self._departure
-            run(service.application, environ, self._response)
-            if self._departure.is_set() and connection.stream.answer_was_lost():
+            environ["greenwsgi.disconnected"] = connection.departure
+            run(service.application, environ, response)
+            if connection.departure.is_set() and connection.stream.answer_was_lost():
                 ending = self._cut(499, "")
         except BaseException as error:
             ending = self._failed(error)
         finally:
-            del service.running[self.core]
-            self._departure.stop()
-            self._account(ending)
-            service.seat.end(self.core)
-            service.seat.counters[IN_FLIGHT] = len(service.running)
-            service.slots.give(self.core)
+            del running[core]
+            connection.departure.rest()
+            self._account(ending, variables)
+            seat.end(core)
+            service.slots.give(core)
         service.finished()
-        if ending or self._response.cut or not (self._intake is None or self._intake.close()):
+        if ending or response.cut or not (intake is None or intake.close()):
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
         connection.lingers = service.draining
         return connection.protocol.reusable
 
     def watch(self) -> bool:
-        """Begin to watch for the client's leaving, if its request has been read; True when that is under way."""
+        """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
         connection = self._connection
-        if not self._departure.watched and connection.protocol.body_done:
-            self._departure.watch(connection.stream, connection.protocol)
-        return self._departure.watched
+        if connection.protocol.body_done:
+            connection.departure.watch(self.greenlet if connection.service.end_on_disconnect else None)
+            return True
+        return False
 
     # Endings
 
@@ -141,7 +129,7 @@ class Exchange:
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             connection.service.seat.counters[HARAKIRIS] += 1
             return self._cut(504, "the request took longer than harakiri allows")
-        if connection.stream.gone or (isinstance(error, ClientLeft) and error.departure is self._departure):
+        if connection.stream.gone or (isinstance(error, ClientLeft) and error.departure is connection.departure):
             return self._cut(499, "")
         if isinstance(error, PeerStalled):
             return self._cut(408, "the request body did not come in time (socket-timeout)")
@@ -175,7 +163,7 @@ class Exchange:
             return self._cut(499, "")
         return ""
 
-    def _account(self, ending: str) -> None:
+    def _account(self, ending: str, variables: dict[str, Any]) -> None:
         """Count the exchange and write its access line."""
         service, response = self._connection.service, self._response
         duration = _now() - self.begun
@@ -183,16 +171,16 @@ class Exchange:
         counters[REQUESTS] += 1
         counters[RUNNING_TIME_US] += int(duration * 1e6)
         counters[TX] += response.sent + response.head_size
+        counters[IN_FLIGHT] = len(service.running)
         if response.excess:
             service.log.warning(
                 f"{self.method} {self.uri}: {response.excess} bytes beyond the answer's Content-Length were not sent"
             )
         if service.access is None:
             return
-        head, stream = self._head, self._connection.stream
         one = Access(
-            self.addr, self.user, self.method, self.uri, self.protocol, self._variable_count, head.size, self.started,
-            duration, ending or response.status[:3] or "500", response.sent, len(response.headers), response.head_size,
-            stream.waits - self._waits, self.core,
+            self.addr, str(variables.get("REMOTE_USER") or ""), self.method, self.uri, self.protocol, *self._packet,
+            self.started, duration, ending or response.status[:3] or "500", response.sent, len(response.headers),
+            response.head_size, self._connection.stream.waits - self._waits, self.core,
         )  # fmt: skip
         service.access.write(one, counters[REQUESTS], service.total_requests())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError
-from greenwsgi.serve.stream import Stream
-from greenwsgi.wire.events import WireProtocol
+
+if TYPE_CHECKING:
+    from greenwsgi.serve.connection import Connection
 
 _now = SystemClock.monotonic
 
@@ -25,11 +28,11 @@ class Intake:
 
     __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_stream")
 
-    def __init__(self, protocol: WireProtocol, stream: Stream, owes_continue: bool, rate: int) -> None:
+    def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
         self._rate = rate
         self._patience = GRACE
-        self._protocol = protocol
-        self._stream = stream
+        self._protocol = connection.protocol
+        self._stream = connection.stream
         self._owes_continue = owes_continue
         self._closed = False
 

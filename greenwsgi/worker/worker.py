@@ -77,10 +77,11 @@ class Worker:
 
     def run(self) -> int:
         boot = self._boot
-        self._obey_signals()
         greening.check()
         faulthandler.enable(boot.log.fd, all_threads=False)
-        self._service = service = self._make_service(boot.application or load(boot.settings.python))
+        application = boot.application or load(boot.settings.python)
+        self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
+        self._service = service = self._make_service(application)
         Watchdog(service, self._clock, self._give_up, verbose=boot.settings.limits.harakiri_verbose).start()
         mercy = boot.settings.processes.worker_reload_mercy
         Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock).start()
@@ -180,7 +181,8 @@ class Worker:
             self._acceptors.append(acceptor)
 
     def _total_requests(self) -> int:
-        return sum(seat.counters[REQUESTS] for seat in self._boot.board.seats)
+        board = self._boot.board
+        return board.past[REQUESTS] + sum(seat.counters[REQUESTS] for seat in board.seats)
 
     # Leaving
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -161,7 +162,7 @@ def test_a_body_that_trickles(
     stream = Trickle(size, seconds)
     monkeypatch.setattr(intake, "_now", lambda: stream.now)
     monkeypatch.setattr(stream, "recv", stream.recv if rate else lambda: bytes(size))
-    body = Intake(Pieces(), stream, False, rate)  # type: ignore[arg-type]
+    body = Intake(SimpleNamespace(protocol=Pieces(), stream=stream), False, rate)  # type: ignore[arg-type]
     got = 0
     while got < 1000:
         try:

@@ -93,11 +93,11 @@ def test_a_request_whose_body_is_not_read_yet_is_watched_later(make: Make) -> No
     client = site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel")
     settle()
     look(site)
-    assert not poll.departure.watched
+    assert not poll.departure.watching
     client.sendall(b"lo")
     settle()
     look(site)
-    assert poll.departure.watched
+    assert poll.departure.watching
     client.close()
     wait_until(lambda: poll.ended)
     assert poll.ended[0] == "gone"

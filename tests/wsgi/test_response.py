@@ -12,8 +12,10 @@ from greenwsgi.wsgi.runner import run
 
 
 class Outlet:
+    """Takes what is sent, and is the server too."""
+
     date = b"now"
-    keep_alive = True
+    draining = False
 
     def __init__(self) -> None:
         self.sends: list[bytes] = []
@@ -41,7 +43,7 @@ class Plain:
 
 def answer(application: Any, *, bodiless: bool = False) -> tuple[Outlet, Response]:
     outlet = Outlet()
-    response = Response(Plain(), outlet, bodiless)  # type: ignore[arg-type]
+    response = Response(Plain(), outlet.send, outlet, bodiless)  # type: ignore[arg-type]
     run(application, {}, response)
     return outlet, response
 
@@ -80,7 +82,7 @@ def test_headers_wait_for_the_first_piece_that_is_not_empty() -> None:
         seen.append(len(outlet.sends))
         yield b"x"
 
-    run(application, {}, Response(Plain(), outlet, False))  # type: ignore[arg-type]
+    run(application, {}, Response(Plain(), outlet.send, outlet, False))  # type: ignore[arg-type]
     assert seen == [0]
     assert outlet.sends[0] == b"[200 OK -1 0]<x>"
 
@@ -98,7 +100,7 @@ def test_a_body_longer_than_declared_is_cut_there_and_counted() -> None:
 
 def test_a_body_shorter_than_declared_closes_the_connection() -> None:
     outlet = Outlet()
-    response = Response(Plain(), outlet, False)  # type: ignore[arg-type]
+    response = Response(Plain(), outlet.send, outlet, False)  # type: ignore[arg-type]
     with pytest.raises(ResponseError, match="ended after 3 bytes, Content-Length said 5"):
         run(app(b"hel", headers=[("Content-Length", "5")]), {}, response)
     assert response.cut
@@ -219,7 +221,7 @@ def test_close_is_called_when_the_client_left() -> None:
 
     result = Closing(b"x")
     with pytest.raises(ConnectionError):
-        run(returning(result), {}, Response(Plain(), Gone(), False))  # type: ignore[arg-type]
+        run(returning(result), {}, Response(Plain(), Gone().send, Gone(), False))  # type: ignore[arg-type]
     assert result.closed == 1
 
 
@@ -256,7 +258,7 @@ def test_close_is_called_when_the_client_left() -> None:
     ],
 )
 def test_what_start_response_refuses(status: Any, headers: Any, complaint: str) -> None:
-    response = Response(Plain(), Outlet(), False)  # type: ignore[arg-type]
+    response = Response(Plain(), Outlet().send, Outlet(), False)  # type: ignore[arg-type]
     if not complaint:
         response.start_response(status, headers)
         assert response.status == status
@@ -275,7 +277,7 @@ def test_only_bytes_are_a_body() -> None:
 
 def test_failing_replaces_the_whole_head() -> None:
     outlet = Outlet()
-    response = Response(Plain(), outlet, False)  # type: ignore[arg-type]
+    response = Response(Plain(), outlet.send, outlet, False)  # type: ignore[arg-type]
     response.start_response("200 OK", [("Content-Length", "99")])
     response.fail("500 Internal Server Error")
     assert outlet.data == b"[500 Internal Server Error 21 1]<Internal Server Error>$"
