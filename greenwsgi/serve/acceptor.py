@@ -114,10 +114,10 @@ class Acceptor(StreamServer):
             self.start_accepting()
 
 
-def endpoint_of(listener: BoundListener) -> Endpoint:
+def endpoint_of(listener: BoundListener, fixed: dict[str, Any]) -> Endpoint:
     """What connections of a listener need to know of it; SERVER_NAME is the host's, as under uWSGI."""
     with socket(fileno=os.dup(listener.fd)) as sock:
         address = sock.getsockname()
     port = str(address[1]) if isinstance(address, tuple) else "80"  # PEP 3333: SERVER_PORT is never empty
-    variables = {"SERVER_NAME": os.uname().nodename, "SERVER_PORT": port}
-    return Endpoint(PROTOCOLS[listener.protocol], listener.name, variables)
+    environ = fixed | {"SERVER_NAME": os.uname().nodename, "SERVER_PORT": port}
+    return Endpoint(PROTOCOLS[listener.protocol], listener.name, environ)

@@ -36,12 +36,13 @@ class Connection:
     waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
     fresh: no request was ever begun.
     lingers: bytes may be on their way to us that nobody will read, see Stream.linger.
-    variables: what only the socket knows of a request.
+    environ: what all its requests have in common; a uwsgi peer's word on REMOTE_ADDR and the like replaces ours.
     """
 
     __slots__ = (
         "departure",
         "endpoint",
+        "environ",
         "fresh",
         "greenlet",
         "guests",
@@ -51,7 +52,6 @@ class Connection:
         "send",
         "service",
         "stream",
-        "variables",
         "waiting_since",
     )
 
@@ -63,10 +63,11 @@ class Connection:
         self.protocol = endpoint.row.factory(service.limits)
         self.departure = Departure(self.stream, self.protocol)
         self.peer = address[0] if type(address) is tuple else ""
-        self.variables = variables = endpoint.variables.copy()
-        variables["REMOTE_ADDR"] = self.peer
+        self.environ = environ = endpoint.environ.copy()
+        environ["greenwsgi.disconnected"] = self.departure
+        environ["REMOTE_ADDR"] = self.peer
         if self.peer:
-            variables["REMOTE_PORT"] = str(address[1])
+            environ["REMOTE_PORT"] = str(address[1])
         self.greenlet: Any = None
         self.guests: Guests | None = None
         self.fresh = True
@@ -87,7 +88,7 @@ class Connection:
             head = self._first_head()
             while head is not None:
                 core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
-                head = self._next_head() if Exchange(self, head, core).run(head.vars) else None
+                head = self._next_head() if Exchange(self, head, core).run() else None
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error.status} {error.text}")

@@ -31,12 +31,12 @@ class Departure:
     """One client's answer to "are you still there?". A client that ends its side only (half-closes) has left as far as
     anyone can tell; it still gets its answer."""
 
-    __slots__ = ("_event", "_left", "_protocol", "_read", "_stream", "_victim", "_watcher")
+    __slots__ = ("_event", "_protocol", "_read", "_stream", "_victim", "_watcher", "left")
 
     def __init__(self, stream: Stream, protocol: WireProtocol) -> None:
         self._stream = stream
         self._protocol = protocol
-        self._left = False
+        self.left = False
         self._event: Event | None = None
         self._watcher: Any = None
         self._victim: Any = None
@@ -46,7 +46,7 @@ class Departure:
 
     def is_set(self) -> bool:
         """Has the client left? Known within a tenth of a second, once the request's body has been read."""
-        return self._left
+        return self.left
 
     ready = is_set
 
@@ -59,7 +59,7 @@ class Departure:
         """The same as a gevent Event, for gevent.wait and its like."""
         if self._event is None:
             self._event = Event()
-            if self._left:
+            if self.left:
                 self._event.set()
         return self._event
 
@@ -79,7 +79,7 @@ class Departure:
         self._read = 0
         if self._watcher is None:
             self._watcher = get_hub().loop.io(self._stream.sock.fileno(), 1)
-        if not self._left:
+        if not self.left:
             self._watcher.start(self._readable)
 
     def rest(self) -> None:
@@ -110,7 +110,7 @@ class Departure:
                 self._watcher.stop()
             return
         self._watcher.stop()
-        self._left = True
+        self.left = True
         if self._event is not None:
             self._event.set()
         if self._victim is not None:

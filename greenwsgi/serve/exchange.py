@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.log.access import Access
+from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
 from greenwsgi.serve.departure import ClientLeft
 from greenwsgi.serve.intake import Intake
-from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, IN_FLIGHT, REQUESTS, RUNNING_TIME_US, TX
+from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, IN_FLIGHT
 from greenwsgi.wire.events import RequestHead
-from greenwsgi.wsgi.body import EMPTY, open_body
-from greenwsgi.wsgi.environ import build, gateway_scheme
+from greenwsgi.wsgi.body import open_body
+from greenwsgi.wsgi.environ import gateway_scheme
 from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.runner import run
 
@@ -50,20 +50,23 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "_intake", "_packet", "_response", "_scheme", "_variables", "_waits",
+        "_connection", "_environ", "_intake", "_packet", "_response", "_waits",
         "addr", "begun", "core", "deadline", "greenlet", "method", "protocol", "seen", "started", "strikes", "uri",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, head: RequestHead, core: int) -> None:
-        variables = head.vars
-        service = connection.service
+        service, variables = connection.service, head.vars
         self._connection = connection
-        self._scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
+        # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
+        self._environ = environ = connection.environ.copy()
+        environ.update(variables)
+        scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
         if service.forwarding is not None:
-            variables.setdefault("REMOTE_ADDR", connection.peer)
-            self._scheme = service.forwarding(variables, self._scheme)
+            scheme = service.forwarding(environ, scheme)
+        if scheme != "http":
+            environ["wsgi.url_scheme"] = scheme
         # The application may change its environ, so what the log needs is taken out first.
-        self.addr = variables.get("REMOTE_ADDR") or connection.peer
+        self.addr = environ["REMOTE_ADDR"]
         self.method = method = variables.get("REQUEST_METHOD", "")
         self.uri = variables.get("REQUEST_URI", "")
         self.protocol = variables.get("SERVER_PROTOCOL", "")
@@ -77,11 +80,13 @@ class Exchange:
         self.deadline = begun + harakiri if harakiri else NEVER
         self.strikes = 0
         self.seen = False
-        # What the application gets does not refer back to the exchange: a cycle a request is 7 us of garbage collection.
-        self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate) if head.length else None
+        self._intake = None
+        if head.length:
+            self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate)
+            environ["wsgi.input"] = open_body(self._intake.pull)
         self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
 
-    def run(self, variables: dict[str, Any]) -> bool:
+    def run(self) -> bool:
         """Run the application; True when the connection may carry another exchange."""
         connection, response, intake = self._connection, self._response, self._intake
         service, core = connection.service, self.core
@@ -92,21 +97,19 @@ class Exchange:
         seat.counters[IN_FLIGHT] = len(running)
         ending = ""
         try:
-            body = EMPTY if intake is None else open_body(intake.pull)
-            environ = build(variables, service.fixed, connection.variables, self._scheme, body)
-            environ["greenwsgi.disconnected"] = connection.departure
-            run(service.application, environ, response)
-            if connection.departure.is_set() and connection.stream.answer_was_lost():
+            run(service.application, self._environ, response)
+            if connection.departure.left and connection.stream.answer_was_lost():
                 ending = self._cut(499, "")
         except BaseException as error:
             ending = self._failed(error)
         finally:
             del running[core]
             connection.departure.rest()
-            self._account(ending, variables)
+            self._account(ending)
             seat.end(core)
             service.slots.give(core)
-        service.finished()
+        if service.finished is not None:
+            service.finished()
         if ending or response.cut or not (intake is None or intake.close()):
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
@@ -163,24 +166,26 @@ class Exchange:
             return self._cut(499, "")
         return ""
 
-    def _account(self, ending: str, variables: dict[str, Any]) -> None:
+    def _account(self, ending: str) -> None:
         """Count the exchange and write its access line."""
         service, response = self._connection.service, self._response
         duration = _now() - self.begun
-        counters = service.seat.counters
-        counters[REQUESTS] += 1
-        counters[RUNNING_TIME_US] += int(duration * 1e6)
-        counters[TX] += response.sent + response.head_size
-        counters[IN_FLIGHT] = len(service.running)
+        service.requests += 1
+        service.running_us += int(duration * 1e6)
+        service.tx += response.sent + response.head_size
+        service.seat.account(service.requests, service.running_us, service.tx, len(service.running))
         if response.excess:
             service.log.warning(
                 f"{self.method} {self.uri}: {response.excess} bytes beyond the answer's Content-Length were not sent"
             )
-        if service.access is None:
-            return
+        if service.access is not None:
+            self._write_access_line(service.access, duration, ending or response.status[:3] or "500")
+
+    def _write_access_line(self, log: AccessLog, duration: float, status: str) -> None:
+        service, response = self._connection.service, self._response
         one = Access(
-            self.addr, str(variables.get("REMOTE_USER") or ""), self.method, self.uri, self.protocol, *self._packet,
-            self.started, duration, ending or response.status[:3] or "500", response.sent, len(response.headers),
-            response.head_size, self._connection.stream.waits - self._waits, self.core,
+            self.addr, str(self._environ.get("REMOTE_USER") or ""), self.method, self.uri, self.protocol,
+            *self._packet, self.started, duration, status, response.sent, len(response.headers), response.head_size,
+            self._connection.stream.waits - self._waits, self.core,
         )  # fmt: skip
-        service.access.write(one, counters[REQUESTS], service.total_requests())
+        log.write(one, service.requests, service.total_requests())

@@ -37,11 +37,11 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Endpoint:
-    """One listener as its connections see it: protocol, printable name, SERVER_NAME and SERVER_PORT."""
+    """One listener as its connections see it: protocol, printable name, and what every environ from it begins with."""
 
     row: ProtocolRow
     name: str
-    variables: dict[str, str]
+    environ: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -57,8 +57,7 @@ class Service:
     slots: Slots
     limits: WireLimits
     timeouts: Timeouts
-    fixed: dict[str, Any]
-    finished: Callable[[], None]
+    finished: Callable[[], None] | None = None
     """Called after every request; the worker counts towards max-requests with it."""
     forwarding: Forwarding | None = None
     """Finds the real client behind proxies."""
@@ -70,6 +69,10 @@ class Service:
     running: dict[int, Exchange] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
 
+    requests: int = 0
+    running_us: int = 0
+    tx: int = 0
+    """What the scoreboard shows of this worker: requests, their microseconds, bytes sent."""
     shed: int = 0
     """Requests that were answered 503 since the watchdog last said so."""
     shed_reason: str = ""

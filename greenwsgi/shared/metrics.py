@@ -32,15 +32,13 @@ def _row(name: str, help: str, kind: Kind = Kind.COUNTER) -> int:
     return len(METRICS) - 1
 
 
+# The first four change with every request: Seat.account writes them at once, in this order.
 REQUESTS = _row("requests", "Requests that were started.")
+RUNNING_TIME_US = _row("running_time_us", "Time spent in requests, in microseconds.")
+TX = _row("tx", "Bytes sent to clients.")
+IN_FLIGHT = _row("in_flight", "Requests that are running.", Kind.GAUGE)
 EXCEPTIONS = _row("exceptions", "Requests whose application raised.")
 HARAKIRIS = _row("harakiris", "Requests ended because they ran past their deadline.")
 CLIENT_GONE = _row("client_gone", "Requests whose client left before the answer's end.")
 REFUSED = _row("refused", "Requests refused before the application saw them: malformed, too large, too slow.")
 OVERLOADED = _row("overloaded", "Requests answered 503 because no slot came free.")
-TX = _row("tx", "Bytes sent to clients.")
-RX = _row("rx", "Bytes received from clients.")
-RUNNING_TIME_US = _row("running_time_us", "Time spent in requests, in microseconds.")
-ACCEPTED = _row("accepted", "Connections that were accepted.")
-CONNECTIONS = _row("connections", "Connections that are open.", Kind.GAUGE)
-IN_FLIGHT = _row("in_flight", "Requests that are running.", Kind.GAUGE)

@@ -39,7 +39,10 @@ _CORE = struct.Struct("@dd240s")
 _CORE_SIZE = _CORE.size
 _STARTED = struct.Struct("@d")
 
+_ACCOUNT = struct.Struct("@4Q")
+
 _begin_core = _CORE.pack_into
+_account = _ACCOUNT.pack_into
 _end_core = _STARTED.pack_into
 _beat = _BEAT.pack_into
 
@@ -72,7 +75,7 @@ class RunningRequest:
 class Seat:
     """One worker's place on the board: the worker writes it, the master reads it and wipes it after its death."""
 
-    __slots__ = ("_at", "_board", "_core_at", "_cores", "counters", "index")
+    __slots__ = ("_at", "_board", "_core_at", "_cores", "_counters_at", "counters", "index")
 
     def __init__(self, board: memoryview, index: int, cores: int) -> None:
         self.index = index
@@ -80,7 +83,7 @@ class Seat:
         self._cores = cores
         self._at = at = index * _seat_size(cores)
         self._core_at = at + _cores_offset()
-        counters = at + _HEAD_SIZE
+        self._counters_at = counters = at + _HEAD_SIZE
         self.counters = board[counters : counters + 8 * len(METRICS)].cast("Q")
 
     def begin(self, core: int, started: float, deadline: float, line: bytes) -> None:
@@ -94,6 +97,10 @@ class Seat:
     def end(self, core: int) -> None:
         """The request has ended and its access line was written."""
         _end_core(self._board, self._core_at + core * _CORE_SIZE, 0.0)
+
+    def account(self, requests: int, running_us: int, tx: int, in_flight: int) -> None:
+        """The worker's new REQUESTS, RUNNING_TIME_US, TX and IN_FLIGHT; 0.2 us, as one `counters[...] +=` alone."""
+        _account(self._board, self._counters_at, requests, running_us, tx, in_flight)
 
     def beat(self, now: float) -> None:
         """The worker's loop turns; `now` in monotonic seconds."""

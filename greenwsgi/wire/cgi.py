@@ -36,6 +36,9 @@ COMMANDS = frozenset(
 )
 """Variables by which a peer makes uWSGI load code or open files. Dropped: whoever reaches the socket would own us."""
 
+SERVERS_OWN = ("wsgi.", "uwsgi.", "greenwsgi.")
+"""Beginnings of the names that only the server may put into environ; a peer's are dropped."""
+
 PATHS = frozenset({"PATH_INFO", "SCRIPT_NAME", "DOCUMENT_URI", "PATH_TRANSLATED", "SCRIPT_FILENAME"})
 """Variables that the gateway has percent-decoded: `%0A` in a URL puts a line feed there. Nowhere else may one be."""
 

@@ -7,7 +7,7 @@ Hot path, budget 0.5 us a variable. Packet: u8 modifier1, u16le size, u8 modifie
 from __future__ import annotations
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire.cgi import COMMANDS, SINGLETONS, CgiConnection, check_variable
+from greenwsgi.wire.cgi import COMMANDS, SERVERS_OWN, SINGLETONS, CgiConnection, check_variable
 from greenwsgi.wire.events import Reply, RequestHead
 
 WSGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 30, 100
@@ -105,7 +105,7 @@ def careful_block(block: bytes, most: int) -> dict[str, str]:
         check_variable(name, value)
         if name in SINGLETONS and variables.get(name, value) != value:
             raise PeerError(f"more than one {name}")
-        if name not in COMMANDS:
+        if name not in COMMANDS and not name.startswith(SERVERS_OWN):
             variables[name] = value
             if len(name) <= LONGEST_NAME:
                 remember(name)

@@ -6,6 +6,7 @@ import faulthandler
 import os
 import resource
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +134,6 @@ class Worker:
                 queue=limits.queue_timeout,
                 body_rate=limits.body_min_rate,
             ),
-            fixed=fixed_part(multiprocess=settings.processes.processes > 1, node=os.uname().nodename),
             finished=self._count(settings.processes.max_requests),
             forwarding=self._forwarding(),
             siblings_have_room=self._siblings_have_room,
@@ -168,11 +168,12 @@ class Worker:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
         siblings = self._boot.settings.processes.processes > 1
+        fixed = fixed_part(multiprocess=siblings, node=os.uname().nodename)
         for listener in self._boot.listeners:
             acceptor = Acceptor(
                 listener.fd,
                 service,
-                endpoint_of(listener),
+                endpoint_of(listener, fixed),
                 siblings=siblings,
                 capacity=capacity,
                 guests=self._guests(listener.protocol),
@@ -186,10 +187,10 @@ class Worker:
 
     # Leaving
 
-    def _count(self, limit: int) -> Any:
+    def _count(self, limit: int) -> Callable[[], None] | None:
         """What is called after each request: nothing, or a counter that asks for a successor at `limit`."""
         if not limit:
-            return _nothing
+            return None
         served = 0
 
         def count() -> None:
@@ -234,7 +235,3 @@ class Worker:
                 return EXIT_HARAKIRI
             gevent.sleep(0.02)
         return 0
-
-
-def _nothing() -> None:
-    """max-requests 0: never."""

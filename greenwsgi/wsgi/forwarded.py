@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PAIR = re.compile(
@@ -59,7 +60,7 @@ class TrustList:
         return any((mapped or parsed) in network or parsed in network for network in self._networks)
 
 
-Forwarding = Callable[[dict[str, str], str], str]
+Forwarding = Callable[[dict[str, Any], str], str]
 """Rewrites the variables of a request in place, given its scheme; returns the scheme to believe."""
 
 
@@ -67,7 +68,7 @@ def forwarding(trusted: TrustList, headers: Iterable[str], hops: int) -> Forward
     """The rewriting for these options: `headers` names those the proxies set: for, proto, host, port, forwarded."""
     wanted = frozenset(headers)
 
-    def rewrite(variables: dict[str, str], scheme: str) -> str:
+    def rewrite(variables: dict[str, Any], scheme: str) -> str:
         if variables.get("REMOTE_ADDR", "") not in trusted:
             return scheme
         said = _rfc7239(variables, hops) if "forwarded" in wanted else _x_forwarded(variables, wanted, hops)

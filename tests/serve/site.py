@@ -64,14 +64,17 @@ class Site:
             slots=Slots(cores, deadlines),
             limits=WireLimits(),
             timeouts=Timeouts(socket=30, header=30, keepalive=75, harakiri=harakiri),
-            fixed=fixed_part(multiprocess=False),
             finished=self._count,
         )
         self.watchdog = Watchdog(self.service, self.clock, self.given_up.append)
         self.service.tick_date(0)
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = listener.getsockname()
-        endpoint = Endpoint(PROTOCOLS[protocol], "here", {"SERVER_NAME": "testing", "SERVER_PORT": "80"})
+        endpoint = Endpoint(
+            PROTOCOLS[protocol],
+            "here",
+            fixed_part(multiprocess=False) | {"SERVER_NAME": "testing", "SERVER_PORT": "80"},
+        )
         self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=False, capacity=1000)
         self._acceptor.start()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenwsgi.shared.metrics import CONNECTIONS, METRICS, REQUESTS, TX, Kind
+from greenwsgi.shared.metrics import IN_FLIGHT, METRICS, REQUESTS, RUNNING_TIME_US, TX, Kind
 from greenwsgi.shared.scoreboard import RunningRequest, Scoreboard, Stage, Totals
 
 CORES = 5
@@ -151,11 +151,11 @@ def test_a_successor_and_the_one_it_replaces_count_together(board: Scoreboard) -
 def test_a_gauge_ends_with_its_worker(board: Scoreboard) -> None:
     totals, seat = Totals(), board.seats[0]
     seat.occupy(1, 1, 1)
-    seat.counters[CONNECTIONS] = 7
-    assert totals.of(1, board.seats)[CONNECTIONS] == 7
+    seat.counters[IN_FLIGHT] = 7
+    assert totals.of(1, board.seats)[IN_FLIGHT] == 7
     totals.fold(seat)
     seat.wipe()
-    assert totals.of(1, board.seats)[CONNECTIONS] == 0
+    assert totals.of(1, board.seats)[IN_FLIGHT] == 0
 
 
 def test_the_past_is_what_all_the_dead_counted(board: Scoreboard) -> None:
@@ -172,10 +172,20 @@ def test_metrics_have_names_of_their_own() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     assert all(metric.help.endswith(".") for metric in METRICS)
     assert METRICS[REQUESTS].name == "requests"
-    assert METRICS[CONNECTIONS].kind is Kind.GAUGE
+    assert METRICS[IN_FLIGHT].kind is Kind.GAUGE
 
 
 def test_a_closed_board_gives_its_descriptor_back() -> None:
     before = os.listdir("/dev/fd")
     Scoreboard.create(2, 1000).close()
     assert os.listdir("/dev/fd") == before
+
+
+def test_account_writes_the_four_of_every_request() -> None:
+    board = Scoreboard.create(2, 4)
+    seat = board.seats[1]
+    seat.account(1, 2, 3, 4)
+    assert [seat.counters[index] for index in (REQUESTS, RUNNING_TIME_US, TX, IN_FLIGHT)] == [1, 2, 3, 4]
+    assert not any(seat.counters[4:])
+    assert not any(board.seats[0].counters)
+    board.close()

@@ -64,3 +64,15 @@ def test_nothing_is_waited_for_behind_a_packet() -> None:
     wire.receive_data(get())
     assert isinstance(wire.next_event(), RequestHead)
     assert wire.body_done
+
+
+def test_a_peer_cannot_set_what_is_the_servers() -> None:
+    pairs = {
+        "REQUEST_METHOD": "GET",
+        "wsgi.input": "x",
+        "uwsgi.version": "x",
+        "greenwsgi.disconnected": "x",
+        "wsgi": "y",
+    }
+    packed = b"".join(len(text).to_bytes(2, "little") + text.encode() for pair in pairs.items() for text in pair)
+    assert uwsgi.parse_block(packed, 100) == {"REQUEST_METHOD": "GET", "wsgi": "y"}
