@@ -19,10 +19,10 @@ class Access:
     """What one line tells. Sizes in bytes, `started` in wall seconds, `duration` in seconds."""
 
     addr: str
-    user: str
     method: str
     uri: str
     protocol: str
+    user: str
     variables: int
     packet: int
     started: float

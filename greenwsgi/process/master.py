@@ -93,9 +93,10 @@ class _KilledLine:
         self._fd = fd
 
     def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
+        ran = time.monotonic() - request.started
         one = Access(
-            request.addr, "", request.method, request.uri, request.protocol or "HTTP/1.1", 0, 0, request.started,
-            time.time() - request.started, "killed", 0, 0, 0, 0, request.core,
+            request.addr, request.method, request.uri, request.protocol or "HTTP/1.1", "", 0, 0, time.time() - ran, ran,
+            "killed", 0, 0, 0, 0, request.core,
         )  # fmt: skip
         AccessLog(pid, self._fd).write(one, 0, 0)
 

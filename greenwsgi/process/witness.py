@@ -162,6 +162,6 @@ class Witness:
             beat = seat.heartbeat()
             if not beat or now - beat <= BLOCKED:
                 continue
-            late = [one for one in seat.running() if one.deadline and now - one.deadline > OVERDUE]
+            late = [one for one in seat.running() if now - one.deadline > OVERDUE]
             if late:
                 worker.stuck = f"harakiri: {late[0].method} {late[0].uri} blocks its loop for {now - beat:.1f} s"

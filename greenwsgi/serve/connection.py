@@ -35,6 +35,7 @@ class Connection:
 
     waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
     fresh: no request was ever begun.
+    gateway: the peer is a web server, which knows the client's address and scheme.
     lingers: bytes may be on their way to us that nobody will read, see Stream.linger.
     environ: what all its requests have in common; a uwsgi peer's word on REMOTE_ADDR and the like replaces ours.
     """
@@ -44,6 +45,7 @@ class Connection:
         "endpoint",
         "environ",
         "fresh",
+        "gateway",
         "greenlet",
         "guests",
         "lingers",
@@ -61,6 +63,7 @@ class Connection:
         self.stream = Stream(sock, service.deadlines, service.timeouts.socket)
         self.send = self.stream.send
         self.protocol = endpoint.row.factory(service.limits)
+        self.gateway = not endpoint.row.scheme
         self.departure = Departure(self.stream, self.protocol)
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()

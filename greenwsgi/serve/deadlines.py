@@ -24,11 +24,11 @@ class PeerStalled(PeerGone):
 class Deadlines:
     """The waiting greenlets of one worker and when each gives up, in monotonic seconds."""
 
-    __slots__ = ("_hub", "waiting")
+    __slots__ = ("_switch_to_hub", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[Any, float] = {}
-        self._hub = get_hub()
+        self._switch_to_hub = get_hub().switch
 
     def wait(self, watcher: Any, until: float) -> None:
         """Wait for a libev watcher; raises PeerStalled once `until` has passed.
@@ -40,7 +40,7 @@ class Deadlines:
         self.waiting[greenlet] = until
         watcher.start(greenlet.switch)
         try:
-            self._hub.switch()
+            self._switch_to_hub()
         finally:
             watcher.stop()
             del self.waiting[greenlet]
@@ -50,7 +50,7 @@ class Deadlines:
         greenlet = getcurrent()
         self.waiting[greenlet] = until
         try:
-            self._hub.switch()
+            self._switch_to_hub()
         finally:
             del self.waiting[greenlet]
 

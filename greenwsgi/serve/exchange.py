@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log.access import Access, AccessLog
-from greenwsgi.serve.deadlines import NEVER, PeerStalled
+from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.departure import ClientLeft
 from greenwsgi.serve.intake import Intake
 from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, IN_FLIGHT
@@ -45,72 +45,89 @@ class HarakiriTimeout(BaseException):
 class Exchange:
     """One request and its answer on a connection; `run` is all of it.
 
-    core: its slot, greenlet: what runs it, deadline: monotonic seconds, strikes: how often harakiri has hit it.
+    line: the client's address, method, URI and protocol, with tabs between, as the scoreboard shows them.
+    core: its slot, begun, deadline: monotonic seconds, strikes: how often harakiri has hit it.
     seen: the watchdog has looked at it.
     """
 
     __slots__ = (
-        "_connection", "_environ", "_intake", "_packet", "_response", "_waits",
-        "addr", "begun", "core", "deadline", "greenlet", "method", "protocol", "seen", "started", "strikes", "uri",
+        "_connection", "_environ", "_head", "_intake", "_response", "begun", "core", "deadline", "line", "seen",
+        "strikes",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, head: RequestHead, core: int) -> None:
         service, variables = connection.service, head.vars
         self._connection = connection
+        self._head = head
         # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
         self._environ = environ = connection.environ.copy()
         environ.update(variables)
-        scheme = connection.endpoint.row.scheme or gateway_scheme(variables)
-        if service.forwarding is not None:
-            scheme = service.forwarding(environ, scheme)
-        if scheme != "http":
-            environ["wsgi.url_scheme"] = scheme
+        if connection.gateway or service.forwarding is not None:
+            self._find_client(environ)
+        method = variables.get("REQUEST_METHOD", "")
         # The application may change its environ, so what the log needs is taken out first.
-        self.addr = environ["REMOTE_ADDR"]
-        self.method = method = variables.get("REQUEST_METHOD", "")
-        self.uri = variables.get("REQUEST_URI", "")
-        self.protocol = variables.get("SERVER_PROTOCOL", "")
-        self._packet = (len(variables), head.size)
-        self._waits = connection.stream.waits
-        self.core = core
-        self.greenlet = connection.greenlet
-        self.started = _wall()
-        self.begun = begun = _now()
-        harakiri = service.timeouts.harakiri
-        self.deadline = begun + harakiri if harakiri else NEVER
-        self.strikes = 0
-        self.seen = False
+        self.line = (
+            f"{environ['REMOTE_ADDR']}\t{method}\t{variables.get('REQUEST_URI', '')}"
+            f"\t{variables.get('SERVER_PROTOCOL', '')}"
+        )
         self._intake = None
         if head.length:
             self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate)
             environ["wsgi.input"] = open_body(self._intake.pull)
         self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
+        connection.stream.waits = 0
+        self.core = core
+        self.strikes = 0
+        self.seen = False
+        self.begun = begun = _now()
+        self.deadline = begun + service.harakiri
+
+    def _find_client(self, environ: dict[str, Any]) -> None:
+        """What proxies and gateways know better than our socket."""
+        connection = self._connection
+        scheme = gateway_scheme(environ) if connection.gateway else connection.endpoint.row.scheme
+        forwarding = connection.service.forwarding
+        environ["wsgi.url_scheme"] = scheme if forwarding is None else forwarding(environ, scheme)
+
+    @property
+    def greenlet(self) -> Any:
+        """What runs it."""
+        return self._connection.greenlet
+
+    @property
+    def what(self) -> str:
+        """`GET /path from 1.2.3.4`, for the log."""
+        addr, method, uri, _ = self.line.split("\t", 3)
+        return f"{method} {uri} from {addr or self._connection.who}"
 
     def run(self) -> bool:
         """Run the application; True when the connection may carry another exchange."""
-        connection, response, intake = self._connection, self._response, self._intake
-        service, core = connection.service, self.core
-        seat, running = service.seat, service.running
-        line = f"{self.addr}\t{self.method}\t{self.uri}\t{self.protocol}".encode("latin-1", "replace")
-        seat.begin(core, self.started, self.deadline if self.deadline < NEVER else 0.0, line)
+        connection, response, core = self._connection, self._response, self.core
+        service = connection.service
+        seat, running, slots = service.seat, service.running, service.slots
+        seat.begin(core, self.begun, self.deadline, self.line.encode("latin-1", "replace"))
         running[core] = self
         seat.counters[IN_FLIGHT] = len(running)
         ending = ""
         try:
             run(service.application, self._environ, response)
-            if connection.departure.left and connection.stream.answer_was_lost():
+            if self.seen and connection.departure.left and connection.stream.answer_was_lost():
                 ending = self._cut(499, "")
         except BaseException as error:
             ending = self._failed(error)
         finally:
             del running[core]
-            connection.departure.rest()
+            if self.seen:
+                connection.departure.rest()
             self._account(ending)
             seat.end(core)
-            service.slots.give(core)
+            if slots.queue:
+                slots.give(core)
+            else:
+                slots.free.append(core)
         if service.finished is not None:
             service.finished()
-        if ending or response.cut or not (intake is None or intake.close()):
+        if ending or response.cut or not (self._intake is None or self._intake.close()):
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
         connection.lingers = service.draining
@@ -120,7 +137,7 @@ class Exchange:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
         connection = self._connection
         if connection.protocol.body_done:
-            connection.departure.watch(self.greenlet if connection.service.end_on_disconnect else None)
+            connection.departure.watch(connection.greenlet if connection.service.end_on_disconnect else None)
             return True
         return False
 
@@ -151,12 +168,10 @@ class Exchange:
 
     def _application_failed(self, error: BaseException) -> str:
         """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
-        connection, response = self._connection, self._response
-        connection.service.seat.counters[EXCEPTIONS] += 1
+        service, response = self._connection.service, self._response
+        service.seat.counters[EXCEPTIONS] += 1
         text = "".join(traceback.format_exception(error))
-        connection.service.log.error(
-            f"{self.method} {self.uri} from {connection.who} failed in the application\n{text}"
-        )
+        service.log.error(f"{self.what} failed in the application\n{text}")
         if response.begun:
             response.cut = True
             return ""
@@ -176,16 +191,17 @@ class Exchange:
         service.seat.account(service.requests, service.running_us, service.tx, len(service.running))
         if response.excess:
             service.log.warning(
-                f"{self.method} {self.uri}: {response.excess} bytes beyond the answer's Content-Length were not sent"
+                f"{self.what}: {response.excess} bytes beyond its answer's Content-Length were not sent"
             )
         if service.access is not None:
             self._write_access_line(service.access, duration, ending or response.status[:3] or "500")
 
     def _write_access_line(self, log: AccessLog, duration: float, status: str) -> None:
-        service, response = self._connection.service, self._response
+        service, response, head = self._connection.service, self._response, self._head
+        addr, method, uri, protocol = self.line.split("\t", 3)
         one = Access(
-            self.addr, str(self._environ.get("REMOTE_USER") or ""), self.method, self.uri, self.protocol,
-            *self._packet, self.started, duration, status, response.sent, len(response.headers), response.head_size,
-            self._connection.stream.waits - self._waits, self.core,
+            addr, method, uri, protocol, str(self._environ.get("REMOTE_USER") or ""), len(head.vars), head.size,
+            _wall() - duration, duration, status, response.sent, len(response.headers), response.head_size,
+            self._connection.stream.waits, self.core,
         )  # fmt: skip
         log.write(one, service.requests, service.total_requests())

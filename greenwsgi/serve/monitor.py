@@ -77,7 +77,7 @@ class Monitor:
         blocked = now - self._seat.heartbeat()
         if blocked < BLOCKED:
             return
-        late = [one for one in self._seat.running() if one.deadline and one.deadline + GRACE <= now]
+        late = [one for one in self._seat.running() if one.deadline + GRACE <= now]
         if late:
             self._log.error(self._report(blocked, late))
             self._leave(EXIT_HARAKIRI)

@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Timeouts:
     """Seconds. socket: each read and write; header: from the first byte to the whole head; keepalive: between requests;
-    harakiri: a request's deadline, 0 is none; queue: for a free slot. body_rate: bytes a second, 0 is no such rule."""
+    queue: for a free slot. body_rate: bytes a second, 0 is no such rule."""
 
     socket: float
     header: float
     keepalive: float
-    harakiri: float
     queue: float = 30.0
     body_rate: int = 240
 
@@ -57,6 +56,8 @@ class Service:
     slots: Slots
     limits: WireLimits
     timeouts: Timeouts
+    harakiri: float
+    """Seconds that a request may take; infinite for no limit."""
     finished: Callable[[], None] | None = None
     """Called after every request; the worker counts towards max-requests with it."""
     forwarding: Forwarding | None = None

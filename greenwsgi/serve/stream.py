@@ -31,7 +31,7 @@ class Stream:
     not move PeerStalled, which is a PeerGone too; `gone` remembers either.
     """
 
-    __slots__ = ("_deadlines", "_recv", "_send", "_watchers", "gone", "sock", "timeout", "waits")
+    __slots__ = ("_reader", "_recv", "_send", "_wait", "_writer", "gone", "sock", "timeout", "waits")
 
     def __init__(self, sock: Any, deadlines: Deadlines, timeout: float) -> None:
         self.sock = sock
@@ -40,8 +40,9 @@ class Stream:
         self.gone = False
         self._recv = sock.recv
         self._send = sock.send
-        self._deadlines = deadlines
-        self._watchers: list[Any] = [None, None]
+        self._wait = deadlines.wait
+        self._reader: Any = None
+        self._writer: Any = None
 
     def recv(self, until: float = 0.0) -> bytes:
         """The next bytes, b"" when the peer has ended its side. `until` replaces the timeout by a deadline."""
@@ -49,15 +50,19 @@ class Stream:
             try:
                 return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
             except BlockingIOError:
-                self._wait(0, until)
+                self.waits += 1
+                self._wait(self._reader or self._make_reader(), until or _now() + self.timeout)
             except OSError as error:
                 self.gone = True
                 raise PeerGone(str(error)) from error
 
     def recv_later(self, until: float) -> bytes:
         """`recv` for when nothing is expected yet: waits first, which spares a failing system call (2 us)."""
-        self._wait(0, until)
-        return self.recv(until)
+        self._wait(self._reader or self._make_reader(), until)
+        try:
+            return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
+        except OSError:  # an early wake, or a reset
+            return self.recv(until)
 
     def send(self, data: bytes) -> None:
         """Send all of `data`."""
@@ -72,26 +77,25 @@ class Stream:
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, data: memoryview) -> None:
+        if self._writer is None:
+            self._writer = get_hub().loop.io(self.sock.fileno(), 2)
         while data:
-            self._wait(1, 0.0)
+            self.waits += 1
             try:
+                self._wait(self._writer, _now() + self.timeout)
                 data = data[self._send(data) :]
             except BlockingIOError:
                 continue
+            except PeerStalled:
+                self.gone = True
+                raise
             except OSError as error:
                 self.gone = True
                 raise PeerGone(str(error)) from error
 
-    def _wait(self, direction: int, until: float) -> None:
-        watcher = self._watchers[direction]
-        if watcher is None:
-            watcher = self._watchers[direction] = get_hub().loop.io(self.sock.fileno(), direction + 1)
-        self.waits += 1
-        try:
-            self._deadlines.wait(watcher, until or _now() + self.timeout)
-        except PeerStalled:
-            self.gone = direction == 1
-            raise
+    def _make_reader(self) -> Any:
+        self._reader = reader = get_hub().loop.io(self.sock.fileno(), 1)
+        return reader
 
     def answer_was_lost(self) -> bool:
         """The peer ended its side before we answered: has it closed altogether, and so refused the answer with a reset?
@@ -127,7 +131,7 @@ class Stream:
 
     def close(self) -> None:
         """Close the socket and free its watchers."""
-        for watcher in self._watchers:
+        for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.close()
         self.sock.close()

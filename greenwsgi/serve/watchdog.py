@@ -84,9 +84,7 @@ class Watchdog:
         if not self._verbose:
             return ""
         others = [one for one in self._service.running.values() if one is not guilty]
-        lines = [
-            f"  core {one.core}: {one.method} {one.uri} from {one.addr}, {now - one.begun:.1f} s" for one in others
-        ]
+        lines = [f"  core {one.core}: {one.what}, {now - one.begun:.1f} s" for one in others]
         return "\n".join([f"beside it run {len(others)} requests:", *lines]) + "\n"
 
     def _strike(self, exchange: Exchange, now: float) -> None:
@@ -99,7 +97,7 @@ class Watchdog:
         frame = exchange.greenlet.gr_frame
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no Python frame)\n"
         self._service.log.warning(
-            f"harakiri: {exchange.method} {exchange.uri} from {exchange.addr} has run {now - exchange.begun:.1f} s"
+            f"harakiri: {exchange.what} has run {now - exchange.begun:.1f} s"
             f" on core {exchange.core}, strike {exchange.strikes}; it is here:\n{stack}{self._others(exchange, now)}"
         )
         exchange.greenlet.throw(HarakiriTimeout(exchange))

@@ -58,7 +58,7 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunningRequest:
-    """A request that has begun and not ended: `started` in wall seconds, `deadline` monotonic, 0 for none.
+    """A request that has begun and not ended: `started` and `deadline` in monotonic seconds, infinite for no deadline.
 
     The texts are those given to `Seat.begin`; a line too long for its core lost its end, so `protocol` may be empty.
     """
@@ -89,7 +89,7 @@ class Seat:
     def begin(self, core: int, started: float, deadline: float, line: bytes) -> None:
         """A request starts.
 
-        started: wall seconds. deadline: monotonic seconds, 0 for none. line: ADDR, METHOD, URI and PROTOCOL with tabs
+        started, deadline: monotonic seconds, infinite for none. line: ADDR, METHOD, URI and PROTOCOL with tabs
         between; its end is cut if it does not fit.
         """
         _begin_core(self._board, self._core_at + core * _CORE_SIZE, started, deadline, line)

@@ -20,7 +20,7 @@ from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import greening
 from greenwsgi.serve.acceptor import Acceptor, endpoint_of
-from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
@@ -114,6 +114,7 @@ class Worker:
         deadlines = Deadlines()
         return Service(
             application=application,
+            harakiri=limits.harakiri or NEVER,
             log=boot.log,
             access=None if settings.logging.disable_logging else AccessLog(os.getpid(), boot.log.fd),
             seat=boot.seat,
@@ -130,7 +131,6 @@ class Worker:
                 socket=limits.socket_timeout,
                 header=limits.header_timeout,
                 keepalive=limits.keepalive_timeout,
-                harakiri=limits.harakiri,
                 queue=limits.queue_timeout,
                 body_rate=limits.body_min_rate,
             ),
@@ -209,10 +209,8 @@ class Worker:
 
     def _give_up(self, exchange: Exchange) -> None:
         """A request has swallowed every HarakiriTimeout: only the end of the process ends it."""
-        self._boot.log.error(
-            f"harakiri: {exchange.method} {exchange.uri} from {exchange.addr} does not end; its worker is replaced"
-        )
-        self._retire(f"harakiri: {exchange.method} {exchange.uri} does not end")
+        self._boot.log.error(f"harakiri: {exchange.what} does not end; its worker is replaced")
+        self._retire(f"harakiri: {exchange.what} does not end")
 
     def _drain(self, mercy: float) -> int:
         """Accept no more, finish what runs, within `mercy` seconds."""

@@ -93,17 +93,17 @@ class Response:
             self._send(self._protocol.chunk(data))
 
     def only(self, data: bytes) -> None:
-        """`write` for a body of one piece: its length is known even when the application did not say it."""
+        """The whole body in one piece, so that its length is known even when the application did not say it."""
         if type(data) is not bytes:
             data = _as_bytes(data)
         self._begin(len(data), data)
+        self.finish()
 
     def fail(self, status: str) -> None:
         """Answer with a plain page that says `status`, in place of whatever the application had prepared."""
         self.headers = [("Content-Type", "text/plain")]
         self.status, self._declared = status, -1
         self.only(status.partition(" ")[2].encode())
-        self.finish()
 
     def finish(self) -> None:
         """The application has no more to say."""
@@ -125,7 +125,10 @@ class Response:
         head = protocol.head(self.status, self.headers, length, server.date, not server.draining)
         self.head_size = len(head)
         self.begun = True
-        data = self._within(data)
+        if self._bodiless or self._declared >= 0:
+            data = self._within(data)
+        else:
+            self.sent = len(data)
         self._send(head + protocol.chunk(data) if data else head)
 
     def _within(self, data: bytes) -> bytes:

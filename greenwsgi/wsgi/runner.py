@@ -13,12 +13,12 @@ def run(application: Application, environ: Environ, response: Response) -> None:
     (PEP 3333: "regardless of whether the request was completed normally, or terminated early").
     """
     result = application(environ, response.start_response)
+    if type(result) is list and len(result) == 1 and not response.begun:
+        response.only(result[0])
+        return
     try:
-        if type(result) is list and len(result) == 1 and not response.begun:
-            response.only(result[0])
-        else:
-            for piece in result:
-                response.write(piece)
+        for piece in result:
+            response.write(piece)
         response.finish()
     finally:
         close = getattr(result, "close", None)

@@ -15,7 +15,7 @@ from gevent.hub import get_hub
 from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
-from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.service import Endpoint, Service, Timeouts
 from greenwsgi.serve.slots import Slots
@@ -42,7 +42,7 @@ class Site:
     """Serves `application` on a loopback port by `protocol` until it is closed."""
 
     def __init__(
-        self, application: Callable[..., Any], *, protocol: str = "http", cores: int = 10, harakiri: float = 0.0
+        self, application: Callable[..., Any], *, protocol: str = "http", cores: int = 10, harakiri: float = NEVER
     ) -> None:
         self._pipe, self._log_fd = os.pipe()
         os.set_blocking(self._pipe, False)
@@ -63,7 +63,8 @@ class Site:
             deadlines=deadlines,
             slots=Slots(cores, deadlines),
             limits=WireLimits(),
-            timeouts=Timeouts(socket=30, header=30, keepalive=75, harakiri=harakiri),
+            timeouts=Timeouts(socket=30, header=30, keepalive=75),
+            harakiri=harakiri,
             finished=self._count,
         )
         self.watchdog = Watchdog(self.service, self.clock, self.given_up.append)

@@ -191,7 +191,7 @@ def test_a_body_longer_than_its_length_is_cut_and_said(make: Make) -> None:
         assert read_answer(client)[1] == b"fo"
         client.sendall(CLOSE)
         assert read_all(client).endswith(b"\r\n\r\nfo")
-    assert "2 bytes beyond the answer's Content-Length were not sent" in site.log
+    assert "2 bytes beyond its answer's Content-Length were not sent" in site.log
 
 
 def test_header_injection_is_500(make: Make) -> None:

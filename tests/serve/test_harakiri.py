@@ -123,7 +123,7 @@ def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Ma
         assert len(caught) == STRIKES
         assert site.given_up == []
         site.later(1)
-        assert [one.uri for one in site.given_up] == ["/"]
+        assert [one.what for one in site.given_up] == ["GET / from 127.0.0.1"]
         site.later(100)
         assert len(site.given_up) == 1
         stop.set()

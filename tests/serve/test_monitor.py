@@ -36,7 +36,7 @@ def seat() -> Iterator[Seat]:
     ("beat", "deadline", "ends"),
     [
         (100.0, 98.0, False),  # the loop turns: the first level's business
-        (98.0, 0.0, False),  # blocked, but no deadline
+        (98.0, float("inf"), False),  # blocked, but no deadline
         (98.0, 99.5, False),  # blocked, within its grace
         (98.0, 98.9, True),
         (99.5, 90.0, False),  # long past, but the loop may still do it
