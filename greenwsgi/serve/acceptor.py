@@ -10,7 +10,6 @@ import errno
 import os
 from typing import Any
 
-from gevent import Greenlet
 from gevent.server import StreamServer
 from gevent.socket import socket
 
@@ -92,7 +91,7 @@ class Acceptor(StreamServer):
                 sock.close()
                 return
             connection.guests = self._guests
-        connection.greenlet = Greenlet.spawn(connection.run)
+        self._service.carriers.carry(connection)
 
     def do_close(self, sock: Any, *_: Any) -> None:
         """Called when do_handle failed."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
+from greenwsgi.serve.carriers import Carriers
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.slots import Slots
 from greenwsgi.shared.metrics import OVERLOADED
@@ -67,6 +68,7 @@ class Service:
     end_on_disconnect: bool = False
     draining: bool = False
     date: bytes = b""
+    carriers: Carriers = field(default_factory=Carriers)
     running: dict[int, Exchange] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
 

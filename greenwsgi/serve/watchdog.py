@@ -68,6 +68,7 @@ class Watchdog:
         service.seat.beat(now)
         service.tick_date(self._clock.wall())
         self._say_overload(now)
+        service.carriers.shrink()
         service.deadlines.sweep(now)
         for exchange in [one for one in service.running.values() if one.deadline <= now]:
             # One that was hit before may have ended this one: only what still runs may be hit.

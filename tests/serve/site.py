@@ -112,6 +112,8 @@ class Site:
         self._acceptor.close()
         for connection in list(self.service.connections):
             connection.greenlet.kill()
+        gevent.get_hub().loop.run_callback(self.service.carriers.close)
+        settle()
         os.close(self._pipe)
         os.close(self._log_fd)
         self._board.close()
