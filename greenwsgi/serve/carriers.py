@@ -7,7 +7,7 @@ greenlet for each connection, 86 us with this).
 But a greenlet is also a place where applications leave things: thread-locals, a Timeout that was never cancelled,
 links, a reference by which somebody may kill it. None of that may reach another client. So a greenlet is taken again
 only if it has no greenlet-local state, no links, and exactly as many references as one that has never run an
-application; its context (contextvars) is replaced by an empty one. Any other ends, as if it had never been meant to stay.
+application; its context (contextvars) is replaced by an empty one. Any other ends, as if it had never been to stay.
 """
 
 from __future__ import annotations

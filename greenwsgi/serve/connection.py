@@ -136,23 +136,25 @@ class Connection:
 
     def _first_head(self) -> RequestHead | None:
         grace = FRESH_GRACE if self.service.draining else self.service.timeouts.header
-        return self._read_head(self.stream.recv(self.waiting_since + grace))
+        data = self.stream.recv(self.waiting_since + grace)
+        if not data:
+            return None
+        self.fresh = False
+        return self._take(data)
 
     def _next_head(self) -> RequestHead | None:
         """The next head of a kept connection; None when the client has left."""
-        protocol = self.protocol
+        protocol, service = self.protocol, self.service
         protocol.next_request()
         if not protocol.idle:
             return self._read_slow_head(protocol.next_event())  # a pipelined one, or a part of it
         self.waiting_since = now = _now()
-        grace = IDLE_GRACE if self.service.draining else self.service.timeouts.keepalive
-        return self._read_head(self.stream.recv_later(now + grace))
+        data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
+        return self._take(data) if data else None
 
-    def _read_head(self, data: bytes) -> RequestHead | None:
-        if not data:
-            return None
+    def _take(self, data: bytes) -> RequestHead | None:
+        """The first bytes of a request, and usually all of its head."""
         self.waiting_since = 0.0
-        self.fresh = False
         protocol = self.protocol
         protocol.receive_data(data)
         event = protocol.next_event()

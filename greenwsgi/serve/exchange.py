@@ -17,7 +17,7 @@ from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.departure import ClientLeft
 from greenwsgi.serve.intake import Intake
-from greenwsgi.shared.metrics import EXCEPTIONS, HARAKIRIS, IN_FLIGHT
+from greenwsgi.shared.metrics import EXCEPTIONS, FULL, HARAKIRIS
 from greenwsgi.wire.events import RequestHead
 from greenwsgi.wsgi.body import open_body
 from greenwsgi.wsgi.environ import gateway_scheme
@@ -107,7 +107,8 @@ class Exchange:
         seat, running, slots = service.seat, service.running, service.slots
         seat.begin(core, self.begun, self.deadline, self.line.encode("latin-1", "replace"))
         running[core] = self
-        seat.counters[IN_FLIGHT] = len(running)
+        if not slots.free:
+            seat.counters[FULL] = 1
         ending = ""
         try:
             run(service.application, self._environ, response)
@@ -124,6 +125,8 @@ class Exchange:
             if slots.queue:
                 slots.give(core)
             else:
+                if not slots.free:
+                    seat.counters[FULL] = 0
                 slots.free.append(core)
         if service.finished is not None:
             service.finished()

@@ -13,6 +13,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
 from greenwsgi.serve.service import Service
+from greenwsgi.shared.metrics import IN_FLIGHT
 
 TICK = 0.25
 LOOK = 0.04
@@ -66,6 +67,7 @@ class Watchdog:
         service = self._service
         now = self._clock.monotonic()
         service.seat.beat(now)
+        service.seat.counters[IN_FLIGHT] = len(service.running)
         service.tick_date(self._clock.wall())
         self._say_overload(now)
         service.carriers.shrink()

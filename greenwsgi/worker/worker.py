@@ -28,7 +28,7 @@ from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.messages import BoundListener, Report
-from greenwsgi.shared.metrics import IN_FLIGHT, REQUESTS
+from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
 from greenwsgi.wsgi.environ import fixed_part
@@ -148,11 +148,8 @@ class Worker:
     def _siblings_have_room(self) -> bool:
         """Has another worker of our generation, which serves, a free slot?"""
         boot = self._boot
-        cores = boot.settings.processes.async_
         return any(
-            seat.counters[IN_FLIGHT] < cores and seat.stage is Stage.READY
-            for seat in boot.board.seats
-            if seat is not boot.seat
+            not seat.counters[FULL] and seat.stage is Stage.READY for seat in boot.board.seats if seat is not boot.seat
         )
 
     def _guests(self, protocol: str) -> Guests | None:

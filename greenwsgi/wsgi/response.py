@@ -20,7 +20,8 @@ _CACHE_LIMIT = 512
 _LONGEST_REMEMBERED = 128
 _known_headers: dict[tuple[str, str], int] = {}
 """Headers that were found good, with the Content-Length they declare or -1."""
-_good_statuses: set[str] = set()
+_known_statuses: dict[str, bool] = {}
+"""Statuses that were found good, and whether their answers have no body."""
 
 
 class ResponseError(Exception):
@@ -70,13 +71,14 @@ class Response:
                 exc_info = None  # PEP 3333: no circular reference
         elif self.status:
             raise ResponseError("start_response was called a second time without exc_info")
-        if status not in _good_statuses:
-            _check_status(status)
+        bodiless = _known_statuses.get(status)
+        if bodiless is None:
+            bodiless = _check_status(status)
+        if bodiless:
+            self._bodiless = True
         self._declared = check_headers(headers)
         self.status = status
         self.headers = headers
-        if status[:3] in ("204", "304"):
-            self._bodiless = True
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -183,13 +185,16 @@ def _content_length(value: str) -> int:
     return int(text)
 
 
-def _check_status(status: Any) -> None:
+def _check_status(status: Any) -> bool:
+    """Check a status, and remember it; True for one whose answers have no body."""
     if not isinstance(status, str) or not _STATUS.match(status):
         raise ResponseError(f"the status must look like '200 OK', not {status!r}")
     if status[0] == "1":
         raise ResponseError(f"an interim status cannot be an application's answer: {status!r}")
-    if len(_good_statuses) < _CACHE_LIMIT:
-        _good_statuses.add(status)
+    if len(_known_statuses) >= _CACHE_LIMIT:
+        _known_statuses.clear()
+    _known_statuses[status] = bodiless = status[:3] in ("204", "304")
+    return bodiless
 
 
 def _check_value(name: str, value: str) -> None:

@@ -13,7 +13,7 @@ from greenwsgi.serve import acceptor, intake
 from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.intake import GRACE, Intake
-from greenwsgi.shared.metrics import IN_FLIGHT, OVERLOADED
+from greenwsgi.shared.metrics import FULL, OVERLOADED
 from greenwsgi.wsgi.forwarded import TrustList, forwarding
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, read_answer, settle, wait_until
@@ -42,7 +42,7 @@ def test_what_finds_no_place_in_line_is_503_at_once(make: Make) -> None:
     site = make(gated, cores=1)
     running = gevent.spawn(site.answer, GET)
     wait_until(lambda: site.service.running)
-    assert site.service.seat.counters[IN_FLIGHT] == 1
+    assert site.service.seat.counters[FULL] == 1
     waiting = gevent.spawn(site.answer, GET)
     wait_until(lambda: site.service.slots.queue)
     said = site.answer(GET)
@@ -53,7 +53,8 @@ def test_what_finds_no_place_in_line_is_503_at_once(make: Make) -> None:
     assert b"hello" in running.get()
     assert b"hello" in waiting.get()
     assert site.service.seat.counters[OVERLOADED] == 1
-    assert site.service.seat.counters[IN_FLIGHT] == 0
+    wait_until(lambda: not site.service.running)
+    assert site.service.seat.counters[FULL] == 0
 
 
 def test_what_waits_too_long_in_line_is_503(make: Make) -> None:

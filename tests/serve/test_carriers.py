@@ -64,12 +64,17 @@ def test_a_clean_greenlet_is_taken_again(make: Make, leave: Any) -> None:
     assert len(set(seen.greenlets)) <= 2  # the first may come before the references of a clean one were counted
 
 
+def current() -> Any:
+    return gevent.getcurrent()
+
+
 storage = local()
 kept: list[Any] = []
 
 
 def timeout() -> None:
-    kept.append(gevent.Timeout(50).start())
+    kept.append(gevent.Timeout(50))
+    kept[-1].start()
 
 
 def thread_local() -> None:
@@ -77,11 +82,11 @@ def thread_local() -> None:
 
 
 def attribute() -> None:
-    gevent.getcurrent().mark = 1
+    current().mark = 1
 
 
 def link() -> None:
-    gevent.getcurrent().link(lambda greenlet: None)
+    current().link(lambda greenlet: None)
 
 
 def reference() -> None:
@@ -89,7 +94,7 @@ def reference() -> None:
 
 
 def late_kill() -> None:
-    kept.append(gevent.spawn_later(50, gevent.getcurrent().kill))
+    kept.append(gevent.spawn_later(50, current().kill))
 
 
 def late_throw_behind_a_wait() -> None:
