@@ -31,6 +31,9 @@ _FOUL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|(?<!\r)\n", re.DOTA
 EMPTY_LINES = 2
 """Empty lines tolerated before a request line (RFC 9112 2.2): old clients send one behind a body."""
 
+LONGEST_REPEATED = 4096
+"""Bytes of a head that a connection remembers, to know its fields again in the next one."""
+
 MOST_CONNECTIONS = 64
 known_connections: dict[str, tuple[bool, bool]] = {}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -55,8 +58,9 @@ class Http1(Buffer):
     """
 
     __slots__ = (
-        "_answered", "_blank", "_body", "_careful", "_chunked", "_ended", "_fault", "_keep", "_mute", "_scanned",
-        "_secret", "_secret_line", "_small", "_state", "_v11", "_waits", "body_done", "limits",
+        "_answered", "_blank", "_body", "_careful", "_chunked", "_ended", "_fault", "_fields", "_keep", "_mute",
+        "_scanned", "_secret", "_secret_line", "_small", "_state", "_v11", "_variables", "_waits", "body_done",
+        "limits",
     )  # fmt: skip
 
     def __init__(self, limits: WireLimits) -> None:
@@ -66,6 +70,9 @@ class Http1(Buffer):
         self._body: LengthBody | ChunkedBody | None = None
         self._v11 = True
         self._secret_line: bytes | None = None
+        self._fields = b""
+        """All of the last head but its request line, and the variables of that head, which nobody changes."""
+        self._variables: dict[str, str] = {}
         self._secret = fields.DROPPED
         self._small = min(limits.head, limits.request_line)
         self.next_request()
@@ -107,33 +114,49 @@ class Http1(Buffer):
         if start == 0 and not self._careful and type(data) is bytes and data.endswith(_END_OF_HEAD):
             # The whole buffer is one head, it seems: 0.3 us less than find() and a slice. If it holds an empty line
             # earlier (a body, a second request), that shows below, and it is read again carefully.
-            size = len(data)
-            lines = data[:-4].split(b"\r\n")
+            size, head = len(data), data
         elif not (size := self._find_head()):
             return None
         else:
             start = self.pos
-            lines = bytes(data[start : start + size - 4]).split(b"\r\n")
-        limits = self.limits
-        first = lines.pop(0)
-        if size > self._small or len(lines) > limits.headers:
-            self._check_size(size, first, len(lines))
-        base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
-        variables = base.copy()
+            head = bytes(data[start : start + size])
+        end = head.find(b"\r\n")
+        if head[end:] == self._fields:
+            # A client says the same of itself in each request: one comparison in place of a look-up for each line,
+            # which is 1.7 us less. These bytes were found good, as a whole, on this connection.
+            first = head[:end]
+            if size > self._small:
+                self._check_size(size, first, 0)
+            base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
+            variables = self._variables | base
+        else:
+            lines = head[:-4].split(b"\r\n")
+            first = lines.pop(0)
+            limits = self.limits
+            if size > self._small or len(lines) > limits.headers:
+                self._check_size(size, first, len(lines))
+            base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
+            variables = base.copy()
+            known = fields.KNOWN_LINES.get
+            for line in lines:
+                name, value = known(line) or self._read_line(line)
+                variables[name] = value
+            if "" in variables or len(variables) != len(lines) + target.VARIABLES:
+                if not self._careful:
+                    self._careful = True
+                    return self._read_head()
+                variables = base | fields.join(lines, limits.underscores)
+            if size <= LONGEST_REPEATED:
+                self._fields, self._variables = head[end:], variables
+        return self._accept(variables, v11, host, start, size)
+
+    def _accept(self, variables: dict[str, str], v11: bool, host: str, start: int, size: int) -> RequestHead:
+        """The head is whole and parsed: what it means for the connection and the body."""
         self._v11 = v11
-        known = fields.KNOWN_LINES.get
-        for line in lines:
-            name, value = known(line) or self._read_line(line)
-            variables[name] = value
-        if "" in variables or len(variables) != len(lines) + target.VARIABLES:
-            if not self._careful:
-                self._careful = True
-                return self._read_head()
-            variables = base | fields.join(lines, limits.underscores)
         if v11 and "HTTP_HOST" not in variables:
             raise PeerError("no Host")
         if host:
-            variables["HTTP_HOST"] = host
+            variables = variables | {"HTTP_HOST": host}
         connection = variables.get("HTTP_CONNECTION")
         if connection is None:
             self._keep = v11
@@ -146,7 +169,7 @@ class Http1(Buffer):
         self.pos = start + size
         if length:
             self._state = _BODY
-            self._waits = self._waits and self.pos >= len(data)
+            self._waits = self._waits and self.pos >= len(self.data)
         else:
             self._state = _OVER
             self.body_done = True
