@@ -13,8 +13,20 @@ def check(settings: Settings, warn: Warn) -> None:
     python = settings.python
     if not python.wsgi_file and not python.module:
         raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
+    for listener in settings.listeners:
+        if listener.protocol == "uwsgi" and not settings.proxies.uwsgi_allow and _is_public(listener.text):
+            warn(
+                f"{listener.origin}: uwsgi on {listener.text}: whoever reaches that address can pretend to be anybody;"
+                " name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
+            )
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
+
+
+def _is_public(address: str) -> bool:
+    """Is it a TCP address that other machines may reach?"""
+    host, colon, _ = address.rpartition(":")
+    return bool(colon) and "/" not in address and not host.startswith(("127.", "localhost", "[::1]"))
 
 
 def check_reload(running: Settings, wanted: Settings, warn: Warn) -> None:

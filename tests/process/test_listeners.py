@@ -200,3 +200,13 @@ def test_backlog_warning(tmp_path: Path) -> None:
     assert backlog_warning(128, str(most)) == ""
     assert "net.core.somaxconn is 128" in backlog_warning(129, str(most))
     assert backlog_warning(129, str(tmp_path / "none")) == ""
+
+
+def test_accepted_connections_do_not_wait_for_acknowledgements(bound: Bind) -> None:
+    listener = bound("127.0.0.1:0")
+    with (
+        socket.socket(fileno=os.dup(listener.bound.fd)) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

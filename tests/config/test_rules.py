@@ -1,0 +1,38 @@
+"""Checks that need more than one option."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenwsgi.config import argv, rules
+from greenwsgi.config.settings import build
+
+
+def warnings(*words: str) -> list[str]:
+    said: list[str] = []
+    rules.check(build(argv.read(["--wsgi-file", "x.py", *words])), said.append)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        (("--socket", ":3031"), True),
+        (("--socket", "0.0.0.0:3031"), True),
+        (("--uwsgi-socket", "[::]:3031"), True),
+        (("--uwsgi-socket", "app.example:3031"), True),
+        (("--socket", ":3031", "--uwsgi-allow", "10.0.0.0/8"), False),
+        (("--socket", "127.0.0.1:3031"), False),
+        (("--socket", "localhost:3031"), False),
+        (("--socket", "[::1]:3031"), False),
+        (("--socket", "/run/app.sock"), False),
+        (("--socket", "app.sock"), False),
+        (("--http-socket", ":8000"), False),
+        (("--socket", ":8000", "--protocol", "http"), False),
+    ],
+)
+def test_a_uwsgi_socket_that_others_can_reach_is_warned_of(words: tuple[str, ...], warned: bool) -> None:
+    said = warnings(*words)
+    assert bool(said) == warned
+    if warned:
+        assert "uwsgi-allow" in said[0]
