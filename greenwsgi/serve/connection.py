@@ -52,6 +52,7 @@ class Connection:
         "peer",
         "protocol",
         "send",
+        "sendfile",
         "service",
         "stream",
         "waiting_since",
@@ -63,6 +64,7 @@ class Connection:
         self.stream = Stream(sock, service.deadlines, service.timeouts.socket)
         self.send = self.stream.send
         self.protocol = endpoint.row.factory(service.limits)
+        self.sendfile = self.stream.sendfile if self.protocol.plain_body else None
         self.gateway = not endpoint.row.scheme
         self.departure = Departure(self.stream, self.protocol)
         self.peer = address[0] if type(address) is tuple else ""

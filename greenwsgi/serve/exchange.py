@@ -111,7 +111,7 @@ class Exchange:
             seat.counters[FULL] = 1
         ending = ""
         try:
-            run(service.application, self._environ, response)
+            run(service.application, self._environ, response, connection.sendfile)
             if self.seen and connection.departure.left and connection.stream.answer_was_lost():
                 ending = self._cut(499, "")
         except BaseException as error:

@@ -6,6 +6,7 @@ and a timer for each wait (see serve/deadlines.py).
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -15,6 +16,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import Deadlines, PeerStalled
+from greenwsgi.wsgi.files import FilePart
 
 RECV_SIZE = 65536
 ROUND_TRIP = 0.1
@@ -77,21 +79,43 @@ class Stream:
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, data: memoryview) -> None:
-        if self._writer is None:
-            self._writer = get_hub().loop.io(self.sock.fileno(), 2)
         while data:
-            self.waits += 1
+            self._wait_to_write()
             try:
-                self._wait(self._writer, _now() + self.timeout)
                 data = data[self._send(data) :]
             except BlockingIOError:
                 continue
-            except PeerStalled:
-                self.gone = True
-                raise
             except OSError as error:
                 self.gone = True
                 raise PeerGone(str(error)) from error
+
+    def sendfile(self, part: FilePart) -> int:
+        """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter."""
+        fd, offset, left = part
+        while left:
+            try:
+                sent = os.sendfile(self.sock.fileno(), fd, offset, left)
+            except BlockingIOError:
+                self._wait_to_write()
+                continue
+            except OSError as error:
+                self.gone = True
+                raise PeerGone(str(error)) from error
+            if not sent:
+                break
+            offset += sent
+            left -= sent
+        return part.length - left
+
+    def _wait_to_write(self) -> None:
+        if self._writer is None:
+            self._writer = get_hub().loop.io(self.sock.fileno(), 2)
+        self.waits += 1
+        try:
+            self._wait(self._writer, _now() + self.timeout)
+        except PeerStalled:
+            self.gone = True
+            raise
 
     def _make_reader(self) -> Any:
         self._reader = reader = get_hub().loop.io(self.sock.fileno(), 1)

@@ -76,6 +76,7 @@ class CgiConnection(Buffer):
     __slots__ = ("_answered", "_body", "_ended", "_fault", "_first", "_head_done", "body_done", "limits")
 
     reusable = False
+    plain_body = True
 
     def __init__(self, limits: WireLimits) -> None:
         super().__init__()

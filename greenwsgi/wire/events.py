@@ -80,6 +80,8 @@ class WireProtocol(Interface):
     """
 
     limits: WireLimits
+    plain_body: bool
+    """An answer of known length goes out byte for byte: `chunk` would not change it, so the kernel may send a file."""
 
     def __init__(self, limits: WireLimits) -> None: ...
 

@@ -63,6 +63,8 @@ class Http1(Buffer):
         "limits",
     )  # fmt: skip
 
+    plain_body = True
+
     def __init__(self, limits: WireLimits) -> None:
         super().__init__()
         self.limits = limits

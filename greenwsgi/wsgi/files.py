@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+
+class FilePart(NamedTuple):
+    """`length` bytes of the file behind a descriptor, from `offset` on."""
+
+    fd: int
+    offset: int
+    length: int
+
+
+SendFile = Callable[[FilePart], int]
+"""Sends a part of a file as it is; returns how many bytes there were, fewer if the file has become shorter."""
 
 
 class FileWrapper:
@@ -21,3 +36,17 @@ class FileWrapper:
         close = getattr(self.filelike, "close", None)
         if close is not None:
             close()
+
+    def part(self) -> FilePart | None:
+        """What is left of a regular file, as its object stands; None for anything else.
+
+        Only the io module's own objects are taken at their descriptor: that of a GzipFile is the compressed file's.
+        """
+        file = self.filelike
+        if type(getattr(file, "raw", file)) is not io.FileIO:
+            return None
+        fd, offset = file.fileno(), file.tell()
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return FilePart(fd, offset, max(status.st_size - offset, 0))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from greenwsgi.wire.events import WireProtocol
+from greenwsgi.wsgi.files import FilePart, SendFile
 from greenwsgi.wsgi.types import ExcInfo, Headers, Write
 
 _STATUS = re.compile(r"[1-9][0-9][0-9](?: [\x20-\x7e\t\xa0-\xff]*)?\Z")
@@ -101,6 +102,15 @@ class Response:
         self._begin(len(data), data)
         self.finish()
 
+    def file(self, part: FilePart, sendfile: SendFile) -> None:
+        """The whole body is a part of a file, which goes out without passing through here."""
+        count = part.length if self._declared < 0 else min(part.length, self._declared)
+        self._begin(part.length, b"")
+        if not self._bodiless and count:
+            self.sent = sendfile(part._replace(length=count))
+            self._declared = max(self._declared, count)
+        self.finish()
+
     def fail(self, status: str) -> None:
         """Answer with a plain page that says `status`, in place of whatever the application had prepared."""
         self.headers = [("Content-Type", "text/plain")]
@@ -121,7 +131,7 @@ class Response:
         """Send the head, and with it the first piece of body."""
         if not self.status:
             raise ResponseError("the application sent a body, or ended, before it called start_response")
-        if self._declared >= 0 or (self._bodiless and not data):
+        if self._declared >= 0 or (self._bodiless and not length):
             length = -1  # said by the application already, or not to be guessed from a body that HEAD left out
         protocol, server = self._protocol, self._server
         head = protocol.head(self.status, self.headers, length, server.date, not server.draining)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from greenwsgi.wsgi.files import FileWrapper, SendFile
 from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.types import Application, Environ
 
 
-def run(application: Application, environ: Environ, response: Response) -> None:
-    """Run the application to the end of its answer.
+def run(application: Application, environ: Environ, response: Response, sendfile: SendFile | None = None) -> None:
+    """Run the application to the end of its answer. sendfile: sends a file's bytes without reading them, if that goes.
 
     Whatever the application or the connection raises goes through; `close` of the result is called in every case
     (PEP 3333: "regardless of whether the request was completed normally, or terminated early").
@@ -17,6 +18,10 @@ def run(application: Application, environ: Environ, response: Response) -> None:
         response.only(result[0])
         return
     try:
+        part = result.part() if type(result) is FileWrapper and sendfile is not None else None
+        if part is not None and sendfile is not None and not response.begun:
+            response.file(part, sendfile)
+            return
         for piece in result:
             response.write(piece)
         response.finish()
