@@ -93,7 +93,7 @@ def drive(wire: WireProtocol, pieces: Iterable[bytes]) -> Outcome:
 
 def forget() -> None:
     """Empty the tables of what was seen lately, so that nothing takes the quick way."""
-    for table in (fields.KNOWN_LINES, fields.KNOWN_NAMES, target.KNOWN_REQUESTS, uwsgi.KNOWN_NAMES):
+    for table in (fields.KNOWN_LINES, fields.KNOWN_NAMES, target.KNOWN_REQUESTS, uwsgi.KNOWN_NAMES, uwsgi.LAYOUTS):
         table.clear()
 
 

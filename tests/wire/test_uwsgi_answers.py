@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from greenwsgi.errors import PeerError
 from greenwsgi.wire import uwsgi
 from greenwsgi.wire.events import END, Reply, RequestHead
 from tests.wire.cases.uwsgi_packets import GET, NGINX, block, get, packet
@@ -76,3 +79,43 @@ def test_a_peer_cannot_set_what_is_the_servers() -> None:
     }
     packed = b"".join(len(text).to_bytes(2, "little") + text.encode() for pair in pairs.items() for text in pair)
     assert uwsgi.parse_block(packed, 100) == {"REQUEST_METHOD": "GET", "wsgi": "y"}
+
+
+VALUES = st.text(st.characters(max_codepoint=255), max_size=6)
+NAMES = ("QUERY_STRING", "REQUEST_METHOD", "PATH_INFO", "HTTP_HOST", "HTTP_X", "CONTENT_LENGTH", "UWSGI_FILE", "wsgi.x")
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from(NAMES), VALUES), min_size=1, max_size=4), min_size=1, max_size=12))
+def test_a_remembered_layout_never_changes_what_a_block_means(blocks: list[list[tuple[str, str]]]) -> None:
+    """Blocks one after the other, most of them of few sizes, against each with nothing remembered."""
+    for pairs in blocks * 3:
+        texts = [text.encode("latin-1") for pair in pairs for text in pair]
+        packed = b"".join(len(text).to_bytes(2, "little") + text for text in texts)
+        warm = outcome(packed)
+        layouts = dict(uwsgi.LAYOUTS)
+        forget()
+        assert outcome(packed) == warm
+        uwsgi.LAYOUTS.update(layouts)
+
+
+def outcome(packed: bytes) -> object:
+    try:
+        return list(uwsgi.parse_block(packed, 3).items())
+    except PeerError as error:
+        return error.status, error.text
+
+
+def test_layouts_are_used_bounded_and_hold_no_values() -> None:
+    forget()
+    for _ in range(3):
+        uwsgi.parse_block(block(("HTTP_COOKIE", "secret"), ("PATH_INFO", "/")), 9)
+    (layout,) = uwsgi.LAYOUTS.values()
+    assert layout is not None
+    assert "secret" not in repr(layout)
+    assert uwsgi.parse_block(block(("HTTP_COOKIE", "others"), ("PATH_INFO", "!")), 9) == {
+        "HTTP_COOKIE": "others",
+        "PATH_INFO": "!",
+    }
+    for size in range(2 * uwsgi.MOST_LAYOUTS):
+        uwsgi.parse_block(block(("PATH_INFO", "x" * size), ("HTTP_X", "")), 9)
+    assert len(uwsgi.LAYOUTS) <= uwsgi.MOST_LAYOUTS
