@@ -8,11 +8,11 @@ connection.
 from __future__ import annotations
 
 import time
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.log import tracebacks
 from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.departure import ClientLeft
@@ -173,8 +173,7 @@ class Exchange:
         """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
         service, response = self._connection.service, self._response
         service.seat.counters[EXCEPTIONS] += 1
-        text = "".join(traceback.format_exception(error))
-        service.log.error(f"{self.what} failed in the application\n{text}")
+        service.log.error(f"{self.what} failed in the application\n{tracebacks.of_application(error)}")
         if response.begun:
             response.cut = True
             return ""

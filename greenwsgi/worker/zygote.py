@@ -27,6 +27,7 @@ from gevent import monkey
 
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import BootError, UsageError
+from greenwsgi.log import tracebacks
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import greening
 from greenwsgi.shared import title
@@ -106,7 +107,7 @@ def fail(report: Report, log: ServerLog, error: BaseException) -> None:
     elif isinstance(error, BootError):
         report("failed", status=error.exit_code, reason=str(error))
     else:
-        log.error("the application cannot be loaded:\n" + "".join(traceback.format_exception(error)))
+        log.error("the application cannot be loaded:\n" + tracebacks.of_application(error))
         report("failed", status=EXIT_APP_FAILED, reason=one_line(error))
 
 
