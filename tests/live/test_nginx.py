@@ -158,3 +158,16 @@ def test_uwsgi_pass_reports_the_real_client(nginx: Nginx) -> None:
         own_port = connection.sock.getsockname()[1]
         connection.request("GET", "/environ")
         assert json.loads(connection.getresponse().read())["REMOTE_PORT"] == str(own_port)
+
+
+IGNORED_BODIES = 60
+
+
+def test_an_application_that_ignores_large_bodies(front: Front, nginx: Nginx) -> None:
+    """Each is answered, and nginx never has a reset to tell of: what is left of a body is read away behind the answer."""
+    mark = len(nginx.log)
+    body = bytes(5_000_000)
+    answers = [http_request(front.port, "POST", "/ignored", body).text for _ in range(IGNORED_BODIES)]
+    assert answers == ["hello"] * IGNORED_BODIES
+    assert "reset" not in nginx.log[mark:]
+    assert "prematurely" not in nginx.log[mark:]
