@@ -164,7 +164,7 @@ IGNORED_BODIES = 60
 
 
 def test_an_application_that_ignores_large_bodies(front: Front, nginx: Nginx) -> None:
-    """Each is answered, and nginx never has a reset to tell of: what is left of a body is read away behind the answer."""
+    """Each is answered, and nginx tells of no reset: what is left of a body is read away behind the answer."""
     mark = len(nginx.log)
     body = bytes(5_000_000)
     answers = [http_request(front.port, "POST", "/ignored", body).text for _ in range(IGNORED_BODIES)]
