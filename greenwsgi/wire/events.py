@@ -62,6 +62,7 @@ class WireLimits:
     body: int = 0  # 0 is unlimited
     chunk_line: int = 4096
     trailers: int = 16384
+    commands: bool = False  # pass on the variables that name code to load (a uwsgi matter)
     underscores: str = "drop"  # "drop" | "keep" | "refuse": header names with "_" (an HTTP matter)
 
 

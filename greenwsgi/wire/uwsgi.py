@@ -53,7 +53,11 @@ class Uwsgi(CgiConnection):
             return Reply(PONG)
         if not size:
             raise PeerError("uwsgi packet without variables")
-        variables = parse_block(bytes(data[start + HEADER : self.pos]), self.limits.headers)
+        block, limits = bytes(data[start + HEADER : self.pos]), self.limits
+        if limits.commands:
+            variables = careful_block(block, limits.headers, COMMANDS)
+        else:
+            variables = parse_block(block, limits.headers)
         if modifier == WSGI_UNDER_SCRIPT_NAME:
             strip_script_name(variables)
         return self.begin(variables, HEADER + size, (modifier, data[start + 3]))
@@ -142,8 +146,11 @@ def learn(size: int, text: str, variables: dict[str, str]) -> None:
     LAYOUTS[size] = Layout(tuple(variables), skeleton_of(text), skeleton_of, itemgetter(*flesh))
 
 
-def careful_block(block: bytes, most: int) -> dict[str, str]:
-    """The same for a block in which something is new, unusual or wrong: each variable is looked at."""
+def careful_block(block: bytes, most: int, allowed: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The same for a block in which something is new, unusual or wrong: each variable is looked at.
+
+    allowed: commands that are passed on all the same.
+    """
     variables: dict[str, str] = {}
     text = block.decode("latin-1")
     at = count = 0
@@ -160,7 +167,9 @@ def careful_block(block: bytes, most: int) -> dict[str, str]:
         check_variable(name, value)
         if name in SINGLETONS and variables.get(name, value) != value:
             raise PeerError(f"more than one {name}")
-        if name not in COMMANDS and not name.startswith(SERVERS_OWN):
+        if name in allowed:
+            variables[name] = value
+        elif name not in COMMANDS and not name.startswith(SERVERS_OWN):
             variables[name] = value
             if len(name) <= LONGEST_NAME:
                 remember(name)

@@ -31,6 +31,7 @@ from greenwsgi.shared.messages import BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
+from greenwsgi.wsgi.dynamic import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
 from greenwsgi.wsgi.loader import load
@@ -81,6 +82,8 @@ class Worker:
         greening.check()
         faulthandler.enable(boot.log.fd, all_threads=False)
         application = boot.application or load(boot.settings.python)
+        if boot.settings.proxies.dynamic_apps:
+            application = DynamicApps(application, boot.settings.python)
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
         Watchdog(service, self._clock, self._give_up, verbose=boot.settings.limits.harakiri_verbose).start()
@@ -125,6 +128,7 @@ class Worker:
                 head=limits.buffer_size,
                 request_line=min(limits.buffer_size, 16384),
                 body=limits.limit_post,
+                commands=settings.proxies.dynamic_apps,
                 underscores=settings.sockets.underscore_headers,
             ),
             timeouts=Timeouts(

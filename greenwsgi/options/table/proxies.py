@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import INTEGER, NETWORKS, choices
+from greenwsgi.options.kinds import FLAG, INTEGER, NETWORKS, choices
 from greenwsgi.options.spec import option
 
 HEADER_NAMES = ("for", "proto", "host", "port", "forwarded")
@@ -32,6 +32,12 @@ class Proxies:
         default=1,
         least=1,
         help="How many proxies stand in front, one behind the other.",
+    )
+    dynamic_apps: bool = option(
+        "dynamic-apps",
+        kind=FLAG,
+        default=False,
+        help="Obey UWSGI_FILE, UWSGI_SCRIPT, UWSGI_MODULE, ...: whoever reaches a uwsgi socket can then run any code.",
     )
     uwsgi_allow: tuple[str, ...] = option(
         "uwsgi-allow",

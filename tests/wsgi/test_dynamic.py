@@ -1,0 +1,79 @@
+"""dynamic-apps: the request's variables name the application."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenwsgi.errors import UsageError
+from greenwsgi.options.table.python import Python
+from greenwsgi.wire import uwsgi
+from greenwsgi.wire.cgi import COMMANDS
+from greenwsgi.wsgi.dynamic import DynamicApps
+from tests.wire.cases.uwsgi_packets import block
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    path, modules = list(sys.path), set(sys.modules)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+def default(environ: Any, start_response: Any) -> Any:
+    return [b"default"]
+
+
+SOURCE = """
+loads = []
+def application(environ, start_response): return [b"{name}", b"%d" % len(loads)]
+def other(environ, start_response): return [b"other"]
+loads.append(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "answer"),
+    [
+        ({}, [b"default"]),
+        ({"UWSGI_FILE": "dyn_file.py"}, [b"file", b"1"]),
+        ({"UWSGI_FILE": "dyn_file.py", "UWSGI_CALLABLE": "other"}, [b"other"]),
+        ({"UWSGI_SCRIPT": "dyn_module:other"}, [b"other"]),
+        ({"UWSGI_MODULE": "dyn_module"}, [b"module", b"1"]),
+        ({"UWSGI_MODULE": "dyn_module", "UWSGI_CALLABLE": "other"}, [b"other"]),
+    ],
+)
+def test_which_application(project: Path, variables: dict[str, str], answer: list[bytes]) -> None:
+    (project / "dyn_file.py").write_text(SOURCE.format(name="file"))
+    (project / "dyn_module.py").write_text(SOURCE.format(name="module"))
+    apps = DynamicApps(default, Python())
+    for _ in range(2):  # loaded once
+        assert apps(dict(variables), lambda *_: lambda data: None) == answer
+
+
+def test_what_cannot_be_loaded_is_that_requests_error(project: Path) -> None:
+    apps = DynamicApps(default, Python())
+    with pytest.raises(UsageError, match=r"nothing\.py"):
+        apps({"UWSGI_FILE": "nothing.py"}, lambda *_: lambda data: None)
+    assert apps({}, lambda *_: lambda data: None) == [b"default"]
+
+
+def test_setenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNAMIC_NAME", "before")
+    DynamicApps(default, Python())({"UWSGI_SETENV": "DYNAMIC_NAME=a=b"}, lambda *_: lambda data: None)
+    assert os.environ["DYNAMIC_NAME"] == "a=b"
+
+
+def test_only_the_option_lets_the_variables_in() -> None:
+    packed = block(("UWSGI_FILE", "x.py"), ("PATH_INFO", "/"), ("wsgi.input", "x"))
+    assert uwsgi.parse_block(packed, 9) == {"PATH_INFO": "/"}
+    assert uwsgi.careful_block(packed, 9, COMMANDS) == {"UWSGI_FILE": "x.py", "PATH_INFO": "/"}
+    assert uwsgi.parse_block(packed, 9) == {"PATH_INFO": "/"}  # and nothing was remembered of it
