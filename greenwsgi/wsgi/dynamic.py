@@ -22,8 +22,8 @@ class DynamicApps:
 
     UWSGI_FILE is a file, UWSGI_SCRIPT is `module:callable`, UWSGI_MODULE a module, each with UWSGI_CALLABLE;
     UWSGI_PYHOME (or UWSGI_HOME) is the virtual environment to look in. An application is loaded once for its
-    UWSGI_APPID, or else its SCRIPT_NAME, and stays; UWSGI_SETENV (`NAME=VALUE`) is set with every request. UWSGI_CHDIR is
-    not obeyed: the folder is one for all requests of a worker. What loading raises is that request's error.
+    UWSGI_APPID, or else its SCRIPT_NAME, and stays; UWSGI_SETENV (`NAME=VALUE`) is set with every request. UWSGI_CHDIR
+    is not obeyed: the folder is one for all requests of a worker. What loading raises is that request's error.
     """
 
     def __init__(self, default: Application, python: Python) -> None:
