@@ -149,6 +149,7 @@ def check_tables() -> None:
         (fields.KNOWN_NAMES, fields.MOST_NAMES),
         (target.KNOWN_REQUESTS, target.MOST_REQUESTS),
         (uwsgi.KNOWN_NAMES, uwsgi.MOST_NAMES),
+        (uwsgi.LAYOUTS, uwsgi.MOST_LAYOUTS),
         (http1.known_connections, http1.MOST_CONNECTIONS),
         (answer.known_names, answer.MOST),
         (answer.known_statuses, answer.MOST),
