@@ -108,3 +108,29 @@ def test_a_blocked_worker_is_replaced_and_says_where() -> None:
         # What the blocked worker had accepted besides died with it; whatever the other served is whole.
         assert all(re.search("NotOneByte|RemoteDisconnected|ConnectionReset", failure) for failure in load.failures)
         assert str(survivors.pop()) in load.texts
+
+
+STUBBORN = """
+import gevent
+
+def app(environ, start_response):
+    while environ["PATH_INFO"] == "/stubborn":
+        try:
+            gevent.sleep(100)
+        except BaseException:
+            pass
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def test_a_request_that_swallows_harakiri_costs_its_worker() -> None:
+    with Server("--processes", "1", "--async", "10", "--harakiri", "1", app=STUBBORN) as server:
+        (before,) = server.workers()
+        with server.connect() as client:
+            client.sendall(b"GET /stubborn HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.wait_for(r"strike 3; it is here")
+            server.wait_for(r"GET /stubborn from 127\.0\.0\.1 does not end; its worker is replaced")
+            server.wait_for(r"GET /stubborn => .*killed")
+        assert before not in server.workers()
+        assert server.get("/").text == "ok"
