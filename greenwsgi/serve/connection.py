@@ -106,10 +106,12 @@ class Connection:
         except Exception:
             service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
         finally:
-            service.connections.discard(self)
-            if self.guests is not None:
-                self.guests.leave(self)
-            self._close()
+            try:
+                self._close()
+            finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
+                service.connections.discard(self)
+                if self.guests is not None:
+                    self.guests.leave(self)
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `status` where the protocol can say it; the connection ends after that."""
@@ -129,10 +131,12 @@ class Connection:
 
     def _close(self) -> None:
         stream = self.stream
-        if self.lingers and not stream.gone:
-            stream.linger()
-        self.departure.close()
-        stream.close()
+        try:
+            if self.lingers and not stream.gone:
+                stream.linger()
+        finally:
+            self.departure.close()
+            stream.close()
 
     # Heads
 

@@ -14,10 +14,10 @@ from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log import tracebacks
 from greenwsgi.log.access import Access, AccessLog
-from greenwsgi.serve.deadlines import PeerStalled
+from greenwsgi.serve.deadlines import NEVER, PeerStalled
 from greenwsgi.serve.departure import ClientLeft
 from greenwsgi.serve.intake import Intake
-from greenwsgi.shared.metrics import EXCEPTIONS, FULL, HARAKIRIS
+from greenwsgi.shared.metrics import CLIENT_GONE, EXCEPTIONS, FULL, HARAKIRIS
 from greenwsgi.wire.events import RequestHead
 from greenwsgi.wsgi.body import open_body
 from greenwsgi.wsgi.environ import gateway_scheme
@@ -149,6 +149,8 @@ class Exchange:
     def _failed(self, error: BaseException) -> str:
         """End an exchange that went wrong, with an answer if one can still be given; returns what the log shows."""
         connection = self._connection
+        self.deadline = NEVER  # what ended it once shall not hit the answer that says so
+        connection.departure.rest()
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             connection.service.seat.counters[HARAKIRIS] += 1
             return self._cut(504, "the request took longer than harakiri allows")
@@ -165,7 +167,9 @@ class Exchange:
     def _cut(self, status: int, text: str) -> str:
         """End the connection; before an answer has begun, say why in one. 499 is for those who cannot hear it."""
         self._response.cut = True
-        if not self._response.begun and status != 499:
+        if status == 499:
+            self._connection.service.seat.counters[CLIENT_GONE] += 1
+        elif not self._response.begun:
             self._connection.refuse(status, text)
         return str(status)
 

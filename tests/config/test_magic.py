@@ -55,15 +55,15 @@ def test_the_root_folder_has_one_slash() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("$(HOME)/x", ("/root/x", [])),
-        ("$(HOME)$(HOME)", ("/root/root", [])),
+        ("$(HOME)/x", ("/home/me/x", [])),
+        ("$(HOME)$(HOME)", ("/home/me/home/me", [])),
         ("$(NOT_SET)", ("$(NOT_SET)", ["NOT_SET"])),
         ("$HOME ${HOME} $()", ("$HOME ${HOME} $()", [])),
         ("$(LOOP)", ("$(LOOP)", [])),
     ],
 )
 def test_environment(text: str, expected: tuple[str, list[str]]) -> None:
-    assert magic.environment(text, {"HOME": "/root", "LOOP": "$(LOOP)"}) == expected
+    assert magic.environment(text, {"HOME": "/home/me", "LOOP": "$(LOOP)"}) == expected
 
 
 @pytest.mark.parametrize(

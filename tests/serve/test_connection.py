@@ -311,7 +311,7 @@ def test_a_drain_answers_what_runs_and_what_comes_at_once_then_closes(make: Make
         assert read_all(busy) == b""
         site.later(1.5)
         assert read_all(idle) == b""
-    assert not site.service.connections
+    wait_until(lambda: not site.service.connections)
 
 
 def test_uwsgi_variables_reach_environ(make: Make) -> None:
@@ -327,3 +327,13 @@ def test_uwsgi_variables_reach_environ(make: Make) -> None:
     block = b"".join(struct.pack("<H", len(text)) + text.encode() for pair in pairs.items() for text in pair)
     said = make(application, protocol="uwsgi").answer(struct.pack("<BHB", 0, len(block), 0) + block)
     assert said == b"HTTP/1.1 200 OK\r\n\r\n1.2.3.4|mine|/x%41|https"
+
+
+def test_a_connection_that_lingers_is_not_over(make: Make) -> None:
+    """A worker that drains waits for its connections, so also for one whose client has not read its answer yet."""
+    site = make(hello)
+    with site.connect(b"BAD\r\n\r\n") as client:
+        assert b" 400 " in read_head(client)
+        settle()
+        assert len(site.service.connections) == 1
+    wait_until(lambda: not site.service.connections)

@@ -10,6 +10,7 @@ import pytest
 from gevent import socket
 from gevent.event import Event
 
+from greenwsgi.shared.metrics import CLIENT_GONE
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, read_answer, settle, wait_until
 
@@ -59,6 +60,7 @@ def test_it_is_set_when_the_client_leaves_and_the_line_says_499(make: Make, how:
     assert "(HTTP/1.1 499)" in site.log
     assert "Traceback" not in site.log
     assert len(site.service.slots.free) == 10
+    assert site.service.seat.counters[CLIENT_GONE] == 1
 
 
 def test_a_client_that_half_closes_still_gets_its_answer(make: Make) -> None:
