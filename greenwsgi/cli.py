@@ -15,6 +15,7 @@ from greenwsgi.config.show import show
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.render import help_text
+from greenwsgi.subcommands import SUBCOMMANDS, helps
 
 Reread = Callable[[], Settings]
 Serve = Callable[[Settings, ServerLog, Reread], int]
@@ -38,11 +39,13 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
 
 def run(arguments: Sequence[str], serve: Serve) -> int:
     """Do what the arguments ask for. Raises UsageError and BootError."""
+    if arguments and arguments[0] in SUBCOMMANDS:
+        return SUBCOMMANDS[arguments[0]].run(arguments[1:])
     environ = dict(os.environ)  # as it is now: what the server adds for its children is not configuration
     loaded = load(arguments, environ)
     settings, log = loaded.settings, ServerLog()
     if settings.config.help:
-        print(help_text(), end="")
+        print(help_text(helps()), end="")
         return 0
     if settings.config.version:
         print(f"greenwsgi {__version__}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,8 @@ from greenwsgi import __version__, cli
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log.server import ServerLog
+from greenwsgi.subcommands import SUBCOMMANDS, Subcommand
+from greenwsgi.subcommands.arguments import Arguments
 
 Capture = pytest.CaptureFixture[str]
 
@@ -58,6 +61,47 @@ def test_serves_and_returns_the_status(status: int) -> None:
 def test_a_mistake_is_one_line(arguments: list[str], expected: str, capfd: Capture) -> None:
     assert cli.main(arguments, must_not_serve) == 2
     assert capfd.readouterr() == ("", f"greenwsgi: error: {expected}\n")
+
+
+@pytest.fixture
+def clap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subcommand of these tests."""
+    monkeypatch.setitem(SUBCOMMANDS, "clap", Subcommand("Clap.", "clap:run"))
+    module = ModuleType("greenwsgi.subcommands.clap")
+
+    def run(arguments: Sequence[str]) -> int:
+        parser = Arguments("clap")
+        parser.add_argument("times", type=int)
+        print("clap" * parser.parse_args(arguments).times)
+        return 3
+
+    module.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.usefixtures("clap")
+def test_a_subcommand_is_the_first_argument(capfd: Capture) -> None:
+    assert cli.main(["clap", "2"], must_not_serve) == 3
+    assert capfd.readouterr().out == "clapclap\n"
+    assert cli.main(["--strict", "clap"], must_not_serve) == 2
+    assert "what is 'clap'?" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("clap")
+def test_a_subcommand_has_its_mistakes_and_its_help(capfd: Capture) -> None:
+    assert cli.main(["clap", "x"], must_not_serve) == 2
+    expected = "greenwsgi: error: clap: argument times: invalid int value: 'x' (or --help)\n"
+    assert capfd.readouterr() == ("", expected)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["clap", "--help"], must_not_serve)
+    assert end.value.code == 0
+    assert "Clap." in capfd.readouterr().out
+
+
+def test_help_lists_the_subcommands(capfd: Capture) -> None:
+    assert cli.main(["--help"], must_not_serve) == 0
+    printed = capfd.readouterr().out
+    assert [name for name in SUBCOMMANDS if f"\n  {name} " not in printed] == []
 
 
 def test_warnings_do_not_hide_a_mistake(tmp_path: Path, capfd: Capture) -> None:

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "greenwsgi"
 
 LAYERS = (
-    "cli -> process | worker -> serve | api -> wsgi | stats -> config | log | shared -> wire | options -> errors, clock"
+    "cli -> subcommands -> process | worker"
+    " -> serve | api -> wsgi | stats -> config | log | shared -> wire | options -> errors, clock"
 )
 SIBLINGS_ALLOWED = {("api", "serve")}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from greenwsgi.options.catalog import OPTIONS
@@ -15,6 +15,7 @@ _INDENT = 33
 
 _USAGE = """\
 usage: greenwsgi [OPTION ...] [FILE.ini | FILE.ini:SECTION | APP.py | PACKAGE.MODULE:NAME]
+       greenwsgi SUBCOMMAND [ARGUMENT ...]
 
   greenwsgi --wsgi-file app.py --processes 4     serves app.py on http://127.0.0.1:8000
   greenwsgi uwsgi.ini                            takes its options from [uwsgi] in that file
@@ -48,9 +49,12 @@ _RELOADS = {
 }
 
 
-def help_text() -> str:
-    """What --help prints: the main names of the options that do something, by section."""
+def help_text(subcommands: Mapping[str, str]) -> str:
+    """What --help prints: the subcommands, then the main names of the options that do something, by section."""
     parts = [_USAGE]
+    if subcommands:
+        parts.append("\nSubcommands, as the first argument\n")
+        parts += [_entry(f"  {name}", help) for name, help in subcommands.items()]
     for section, title in OPTIONS.titles.items():
         options = [entry.option for entry in OPTIONS.section(section)]
         parts.append(f"\n{title}\n")
@@ -62,7 +66,11 @@ def _help_entry(option: Option) -> str:
     left = f"  -{option.short}, " if option.short else "      "
     left += f"--{option.name}{_argument(option)}"
     default = ", ".join(option.kind.texts(option.default)) if option.default is not False else ""
-    lines = textwrap.wrap(option.help + (f" [{default}]" if default else ""), _WIDTH - _INDENT)
+    return _entry(left, option.help + (f" [{default}]" if default else ""))
+
+
+def _entry(left: str, help: str) -> str:
+    lines = textwrap.wrap(help, _WIDTH - _INDENT)
     first = left.ljust(_INDENT) + lines[0]
     return "\n".join([first, *(" " * _INDENT + line for line in lines[1:])]) + "\n"
 

@@ -1,0 +1,35 @@
+"""SUBCOMMANDS: what the command does besides serving, one row each: `greenwsgi NAME ARGUMENTS`.
+
+A name counts only as the very first argument. A row's function is imported when it is asked for, so that neither the
+server nor another subcommand pays for it. It takes the arguments behind the name and returns the exit status; it raises
+UsageError for the operator's mistake, which becomes one line and status 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+Run = Callable[[Sequence[str]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """One row. `function` is `module:name`, the module in this room."""
+
+    help: str
+    function: str
+
+    def run(self, arguments: Sequence[str]) -> int:
+        module, _, name = self.function.partition(":")
+        return cast(Run, getattr(import_module(f"{__name__}.{module}"), name))(arguments)
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {}
+
+
+def helps() -> dict[str, str]:
+    """Each name and its one line, for --help."""
+    return {name: row.help for name, row in SUBCOMMANDS.items()}
