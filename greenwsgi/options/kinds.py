@@ -123,6 +123,18 @@ def _variable(text: str) -> Reading[tuple[str, ...]]:
     return Reading((text,))
 
 
+def _allowance(text: str) -> Reading[tuple[tuple[str, float], ...]]:
+    pattern, _, seconds = text.strip().rpartition(" ")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(text) from error
+    if not pattern:
+        raise ValueError(text)
+    reading = _seconds(seconds)
+    return Reading(((pattern.strip(), reading.value),), reading.lenient)
+
+
 def _networks(text: str) -> Reading[tuple[str, ...]]:
     entries = tuple(entry for entry in re.split(r"[,\s]+", text) if entry)
     for entry in entries:
@@ -150,6 +162,14 @@ PATH = Kind("path", "PATH", "a path", _text)
 PATHS = Kind("paths", "PATH", "a path", _item, tuple, many=True)
 NETWORKS = Kind(
     "networks", "NETWORK", "an address, a network such as 10.0.0.0/8, unix or *", _networks, tuple, many=True
+)
+ALLOWANCES = Kind(
+    name="allowances",
+    metavar="REGEX SEC",
+    wanted="a regular expression, a blank, and a number of seconds",
+    read=_allowance,
+    texts=lambda value: tuple(f"{pattern} {seconds:g}" for pattern, seconds in value),
+    many=True,
 )
 VARIABLES = Kind("variables", "NAME=VALUE", "NAME=VALUE", _variable, tuple, many=True)
 

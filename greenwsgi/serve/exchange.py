@@ -80,7 +80,10 @@ class Exchange:
         self.strikes = 0
         self.seen = False
         self.begun = begun = _now()
-        self.deadline = begun + service.harakiri
+        harakiri = service.harakiri
+        if service.harakiri_for:
+            harakiri = service.allowed(environ.get("PATH_INFO", ""))
+        self.deadline = begun + harakiri
 
     def _find_client(self, environ: dict[str, Any]) -> None:
         """What proxies and gateways know better than our socket."""

@@ -1,8 +1,15 @@
-"""Making blocking Python cooperative: patch first of all, then prove that it held."""
+"""Making blocking Python cooperative: patch first of all, then prove that it held, and name what came before."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
 from greenwsgi.errors import BootError
+
+_early: frozenset[str] = frozenset()
+"""The modules that somebody had imported before the patch."""
 
 
 def patch() -> None:
@@ -11,6 +18,9 @@ def patch() -> None:
     Signals stay the standard library's: a worker sets its handlers itself, and the zygote never runs the hub.
     """
     import os
+
+    global _early
+    _early = frozenset(sys.modules)
 
     import gevent
     from gevent import monkey
@@ -33,6 +43,39 @@ def check() -> None:
             f"not patched for gevent: {', '.join(wrong)}; something replaced them or imported them too early,"
             " and every blocking call would stop all requests of its worker"
         )
+
+
+def unpatched() -> list[str]:
+    """What was imported before the patch and still holds something unpatched: `requests.sessions.socket`.
+
+    A line in a .pth file or sitecustomize is how that happens. The standard library's own modules are gevent's care.
+    """
+    return sorted(_held(_originals()))
+
+
+def _originals() -> dict[int, object]:
+    """Every object that gevent has put another in place of, by identity; functions and classes only."""
+    from gevent import monkey
+
+    found: dict[int, object] = {}
+    for name, items in monkey.saved.items():  # type: ignore[attr-defined]  # gevent keeps it; its stubs do not
+        module = sys.modules.get(name)
+        for attribute, original in items.items():
+            if callable(original) and getattr(module, attribute, original) is not original:
+                found[id(original)] = original
+    return found
+
+
+def _held(originals: dict[int, object]) -> Iterator[str]:
+    own = {"greenwsgi", "gevent", "greenlet", "__main__", *sys.stdlib_module_names}
+    for name in _early:
+        module = sys.modules.get(name)
+        if not isinstance(module, ModuleType) or name.partition(".")[0] in own:
+            continue
+        for attribute, value in list(vars(module).items()):
+            bases = value.__mro__ if isinstance(value, type) else (value,)
+            if any(id(base) in originals for base in bases):
+                yield f"{name}.{attribute}"
 
 
 def _state() -> dict[str, bool]:

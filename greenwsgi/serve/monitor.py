@@ -1,4 +1,5 @@
-"""The monitor: a native thread that watches the loop from outside, for harakiri's second level.
+"""The monitor: a native thread that watches the loop from outside, for harakiri's second level and for the report on
+what blocks it.
 
 When the loop itself is blocked, no greenlet can help. Threads do not survive a fork, so each worker starts its own,
 with original, unpatched primitives. It needs the GIL for an instant each round: Python code that never waits hands it
@@ -11,11 +12,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from math import inf
+from types import FrameType
 
 from gevent import monkey
 
 from greenwsgi.clock import Clock
 from greenwsgi.log.server import ServerLog
+from greenwsgi.serve.exchange import Exchange
+from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import RunningRequest, Seat
 
 ROUND = 0.25
@@ -23,6 +28,8 @@ BLOCKED = 1.0
 """A loop that has not turned for this long, in seconds, is blocked: the watchdog beats four times as often."""
 GRACE = 1.0
 """Seconds past its deadline that a request gets, for harakiri's first level to end it if the loop turns again."""
+LEAST_WARNING = 0.5
+"""A shorter blocked-loop-warning would report loops that turn."""
 EXIT_HARAKIRI = 70
 EXIT_ORPHAN = 71
 
@@ -37,6 +44,8 @@ class Monitor:
 
     The lifeline's end says that the master is gone; the worker drains by itself then, but a blocked loop cannot, so the
     monitor ends the process `mercy` seconds later at the latest.
+
+    warning: seconds for which the loop may be blocked without a word; 0 is for ever.
     """
 
     def __init__(
@@ -47,6 +56,7 @@ class Monitor:
         log: ServerLog,
         clock: Clock,
         leave: Callable[[int], object] = os._exit,
+        warning: float = 0,
     ) -> None:
         self._seat = seat
         self._lifeline = lifeline
@@ -54,6 +64,9 @@ class Monitor:
         self._log = log
         self._clock = clock
         self._leave = leave
+        self._warning = max(warning, LEAST_WARNING) if warning > 0 else inf
+        self._reported = 0.0
+        """The last heartbeat before the blockage that was reported last."""
         self._main = _ident()
 
     def start(self) -> None:
@@ -72,9 +85,18 @@ class Monitor:
         self._leave(EXIT_ORPHAN)
 
     def look(self) -> None:
-        """One round: end the process if the loop is blocked and a request is too far past its deadline."""
+        """One round: report a blocked loop, and end the process if a request is too far past its deadline."""
         now = self._clock.monotonic()
-        blocked = now - self._seat.heartbeat()
+        beat = self._seat.heartbeat()
+        blocked = now - beat
+        if beat and blocked >= self._warning and beat != self._reported:
+            self._reported = beat
+            self._seat.counters[BLOCKED_LOOPS] += 1
+            frame = sys._current_frames().get(self._main)
+            self._log.warning(
+                f"worker {self._seat.number}'s loop is blocked, for {blocked:.1f} s so far, by {_culprit(frame)};"
+                f" requests that wait or block: {len(self._seat.running())}; it is here:\n{_stack(frame)}"
+            )
         if blocked < BLOCKED:
             return
         late = [one for one in self._seat.running() if one.deadline + GRACE <= now]
@@ -82,11 +104,43 @@ class Monitor:
             self._log.error(self._report(blocked, late))
             self._leave(EXIT_HARAKIRI)
 
+    def turned(self, last: float, now: float) -> None:
+        """The loop says that it turns, and when it did before; it tells of a blockage that is over."""
+        blocked = now - last
+        if not last or blocked < self._warning:
+            return
+        number = self._seat.number
+        if self._reported == last:
+            self._log.warning(f"worker {number}'s loop turns again after {blocked:.1f} s")
+            return
+        # No round of ours could run meanwhile: only native code that keeps the GIL does that (or a stopped machine).
+        self._seat.counters[BLOCKED_LOOPS] += 1
+        self._log.warning(
+            f"worker {number}'s loop was blocked for {blocked:.1f} s by native code that kept the GIL, so there is no"
+            " stack of it"
+        )
+
     def _report(self, blocked: float, late: list[RunningRequest]) -> str:
-        frame = sys._current_frames().get(self._main)
-        stack = "".join(traceback.format_stack(frame)) if frame else "  (no Python frame)\n"
         requests = "; ".join(f"{one.method} {one.uri} from {one.addr} on core {one.core}" for one in late)
         return (
             f"harakiri: worker {self._seat.number} has been blocked for {blocked:.1f} s and is replaced;"
-            f" past their deadline: {requests}; the loop is here:\n{stack}"
+            f" past their deadline: {requests}; the loop is here:\n{_stack(sys._current_frames().get(self._main))}"
         )
+
+
+def _stack(frame: FrameType | None) -> str:
+    return "".join(traceback.format_stack(frame)) if frame else "  (no Python frame)\n"
+
+
+def _culprit(frame: FrameType | None) -> str:
+    """Whose greenlet the stack is: each greenlet has a stack of its own, and a request's begins in its exchange."""
+    outermost = None
+    while frame is not None:
+        if frame.f_code is Exchange.run.__code__:
+            exchange: Exchange = frame.f_locals["self"]
+            return f"{exchange.what} on core {exchange.core}"
+        outermost, frame = frame, frame.f_back
+    if outermost is None:
+        return "native code"
+    code = outermost.f_code
+    return f"a greenlet of no request, {code.co_qualname} ({code.co_filename}:{code.co_firstlineno})"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+from greenlet import getcurrent
+
+from greenwsgi.clock import SystemClock
 from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.carriers import Carriers
-from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.slots import Slots
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
@@ -59,6 +63,8 @@ class Service:
     timeouts: Timeouts
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
+    harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()
+    """Others for the paths that match; the first that does counts."""
     finished: Callable[[], None] | None = None
     """Called after every request; the worker counts towards max-requests with it."""
     forwarding: Forwarding | None = None
@@ -79,6 +85,26 @@ class Service:
     shed: int = 0
     """Requests that were answered 503 since the watchdog last said so."""
     shed_reason: str = ""
+
+    def allowed(self, path: str) -> float:
+        """Seconds that a request for this path may take."""
+        for pattern, seconds in self.harakiri_for:
+            if pattern.search(path):
+                return seconds
+        return self.harakiri
+
+    def set_harakiri(self, seconds: float) -> None:
+        """Give the request that calls this so many seconds from now; 0 is no limit. `environ["greenwsgi.harakiri"]`.
+
+        Raises RuntimeError outside of a request's own greenlet, which is how the request is known.
+        """
+        current = getcurrent()
+        for exchange in self.running.values():
+            if exchange.greenlet is current:
+                exchange.deadline = deadline = SystemClock.monotonic() + seconds if seconds > 0 else NEVER
+                self.seat.postpone(exchange.core, deadline)
+                return
+        raise RuntimeError("greenwsgi.harakiri is to be called in the greenlet of a request")
 
     def overloaded(self, reason: str) -> None:
         """Count a request that was answered 503; the watchdog logs it, once a second at most."""

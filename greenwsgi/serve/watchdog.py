@@ -27,15 +27,23 @@ class Watchdog:
 
     give_up: called with a request that has survived all strikes; its worker cannot be saved then.
     verbose: say with each strike what else the worker runs (harakiri-verbose).
+    turned: told at each tick when the one before was and when this is, for reports on a blocked loop.
     """
 
     def __init__(
-        self, service: Service, clock: Clock, give_up: Callable[[Exchange], None], *, verbose: bool = False
+        self,
+        service: Service,
+        clock: Clock,
+        give_up: Callable[[Exchange], None],
+        *,
+        verbose: bool = False,
+        turned: Callable[[float, float], None] | None = None,
     ) -> None:
         self._service = service
         self._verbose = verbose
         self._clock = clock
         self._give_up = give_up
+        self._turned = turned
         self._timer = get_hub().loop.timer(TICK, TICK)
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
         self._unwatched: list[Exchange] = []
@@ -66,6 +74,8 @@ class Watchdog:
         """Beat, refresh the Date header, end waits and requests that are past their deadline."""
         service = self._service
         now = self._clock.monotonic()
+        if self._turned is not None:
+            self._turned(service.seat.heartbeat(), now)
         service.seat.beat(now)
         service.seat.counters[IN_FLIGHT] = len(service.running)
         service.tick_date(self._clock.wall())

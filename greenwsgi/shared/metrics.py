@@ -43,3 +43,4 @@ HARAKIRIS = _row("harakiris", "Requests ended because they ran past their deadli
 CLIENT_GONE = _row("client_gone", "Requests whose client left before the answer's end.")
 REFUSED = _row("refused", "Requests refused before the application saw them: malformed, too large, too slow.")
 OVERLOADED = _row("overloaded", "Requests answered 503 because no slot came free.")
+BLOCKED_LOOPS = _row("blocked_loops", "Times that the loop stood still for longer than blocked-loop-warning.")

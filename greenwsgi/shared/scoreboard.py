@@ -98,6 +98,10 @@ class Seat:
         """The request has ended and its access line was written."""
         _end_core(self._board, self._core_at + core * _CORE_SIZE, 0.0)
 
+    def postpone(self, core: int, deadline: float) -> None:
+        """The core's request has another deadline now, in monotonic seconds."""
+        _STARTED.pack_into(self._board, self._core_at + core * _CORE_SIZE + _STARTED.size, deadline)
+
     def account(self, requests: int, running_us: int, tx: int, in_flight: int) -> None:
         """The worker's new REQUESTS, RUNNING_TIME_US, TX and IN_FLIGHT; 0.2 us, as one `counters[...] +=` alone."""
         _account(self._board, self._counters_at, requests, running_us, tx, in_flight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import re
 import resource
 import signal
 from collections.abc import Callable
@@ -86,9 +87,11 @@ class Worker:
             application = DynamicApps(application, boot.settings.python)
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
-        Watchdog(service, self._clock, self._give_up, verbose=boot.settings.limits.harakiri_verbose).start()
-        mercy = boot.settings.processes.worker_reload_mercy
-        Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock).start()
+        mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
+        monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=limits.blocked_loop_warning)
+        verbose = limits.harakiri_verbose
+        Watchdog(service, self._clock, self._give_up, verbose=verbose, turned=monitor.turned).start()
+        monitor.start()
         get_hub().loop.io(boot.lifeline, 1).start(self._leave.set)
         self._accept(service)
         boot.seat.stage = Stage.READY
@@ -118,6 +121,7 @@ class Worker:
         return Service(
             application=application,
             harakiri=limits.harakiri or NEVER,
+            harakiri_for=tuple((re.compile(path), seconds or NEVER) for path, seconds in limits.harakiri_for),
             log=boot.log,
             access=None if settings.logging.disable_logging else AccessLog(os.getpid(), boot.log.fd),
             seat=boot.seat,
@@ -170,6 +174,7 @@ class Worker:
         capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
         siblings = self._boot.settings.processes.processes > 1
         fixed = fixed_part(multiprocess=siblings, node=os.uname().nodename)
+        fixed["greenwsgi.harakiri"] = service.set_harakiri
         for listener in self._boot.listeners:
             acceptor = Acceptor(
                 listener.fd,

@@ -29,7 +29,7 @@ from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server import ServerLog
-from greenwsgi.serve import greening
+from greenwsgi.serve import drivers, forksafety, greening
 from greenwsgi.shared import title
 from greenwsgi.shared.messages import BootDocument, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import Scoreboard, Stage
@@ -68,11 +68,13 @@ def main(document: int) -> NoReturn:
     try:
         settings = decode(boot.assignments)
         title.show(f"zygote {boot.generation}")
-        application = prepare(settings)
+        application = prepare(settings, log)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         fail(report, log, error)
         leave(EXIT_APP_FAILED)
     _take_no(*_OURS)  # again: the application may have set handlers of its own
+    for line in forksafety.report({document, *boot.descriptors}):
+        log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
     report("loaded")
     try:
         Zygote(boot, settings, application, report, log).serve()
@@ -82,9 +84,12 @@ def main(document: int) -> NoReturn:
     leave(0)
 
 
-def prepare(settings: Settings) -> Application | None:
+def prepare(settings: Settings, log: ServerLog) -> Application | None:
     """Make the process what the application expects, and load it, unless each worker shall do that by itself."""
     greening.check()
+    if early := greening.unpatched():
+        log.warning(f"imported before gevent's patch, and blocks: {', '.join(early)}; see .pth files and sitecustomize")
+    drivers.Watch(log.warning).start()
     sys.argv = ["greenwsgi"]
     for pair in settings.python.env:
         name, _, value = pair.partition("=")

@@ -37,6 +37,9 @@ MISTAKES = {
     ),
     "no such module": Mistake("--module nowhere:app", r"nowhere"),
     "unknown option": Mistake("--wsgi-file app.py --procesess 4", r"procesess.*processes"),
+    "no regular expression": Mistake(
+        "--wsgi-file app.py --harakiri-for ^/(_5", r"harakiri-for: found '\^/\(_5', wanted a regular expression"
+    ),
     "wrong kind": Mistake("--wsgi-file app.py --processes many", r"processes.*many"),
     "no such ini": Mistake("--ini nowhere.ini", r"nowhere\.ini"),
     "unreadable ini": Mistake("--ini bad.ini", r"bad\.ini:2", {"bad.ini": "[uwsgi]\n[unclosed\n"}),

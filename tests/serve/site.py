@@ -74,7 +74,8 @@ class Site:
         endpoint = Endpoint(
             PROTOCOLS[protocol],
             "here",
-            fixed_part(multiprocess=False) | {"SERVER_NAME": "testing", "SERVER_PORT": "80"},
+            fixed_part(multiprocess=False)
+            | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.service.set_harakiri},
         )
         self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=False, capacity=1000)
         self._acceptor.start()

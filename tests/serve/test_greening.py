@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +50,18 @@ def test_one_module_put_back_is_named(undo: str, name: str) -> None:
     said = python("from greenwsgi.serve import greening; greening.patch()\n" + undo + CHECK)
     assert said.startswith("not patched for gevent:")
     assert name in said
+
+
+def test_what_came_before_the_patch_and_holds_the_unpatched_is_named(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text(
+        "import socket\nfrom time import sleep\nclass Mine(socket.socket): pass\ndef harmless(): pass\n"
+    )
+    (tmp_path / "late.py").write_text("from time import sleep\n")
+    said = python(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import early\n"
+        "from greenwsgi.serve import greening; greening.patch()\n"
+        "import late, queue, logging\n"
+        "print(greening.unpatched())"
+    )
+    assert said == "['early.Mine', 'early.sleep']"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import pytest
 from gevent.event import Event
 from gevent.hub import get_hub
 
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.metrics import HARAKIRIS
 from tests.serve.conftest import Make
-from tests.serve.site import read_all, read_answer, settle, wait_until
+from tests.serve.site import read_all, read_answer, read_head, settle, wait_until
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -141,3 +143,47 @@ def test_verbose_names_the_neighbours(make: Make) -> None:
         read_all(guilty)
         gate.set()
     assert "beside it run 1 requests:" in site.log
+
+
+def test_harakiri_for_gives_paths_their_own_time(make: Make) -> None:
+    gate = Event()
+    site = make(waiting(gate), harakiri=10.0)
+    site.service.harakiri_for = ((re.compile("^/slow"), 100.0), (re.compile("low"), 1.0))
+    with site.connect(GET % b"/slow") as slow:
+        wait_until(lambda: site.service.running)
+        (exchange,) = site.service.running.values()
+        assert exchange.deadline - exchange.begun == 100.0  # the first that matches counts
+        site.later(50)
+        gate.set()
+        assert read_answer(slow)[0].startswith(b"HTTP/1.1 200 ")
+    assert [site.service.allowed(path) for path in ("/allow", "/", "/x/slow")] == [1.0, 10.0, 1.0]
+
+
+def setting(seconds: float, gate: Event) -> Any:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        environ["greenwsgi.harakiri"](seconds)
+        gate.wait()
+        start_response("200 OK", [])
+        return [b"done"]
+
+    return application
+
+
+@pytest.mark.parametrize(("seconds", "later", "status"), [(60, 30, 200), (0, 10_000, 200), (1, 3, 504)])
+def test_an_application_sets_its_own_deadline(make: Make, seconds: float, later: float, status: int) -> None:
+    gate = Event()
+    site = make(setting(seconds, gate), harakiri=10.0)
+    with site.connect(GET % b"/") as client:
+        wait_until(lambda: site.service.running)
+        settle()
+        (shown,) = site.service.seat.running()
+        assert shown.deadline == next(iter(site.service.running.values())).deadline
+        site.later(later)
+        gate.set()
+        assert read_head(client).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_only_a_request_has_a_deadline_to_set(make: Make) -> None:
+    site = make(waiting(Event()))
+    with pytest.raises(RuntimeError, match="in the greenlet of a request"):
+        site.service.set_harakiri(5)

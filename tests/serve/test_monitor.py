@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat
 
 
@@ -57,3 +58,72 @@ def test_when_it_ends_the_process(seat: Seat, beat: float, deadline: float, ends
         assert "worker 3 has been blocked for 2.0 s" in said
         assert "GET /stuck from 1.2.3.4 on core 2" in said
         assert "test_when_it_ends_the_process" in said  # the stack of the thread that was watched
+
+
+def watched(seat: Seat, story: Callable[[Monitor, Hand], None], warning: float) -> str:
+    """What a monitor logs in a story."""
+    read, write = os.pipe()
+    clock = Hand()
+    story(Monitor(seat, -1, 60, ServerLog(write), clock, warning=warning), clock)
+    os.close(write)
+    with os.fdopen(read) as log:
+        return log.read()
+
+
+def blocked_and_free_again(monitor: Monitor, clock: Hand) -> None:
+    for clock.now in (100.25, 101.0, 101.25, 102.0, 103.0):
+        monitor.look()
+    monitor.turned(100.0, 103.4)
+
+
+def test_a_blocked_loop_is_told_once_with_its_stack_and_once_more_when_it_turns(seat: Seat) -> None:
+    seat.beat(100.0)
+    seat.begin(1, 99.0, float("inf"), b"1.2.3.4\tGET\t/\tHTTP/1.1")
+    said = watched(seat, blocked_and_free_again, warning=1)
+    assert said.count("loop is blocked, for 1.0 s so far") == 1
+    assert "requests that wait or block: 1" in said
+    assert "test_a_blocked_loop_is_told_once" in said  # the stack
+    assert said.count("turns again after 3.4 s") == 1
+    assert seat.counters[BLOCKED_LOOPS] == 1
+
+
+def test_each_blockage_is_told(seat: Seat) -> None:
+    def twice(monitor: Monitor, clock: Hand) -> None:
+        for start in (100.0, 105.0):
+            seat.beat(start)
+            clock.now = start + 2
+            monitor.look()
+            monitor.turned(start, start + 2.1)
+
+    lines = watched(seat, twice, warning=1).splitlines()
+    assert sum(line.endswith("turns again after 2.1 s") for line in lines) == 2
+    assert seat.counters[BLOCKED_LOOPS] == 2
+
+
+@pytest.mark.parametrize(
+    ("warning", "gap", "told"), [(0, 100.0, False), (5, 4.9, False), (5, 5.1, True), (0.01, 0.4, False)]
+)
+def test_blocked_loop_warning_says_how_long_is_too_long(seat: Seat, warning: float, gap: float, told: bool) -> None:
+    def once(monitor: Monitor, clock: Hand) -> None:
+        clock.now = 100.0 + gap
+        monitor.look()
+
+    seat.beat(100.0)
+    assert bool(watched(seat, once, warning)) == told
+
+
+def test_code_that_keeps_the_gil_is_told_of_when_it_lets_go(seat: Seat) -> None:
+    said = watched(seat, lambda monitor, _: monitor.turned(100.0, 103.0), warning=1)
+    assert "was blocked for 3.0 s by native code that kept the GIL" in said
+    assert seat.counters[BLOCKED_LOOPS] == 1
+
+
+def test_a_worker_that_boots_is_not_blocked(seat: Seat) -> None:
+    """Before the first heartbeat there is no loop to be blocked."""
+
+    def boots(monitor: Monitor, clock: Hand) -> None:
+        clock.now = 500.0
+        monitor.look()
+        monitor.turned(0.0, 500.0)
+
+    assert watched(seat, boots, warning=1) == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, SECONDS, SIZE
+from greenwsgi.options.kinds import ALLOWANCES, FLAG, INTEGER, SECONDS, SIZE
 from greenwsgi.options.spec import Status, option
 
 
@@ -26,6 +26,20 @@ class Limits:
         kind=FLAG,
         default=False,
         help="Log more about a request that is ended so.",
+    )
+    harakiri_for: tuple[tuple[str, float], ...] = option(
+        "harakiri-for",
+        kind=ALLOWANCES,
+        default=(),
+        help="End a request whose path (PATH_INFO) matches REGEX after SEC seconds instead; 0 means never. The first"
+        " that matches counts. May be given more than once.",
+    )
+    blocked_loop_warning: float = option(
+        "blocked-loop-warning",
+        kind=SECONDS,
+        default=1,
+        help="Log the request and the stack that has kept all others of its worker from running for this long; 0 is"
+        " off. Less than half a second is taken as half a second.",
     )
     buffer_size: int = option(
         "buffer-size",

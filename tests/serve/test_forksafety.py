@@ -1,0 +1,81 @@
+"""What is open before a fork is told by name. In processes of their own, which have nothing else open."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.serve.test_greening import python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc/self to look at")
+
+REPORT = """
+from greenwsgi.serve import greening
+greening.patch()
+from greenwsgi.serve import forksafety
+{before}
+for line in forksafety.report({{{ours}}}):
+    print(line)
+"""
+
+
+def report(before: str, ours: str = "-1") -> str:
+    return python(REPORT.format(before=before, ours=ours))
+
+
+def test_nothing_open_is_nothing_to_tell() -> None:
+    assert report("") == ""
+
+
+def test_connections_and_listeners_by_address() -> None:
+    said = report(
+        """
+import socket
+listening = socket.create_server(("127.0.0.1", 0))
+address = listening.getsockname()
+connected = socket.create_connection(address)
+idle = socket.socket()
+print(address[1], listening.fileno(), connected.fileno())
+"""
+    )
+    first, *lines = said.split("\n")
+    port, listening, connected = first.split()
+    assert lines[0].startswith(f"descriptor {listening}, a socket that listens on 127.0.0.1:{port}")
+    assert lines[1].startswith(f"descriptor {connected}, a connection to 127.0.0.1:{port}")
+    assert len(lines) == 2
+
+
+def test_unix_sockets_by_path_and_not_our_own() -> None:
+    said = report(
+        """
+import socket
+left, right = socket.socketpair()
+listening = socket.socket(socket.AF_UNIX)
+listening.bind("\\0greenwsgi-test-forksafety-%d" % __import__("os").getpid())
+listening.listen()
+""",
+        ours="left.fileno(), right.fileno()",
+    )
+    assert "a socket that listens on @greenwsgi-test-forksafety-" in said
+    assert said.count("\n") == 0
+
+
+def test_native_threads_by_place_but_not_gevents_pool_nor_greenlets() -> None:
+    said = report(
+        """
+import threading, gevent
+from gevent import monkey
+gevent.get_hub().threadpool.apply(len, ((),))
+threading.Thread(target=gevent.sleep, args=(100,), daemon=True).start()
+begun = monkey.get_original("threading", "Lock")()
+begun.acquire()
+def somewhere_native():
+    begun.release()
+    monkey.get_original("time", "sleep")(100)
+monkey.get_original("_thread", "start_new_thread")(somewhere_native, ())
+begun.acquire()
+"""
+    )
+    assert said.startswith("1 native thread (")
+    assert "somewhere_native at <string>:" in said
