@@ -6,6 +6,7 @@ from greenwsgi.config.settings import Settings, Warn
 from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
 from greenwsgi.options.spec import Reload
+from greenwsgi.wire.registry import PROTOCOLS
 
 
 def check(settings: Settings, warn: Warn) -> None:
@@ -14,10 +15,10 @@ def check(settings: Settings, warn: Warn) -> None:
     if not python.wsgi_file and not python.module:
         raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
     for listener in settings.listeners:
-        if listener.protocol == "uwsgi" and not settings.proxies.uwsgi_allow and _is_public(listener.text):
+        if not PROTOCOLS[listener.protocol].scheme and not settings.proxies.uwsgi_allow and _is_public(listener.text):
             warn(
-                f"{listener.origin}: uwsgi on {listener.text}: whoever reaches that address can pretend to be anybody;"
-                " name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
+                f"{listener.origin}: {listener.protocol} on {listener.text}: whoever reaches that address can pretend"
+                " to be anybody; name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
             )
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")

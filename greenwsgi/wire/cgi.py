@@ -1,4 +1,4 @@
-"""What the protocols that carry CGI variables share: uwsgi now, SCGI and FastCGI later (RFC 3875).
+"""What the protocols that carry CGI variables share: uwsgi, SCGI, FastCGI (RFC 3875).
 
 A gateway (nginx, Apache, HAProxy) has parsed the HTTP already. It sends variables and a body of CONTENT_LENGTH bytes;
 it gets an answer that looks like HTTP, ended by the end of the connection, and frames it again for the real client.
@@ -36,6 +36,8 @@ COMMANDS = frozenset(
 )
 """Variables by which a peer makes uWSGI load code or open files. Dropped: whoever reaches the socket would own us."""
 
+NO_COMMANDS: frozenset[str] = frozenset()
+
 SERVERS_OWN = ("wsgi.", "uwsgi.", "greenwsgi.")
 """Beginnings of the names that only the server may put into environ; a peer's are dropped."""
 
@@ -70,11 +72,29 @@ def check_variable(name: str, value: str) -> None:
         raise PeerError(f"line break in {name}")
 
 
+def take_variable(variables: dict[str, str], name: str, value: str, allowed: frozenset[str]) -> bool:
+    """Check a variable and put it in, unless it is a command that is not allowed or a name of the server's own.
+
+    True when anybody may send that name: a protocol may remember it and need not look at it again.
+    """
+    check_variable(name, value)
+    if name in SINGLETONS and variables.get(name, value) != value:
+        raise PeerError(f"more than one {name}")
+    ordinary = name not in COMMANDS and not name.startswith(SERVERS_OWN)
+    if ordinary or name in allowed:
+        variables[name] = value
+    return ordinary
+
+
 class CgiConnection(Buffer):
-    """One request, then the connection ends. A protocol adds `read_head`, which finds and parses its head."""
+    """One request, then the connection ends. A protocol adds `read_head`, which finds and parses its head.
+
+    nph: answers begin with a status line as in HTTP, else with a `Status` header (RFC 3875 6.3.3 and 5).
+    """
 
     __slots__ = ("_answered", "_body", "_ended", "_fault", "_first", "_head_done", "body_done", "limits")
 
+    nph = True
     reusable = False
     plain_body = True
 
@@ -83,7 +103,7 @@ class CgiConnection(Buffer):
         self.limits = limits
         self._body: LengthBody | None = None
         self._fault: PeerError | None = None
-        self._first = "HTTP/1.0 "
+        self._first = "HTTP/1.0 " if self.nph else "Status: "
         self._head_done = self._answered = self._ended = self.body_done = False
 
     @property
@@ -120,7 +140,7 @@ class CgiConnection(Buffer):
             self._body = LengthBody(length)
         else:
             self.body_done = True
-        if variables.get("SERVER_PROTOCOL") == "HTTP/1.1":
+        if self.nph and variables.get("SERVER_PROTOCOL") == "HTTP/1.1":
             self._first = "HTTP/1.1 "
         return RequestHead(variables, length, size, False, modifiers)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire.cgi import COMMANDS, SERVERS_OWN, SINGLETONS, CgiConnection, check_variable
+from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, take_variable
 from greenwsgi.wire.events import Reply, RequestHead
 
 WSGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 30, 100
@@ -146,7 +146,7 @@ def learn(size: int, text: str, variables: dict[str, str]) -> None:
     LAYOUTS[size] = Layout(tuple(variables), skeleton_of(text), skeleton_of, itemgetter(*flesh))
 
 
-def careful_block(block: bytes, most: int, allowed: frozenset[str] = frozenset()) -> dict[str, str]:
+def careful_block(block: bytes, most: int, allowed: frozenset[str] = NO_COMMANDS) -> dict[str, str]:
     """The same for a block in which something is new, unusual or wrong: each variable is looked at.
 
     allowed: commands that are passed on all the same.
@@ -163,16 +163,9 @@ def careful_block(block: bytes, most: int, allowed: frozenset[str] = frozenset()
         at = middle + 2 + int.from_bytes(block[middle : middle + 2], "little")
         if at > len(block):
             raise PeerError("uwsgi variable longer than its block")
-        name, value = text[start:middle], text[middle + 2 : at]
-        check_variable(name, value)
-        if name in SINGLETONS and variables.get(name, value) != value:
-            raise PeerError(f"more than one {name}")
-        if name in allowed:
-            variables[name] = value
-        elif name not in COMMANDS and not name.startswith(SERVERS_OWN):
-            variables[name] = value
-            if len(name) <= LONGEST_NAME:
-                remember(name)
+        name = text[start:middle]
+        if take_variable(variables, name, text[middle + 2 : at], allowed) and len(name) <= LONGEST_NAME:
+            remember(name)
     return variables
 
 

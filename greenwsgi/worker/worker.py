@@ -32,6 +32,7 @@ from greenwsgi.shared.messages import BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
+from greenwsgi.wire.registry import PROTOCOLS
 from greenwsgi.wsgi.dynamic import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
@@ -162,7 +163,7 @@ class Worker:
 
     def _guests(self, protocol: str) -> Guests | None:
         settings = self._boot.settings
-        allowed = settings.proxies.uwsgi_allow if protocol == "uwsgi" else ()
+        allowed = settings.proxies.uwsgi_allow if not PROTOCOLS[protocol].scheme else ()
         most = settings.limits.connections_per_address
         return Guests(TrustList(allowed) if allowed else None, most) if allowed or most else None
 

@@ -21,6 +21,9 @@ def warnings(*words: str) -> list[str]:
         (("--socket", "0.0.0.0:3031"), True),
         (("--uwsgi-socket", "[::]:3031"), True),
         (("--uwsgi-socket", "app.example:3031"), True),
+        (("--scgi-socket", ":3031"), True),
+        (("--socket", ":3031", "--protocol", "scgi-nph"), True),
+        (("--scgi-socket", ":3031", "--gateway-allow", "10.0.0.0/8"), False),
         (("--socket", ":3031", "--uwsgi-allow", "10.0.0.0/8"), False),
         (("--socket", "127.0.0.1:3031"), False),
         (("--socket", "localhost:3031"), False),
@@ -31,7 +34,7 @@ def warnings(*words: str) -> list[str]:
         (("--socket", ":8000", "--protocol", "http"), False),
     ],
 )
-def test_a_uwsgi_socket_that_others_can_reach_is_warned_of(words: tuple[str, ...], warned: bool) -> None:
+def test_a_gateway_s_socket_that_others_can_reach_is_warned_of(words: tuple[str, ...], warned: bool) -> None:
     said = warnings(*words)
     assert bool(said) == warned
     if warned:

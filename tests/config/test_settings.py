@@ -17,6 +17,7 @@ from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS, Entry
 from greenwsgi.options.kinds import Address
 from greenwsgi.options.spec import Option, Status
+from greenwsgi.options.table.sockets import PROTOCOL_NAMES
 
 
 def written(text: str) -> list[Assignment]:
@@ -79,7 +80,7 @@ def test_socket_speaks_uwsgi_if_nothing_else_is_said() -> None:
         ("master = true\nprocesses = many", "x.ini:3: processes: found 'many', wanted a whole number from 1 to 10000"),
         ("workers = 0", "x.ini:2: workers: found '0', wanted a whole number from 1 to 10000"),
         ("processes =", "x.ini:2: processes: found nothing, wanted a whole number from 1 to 10000"),
-        ("protocol = scgi", "x.ini:2: protocol: found 'scgi', wanted one of uwsgi, http"),
+        ("protocol = gopher", "x.ini:2: protocol: found 'gopher', wanted one of " + ", ".join(PROTOCOL_NAMES)),
         ("env = A", "x.ini:2: env: found 'A', wanted NAME=VALUE"),
         ("strict = true\nprocesess = 4", "x.ini:3: unknown option 'procesess', did you mean processes?"),
         ("xyzzy = 4\nstrict", "x.ini:2: unknown option 'xyzzy'"),

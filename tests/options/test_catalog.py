@@ -123,7 +123,7 @@ def found(name: str) -> Option:
         ("buffer-size", "1g", "a number of bytes (also 64k, 8m, 1g) from 1 to 16777216"),
         ("socket-timeout", "0", "a number of seconds from 0.1 to 2147483647"),
         ("listen", str(2**31), "a whole number from 1 to 2147483647"),
-        ("protocol", "gopher", "one of uwsgi, http"),
+        ("protocol", "gopher", "one of " + ", ".join(PROTOCOL_NAMES)),
         ("chmod-socket", "999", "an octal mode such as 660"),
     ],
 )

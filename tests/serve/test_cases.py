@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from greenwsgi.wire.events import WireLimits
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, settle
 from tests.wire.cases import GONE, REFUSED, Case
-from tests.wire.driving import TABLES
+from tests.wire.driving import ANSWERED, TABLES
 
 ALL = [pytest.param(protocol, case, id=f"{protocol}:{case.id}") for protocol, cases in TABLES.items() for case in cases]
 
@@ -42,7 +41,7 @@ def test_case(make: Make, protocol: str, case: Case) -> None:
     assert [body for _, body in reader.seen] == [expected.body for expected in case.requests]
     for (environ, _), expected in zip(reader.seen, case.requests, strict=True):
         assert {name: environ.get(name) for name in expected.vars} == expected.vars
-    statuses = [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+) ", said) if status != b"100"]
+    statuses = [int(status) for status in ANSWERED.findall(said) if status != b"100"]
     served = [200 for _, body in reader.seen if body is not None]
     if case.ending == REFUSED:
         assert statuses == [*served, case.status]

@@ -8,13 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import fields, target, uwsgi
+from greenwsgi.wire import fields, scgi, target, uwsgi
 from greenwsgi.wire.events import Reply, RequestHead, WireLimits, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
-from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, http_bodies, http_heads, uwsgi_packets
+from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, http_bodies, http_heads, scgi_requests, uwsgi_packets
 
-TABLES: dict[str, list[Case]] = {"http": [*http_heads.CASES, *http_bodies.CASES], "uwsgi": uwsgi_packets.CASES}
+TABLES: dict[str, list[Case]] = {
+    "http": [*http_heads.CASES, *http_bodies.CASES],
+    "uwsgi": uwsgi_packets.CASES,
+    "scgi": scgi_requests.CASES,
+    "scgi-nph": scgi_requests.NPH,
+}
 """Every protocol's cases."""
+
+ANSWERED = re.compile(rb"(?:HTTP/1\.[01]|Status:) (\d{3}) ")
+"""The status of an answer, however its protocol says it."""
 
 DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
 
@@ -95,6 +103,7 @@ def forget() -> None:
     """Empty the tables of what was seen lately, so that nothing takes the quick way."""
     for table in (fields.KNOWN_LINES, fields.KNOWN_NAMES, target.KNOWN_REQUESTS, uwsgi.KNOWN_NAMES, uwsgi.LAYOUTS):
         table.clear()
+    scgi.KNOWN_NAMES.clear()
 
 
 def splits(data: bytes) -> dict[str, list[bytes]]:

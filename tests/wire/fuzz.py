@@ -17,7 +17,7 @@ import time
 from collections import Counter
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import answer, cgi, fields, http1, target, uwsgi
+from greenwsgi.wire import answer, cgi, fields, http1, scgi, target, uwsgi
 from greenwsgi.wire.events import END, RequestHead, WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
 from tests.wire.driving import DATE, TABLES, drive, fingerprint
@@ -42,7 +42,11 @@ TOKENS = {
     "uwsgi": rb"""\0|\0\0|\xff|\xff\xff|\x01|\0\x01|\n|\r|\x1e|hello|\x64\0\0\0|\x0e\0CONTENT_LENGTH\x01\0005
         |\x09\0HTTP_HOST\x01\0h|\x0e\0CONTENT_LENGTH\0\0|\x0a\0UWSGI_FILE\x01\0x|\x09\0PATH_INFO\x01\0/
         |\x0e\0REQUEST_METHOD\x04\0POST""",
+    "scgi": rb"""\0|\0\0|:|,|;|\n|\r|0|9|999999999|\xff|hello|HTTP_X\0y\0|CONTENT_LENGTH\x005\0|SCGI\x001\0|0:,
+        |HTTP_HOST\0h\0|UWSGI_FILE\0x\0|wsgi.input\0x\0|REQUEST_METHOD\0POST\0|DOCUMENT_URI\0/a\0
+        |24:CONTENT_LENGTH\x000\0SCGI\x001\0,""",
 }
+TOKENS["scgi-nph"] = TOKENS["scgi"]
 """What is put in, between bars, with Python's escapes."""
 
 
@@ -50,6 +54,27 @@ def tokens(protocol: str) -> list[bytes]:
     """The tokens of a protocol as bytes."""
     text = TOKENS[protocol].decode("ascii").replace("\n        ", "")
     return [token.encode("ascii").decode("unicode_escape").encode("latin-1") for token in text.split("|")]
+
+
+def mend_uwsgi(data: bytes, plain: bool) -> bytes:
+    """The same with the right block size, and perhaps modifier 0."""
+    if len(data) <= 4:
+        return data
+    size = min(len(data) - 4, 65535)
+    return (b"\0" if plain else data[:1]) + size.to_bytes(2, "little") + data[3:]
+
+
+def mend_scgi(data: bytes, plain: bool) -> bytes:
+    """The same with the right size in front of what ends with NUL and comma; or all of it, with a comma behind."""
+    _, _, rest = data.partition(b":")
+    end = rest.rfind(b"\0,") + 1
+    if plain and end:
+        return b"%d:%b" % (end, rest)
+    return b"%d:%b," % (len(rest), rest)
+
+
+MENDERS = {"uwsgi": mend_uwsgi, "scgi": mend_scgi, "scgi-nph": mend_scgi}
+"""What makes a mutated input's size right again, or nothing would get past it."""
 
 
 class Mutator:
@@ -61,7 +86,7 @@ class Mutator:
         self._good = [case.data for case in TABLES[protocol] if not case.status and 0 < len(case.data) <= LARGE]
         self._large = [item for item in data if len(item) > LARGE]
         self._tokens = tokens(protocol)
-        self._mends = protocol == "uwsgi"
+        self._mend = MENDERS.get(protocol)
         self._random = random.Random(seed).random
 
     def next(self) -> bytes:
@@ -74,11 +99,8 @@ class Mutator:
             data = pool[int(rand() * len(pool))]
         for _ in range(1 + int(rand() * 3)):
             data = self._mutate(data)
-        if self._mends and len(data) > 4 and rand() < 0.7:  # make the block's size right, or nothing gets past it
-            size = min(len(data) - 4, 65535)
-            data = data[:1] + size.to_bytes(2, "little") + data[3:]
-            if rand() < 0.9:
-                data = b"\0" + data[1:]
+        if self._mend is not None and rand() < 0.7:
+            data = self._mend(data, rand() < 0.9)
         return data
 
     def _mutate(self, data: bytes) -> bytes:
@@ -150,6 +172,7 @@ def check_tables() -> None:
         (target.KNOWN_REQUESTS, target.MOST_REQUESTS),
         (uwsgi.KNOWN_NAMES, uwsgi.MOST_NAMES),
         (uwsgi.LAYOUTS, uwsgi.MOST_LAYOUTS),
+        (scgi.KNOWN_NAMES, scgi.MOST_NAMES),
         (http1.known_connections, http1.MOST_CONNECTIONS),
         (answer.known_names, answer.MOST),
         (answer.known_statuses, answer.MOST),

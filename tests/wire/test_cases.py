@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, uwsgi_packets
+from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, scgi_requests, uwsgi_packets
 from tests.wire.cases.paths import PATHS, as_markdown
-from tests.wire.driving import TABLES, Outcome, drive, forget, make, splits
+from tests.wire.driving import ANSWERED, TABLES, Outcome, drive, forget, make, splits
 
-TAILS = {"http": b"GET /tail HTTP/1.1\r\nHost: tail\r\n\r\n", "uwsgi": uwsgi_packets.get(("PATH_INFO", "/tail"))}
+TAILS = {
+    "http": b"GET /tail HTTP/1.1\r\nHost: tail\r\n\r\n",
+    "uwsgi": uwsgi_packets.get(("PATH_INFO", "/tail")),
+    "scgi": scgi_requests.get(("PATH_INFO", "/tail")),
+    "scgi-nph": scgi_requests.get(("PATH_INFO", "/tail")),
+}
 
 ALL = [pytest.param(protocol, case, id=f"{protocol}:{case.id}") for protocol, cases in TABLES.items() for case in cases]
 
@@ -34,9 +38,7 @@ def check(case: Case, outcome: Outcome, way: str) -> None:
         assert "" not in variables, way
     if case.ending == REFUSED:
         answers = [200 for _, body in outcome.requests if body is not None] + [case.status]
-        assert [
-            int(status) for status in re.findall(rb"HTTP/1\.[01] (\d+) ", outcome.sent) if status != b"100"
-        ] == answers, way
+        assert [int(status) for status in ANSWERED.findall(outcome.sent) if status != b"100"] == answers, way
 
 
 @pytest.mark.parametrize(("protocol", "case"), ALL)

@@ -9,6 +9,7 @@ import pytest
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.wire.events import END, RequestHead, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
+from tests.wire.cases import scgi_requests
 from tests.wire.cases.uwsgi_packets import block, packet
 from tests.wire.driving import DATE, drive, make
 
@@ -26,8 +27,26 @@ def uwsgi_request(method: str, path: str, body: bytes) -> bytes:
     return packet(block(*variables, *more), body)
 
 
-REQUESTS: dict[str, Callable[[str, str, bytes], bytes]] = {"http": http_request, "uwsgi": uwsgi_request}
-BAD = {"http": b"GET / HTTP/1.1\r\n\r\n", "uwsgi": packet(b"\0\0\0\0")}
+def scgi_request(method: str, path: str, body: bytes) -> bytes:
+    """The same as a netstring."""
+    variables = [("REQUEST_METHOD", method), ("PATH_INFO", path), ("SERVER_PROTOCOL", "HTTP/1.1"), ("HTTP_HOST", "h")]
+    return scgi_requests.request(*variables, body=body)
+
+
+REQUESTS: dict[str, Callable[[str, str, bytes], bytes]] = {
+    "http": http_request,
+    "uwsgi": uwsgi_request,
+    "scgi": scgi_request,
+    "scgi-nph": scgi_request,
+}
+BAD = {
+    "http": b"GET / HTTP/1.1\r\n\r\n",
+    "uwsgi": packet(b"\0\0\0\0"),
+    "scgi": b"x",
+    "scgi-nph": b"x",
+}
+FIRST = {"scgi": b"Status: 200 OK\r\n"}
+"""How an answer begins, where it is not as in HTTP."""
 
 
 def test_every_protocol_is_tested_here() -> None:
@@ -59,7 +78,7 @@ class TestEveryProtocol:
         assert wire.next_event() is END
         assert wire.next_event() is END
         answer = wire.head("200 OK", [("Content-Length", "2")], -1, DATE, True) + wire.chunk(b"ok") + wire.end()
-        assert answer.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
+        assert answer.startswith(FIRST.get(protocol, b"HTTP/1.1 200 OK\r\n") + b"Content-Length: 2\r\n")
         assert answer.endswith(b"\r\n\r\nok")
 
     def test_a_body_in_pieces(self, protocol: str) -> None:

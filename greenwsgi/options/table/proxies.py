@@ -41,7 +41,8 @@ class Proxies:
     )
     uwsgi_allow: tuple[str, ...] = option(
         "uwsgi-allow",
+        "gateway-allow",
         kind=NETWORKS,
         default=(),
-        help="Only these peers may use uwsgi sockets: addresses, networks, unix. May be repeated; none given: all.",
+        help="Only these peers may use uwsgi and SCGI sockets: addresses, networks, unix. May be repeated; none: all.",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from greenwsgi.options.kinds import FLAG, INTEGER, OCTAL, Address, address, choice
 from greenwsgi.options.spec import Reload, Status, option
 
-PROTOCOL_NAMES = ("uwsgi", "http")
+PROTOCOL_NAMES = ("uwsgi", "http", "scgi", "scgi-nph")
 """The names of wire's PROTOCOLS, which this room cannot import; a test holds the two together."""
 
 
@@ -36,6 +36,20 @@ class Sockets:
         kind=address("uwsgi"),
         default=(),
         help="Listen there and speak uwsgi (nginx: uwsgi_pass).",
+        reload=Reload.RESTART,
+    )
+    scgi_socket: tuple[Address, ...] = option(
+        "scgi-socket",
+        kind=address("scgi"),
+        default=(),
+        help="Listen there and speak SCGI (nginx: scgi_pass, Apache: mod_proxy_scgi).",
+        reload=Reload.RESTART,
+    )
+    scgi_nph_socket: tuple[Address, ...] = option(
+        "scgi-nph-socket",
+        kind=address("scgi-nph"),
+        default=(),
+        help="The same, answered with a status line as in HTTP instead of a Status header.",
         reload=Reload.RESTART,
     )
     socket: tuple[Address, ...] = option(
