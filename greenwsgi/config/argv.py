@@ -48,7 +48,7 @@ def _complete(written: str) -> tuple[str, Option]:
         return written, exact.option
     candidates = OPTIONS.begin_with(written) if written else {}
     if len(candidates) > 1:
-        names = ", ".join(f"--{name}" for name in candidates)
+        names = ", ".join([f"--{name}" for name in candidates][:4] + ["..."] * (len(candidates) > 4))
         raise UsageError(f"option --{written} is ambiguous: {names}", ORIGIN)
     for name, entry in candidates.items():
         return name, entry.option

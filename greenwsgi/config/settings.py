@@ -59,6 +59,8 @@ def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
             unknown.setdefault(assignment.key, assignment)
             continue
         value = read(entry.option, assignment, warn)
+        if not entry.field:
+            continue
         if entry.option.kind.many:
             listeners += (replace(one, origin=assignment.origin) for one in value if isinstance(one, Address))
             value = values.get(entry, ()) + value
@@ -76,10 +78,11 @@ def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
 def read(option: Option, assignment: Assignment, warn: Warn = silent) -> Any:
     """The value that the assignment gives the option. Raises UsageError when it gives none, or must not be given."""
     key, text, origin = assignment.key, assignment.text, assignment.origin
-    if option.status is Status.REFUSED:
-        raise UsageError(f"{key} is refused: {option.note}", origin)
-    if option.status is Status.LATER:
-        warn(f"{origin}: {key} does nothing yet: {option.note}")
+    verdict = option.verdict(text)
+    if verdict.status is Status.REFUSED:
+        raise UsageError(f"{key} is refused: {verdict.note}", origin)
+    if verdict.status is Status.LATER:
+        warn(f"{origin}: {key} has no effect: {verdict.note}")
     try:
         reading = option.read(text)
     except ValueError:

@@ -56,10 +56,21 @@ def help_text(subcommands: Mapping[str, str]) -> str:
         parts.append("\nSubcommands, as the first argument\n")
         parts += [_entry(f"  {name}", help) for name, help in subcommands.items()]
     for section, title in OPTIONS.titles.items():
-        options = [entry.option for entry in OPTIONS.section(section)]
-        parts.append(f"\n{title}\n")
-        parts += [_help_entry(option) for option in options if option.status in (Status.WORKS, Status.PARTIAL)]
+        options = [one for one in _own(section) if one.status in (Status.WORKS, Status.PARTIAL)]
+        if options:
+            parts.append(f"\n{title}\n")
+            parts += map(_help_entry, options)
     return "".join(parts)
+
+
+def _own(section: str) -> list[Option]:
+    """The section's options that have a value."""
+    return [entry.option for entry in OPTIONS.section(section) if entry.field]
+
+
+def _foreign(section: str) -> list[Option]:
+    """The section's options of uWSGI that have none here."""
+    return [entry.option for entry in OPTIONS.foreign if entry.section == section]
 
 
 def _help_entry(option: Option) -> str:
@@ -86,8 +97,13 @@ def options_page() -> str:
     """The text of docs/options.md."""
     parts = [_PAGE_HEAD, _legend("Status", _STATUSES.items()), "\n", _legend("Reload", _RELOADS.items())]
     for section, title in OPTIONS.titles.items():
-        parts.append(f"\n## {title}\n\n| option | kind | default | status | reload | meaning |\n{'|---' * 6}|\n")
-        parts += [_page_row(entry.option) for entry in OPTIONS.section(section)]
+        parts.append(f"\n## {title}\n")
+        if own := _own(section):
+            parts.append(f"\n| option | kind | default | status | reload | meaning |\n{'|---' * 6}|\n")
+            parts += map(_page_row, own)
+        if foreign := _foreign(section):
+            parts.append(f"\n| of uWSGI | what it is for there | status | here |\n{'|---' * 4}|\n")
+            parts += map(_foreign_row, foreign)
     return "".join(parts)
 
 
@@ -96,11 +112,22 @@ def _legend(what: str, meanings: Iterable[tuple[Enum, str]]) -> str:
 
 
 def _page_row(option: Option) -> str:
-    names = [f"`{name}`" for name in option.names] + [f"`-{option.short}`"] * bool(option.short)
     default = [f"`{text}`" for text in option.kind.texts(option.default)]
     kind = option.kind.wanted if option.kind.name == "choice" else option.kind.name
     meaning = f"{option.help} {option.note}".strip()
-    cells = (", ".join(names), kind, ", ".join(default), option.status.value, option.reload.value, meaning)
+    return _row(_names(option), kind, ", ".join(default), option.status.value, option.reload.value, meaning)
+
+
+def _foreign_row(option: Option) -> str:
+    status = option.status.value + (", by its value" if option.judge else "")
+    return _row(_names(option), option.help, status, option.note)
+
+
+def _names(option: Option) -> str:
+    return ", ".join([*(f"`{name}`" for name in option.names), *(f"`-{letter}`" for letter in option.short)])
+
+
+def _row(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |\n"
 
 

@@ -5,11 +5,12 @@ The command line, the readers of files, near misses, --help, docs/options.md and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from greenwsgi.options.kinds import Kind, Reading
+from greenwsgi.options.kinds import FLAG, Kind, Reading
 
 T = TypeVar("T")
 
@@ -21,9 +22,33 @@ class Status(Enum):
 
     WORKS = "works"
     PARTIAL = "partial"  # the note says what differs from uWSGI
-    ACCEPTED = "accepted"  # it changes nothing here; the note says why nothing is lost
+    ACCEPTED = "accepted"  # it changes nothing here, and nothing is lost, for one of the reasons below
     LATER = "later"  # not yet: one warning, and the server starts
     REFUSED = "refused"  # to start would be wrong or unsafe; the note says what to use instead
+
+
+class Reason(Enum):
+    """Why nothing is lost when an option has no effect: the closed list. There is no other excuse."""
+
+    ALWAYS = "It always is so here."
+    GEVENT = "gevent does it already."
+    PLUGIN = "There are no plugins: what is served needs none."
+    NO_ROUTER = "There is no router process: the workers speak HTTP themselves."
+    DESIGN = "There is no such choice in this design."
+    KERNEL = "What the kernel does is right."
+    SAFER = "The safer way is the only one."
+    TUNES = "It only tunes another option, and has no effect without it."
+
+
+class Verdict(NamedTuple):
+    """What becomes of one value of an option."""
+
+    status: Status
+    note: str
+
+
+Judge = Callable[[str], Verdict | None]
+"""Tells by the value's text; None where the option's own status holds."""
 
 
 class Reload(Enum):
@@ -36,7 +61,11 @@ class Reload(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option. `names` without dashes, the main one first; `short` is one letter; the bounds are for numbers."""
+    """One option. `names` without dashes, the main one first; `short` is one letter; the bounds are for numbers.
+
+    reason: why nothing is lost, when the status is ACCEPTED; `note` begins with it.
+    judge: for an option whose status depends on its value.
+    """
 
     names: tuple[str, ...]
     short: str
@@ -47,8 +76,10 @@ class Option:
     status: Status
     note: str
     reload: Reload
-    least: float
-    most: float
+    reason: Reason | None = None
+    judge: Judge | None = None
+    least: float = 0
+    most: float = INT_MAX
 
     @property
     def name(self) -> str:
@@ -58,6 +89,12 @@ class Option:
     def wanted(self) -> str:
         """What a value must be, as the end of an error message."""
         return f"{self.kind.wanted} from {self.least} to {self.most}" if self.kind.measured else self.kind.wanted
+
+    def verdict(self, text: str) -> Verdict:
+        """What becomes of this value. A flag that is off asks for nothing."""
+        if self.kind is FLAG and self.status in (Status.LATER, Status.REFUSED) and not FLAG.read(text).value:
+            return Verdict(Status.ACCEPTED, "It is off.")
+        return (self.judge(text) if self.judge else None) or Verdict(self.status, self.note)
 
     def read(self, text: str) -> Reading[Any]:
         """The value that `text` means; raises ValueError when there is none, or when it is out of bounds."""
@@ -77,6 +114,8 @@ def option(
     status: Status = Status.WORKS,
     note: str = "",
     reload: Reload = Reload.WORKERS,
+    reason: Reason | None = None,
+    judge: Judge | None = None,
     least: float = 0,
     most: float = INT_MAX,
 ) -> T:
@@ -88,9 +127,11 @@ def option(
         metavar=metavar or kind.metavar,
         default=default,
         help=help,
-        status=status,
-        note=note,
+        status=Status.ACCEPTED if reason else status,
+        note=f"{reason.value} {note}".rstrip() if reason else note,
         reload=reload,
+        reason=reason,
+        judge=judge,
         least=least,
         most=most,
     )

@@ -127,7 +127,7 @@ def test_a_refused_option_says_what_to_use() -> None:
 def test_a_later_option_is_read_with_a_warning() -> None:
     found: list[str] = []
     assert read(with_status(Status.LATER), Assignment("threads", "4", Origin("x.ini", 2)), found.append) == 4
-    assert found == ["x.ini:2: threads does nothing yet: use async"]
+    assert found == ["x.ini:2: threads has no effect: use async"]
 
 
 def test_show_has_each_value_below_its_origin() -> None:

@@ -10,24 +10,28 @@ import pytest
 
 from greenwsgi.options import kinds
 from greenwsgi.options.catalog import OPTIONS, Catalog, Entry
-from greenwsgi.options.spec import Option, Reload, Status, option
+from greenwsgi.options.spec import Option, Reason, Reload, Status, option
 from greenwsgi.options.table import Sections
 from greenwsgi.options.table.sockets import PROTOCOL_NAMES
 
 ENTRIES = list(OPTIONS)
+EVERY = list(OPTIONS.every())
 NAMES = [entry.option.name for entry in ENTRIES]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+@pytest.mark.parametrize("entry", EVERY, ids=lambda entry: entry.option.name)
 def test_option_is_whole(entry: Entry) -> None:
     option = entry.option
-    assert all(re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name) for name in option.names)
+    assert all(re.fullmatch("[a-z][a-z0-9]*([-_][a-z0-9]+)*", name) for name in option.names)
     assert re.fullmatch("[a-zA-Z]?", option.short)
     assert option.help.endswith(".")
     assert option.help[0].isupper()
     assert isinstance(option.status, Status)
     assert isinstance(option.reload, Reload)
     assert bool(option.note) or option.status is Status.WORKS
+    assert isinstance(option.reason, Reason) == (option.status is Status.ACCEPTED)
+    assert option.note.startswith(option.reason.value if option.reason else "")
+    assert option.note.endswith("." if option.note else "")
     assert "|" not in option.help + option.note, "docs/options.md is made of tables"
 
 
@@ -40,7 +44,7 @@ def test_default_is_a_value_of_its_kind(entry: Entry) -> None:
     assert getattr(getattr(Sections(), entry.section), entry.field) == option.default
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=NAMES)
+@pytest.mark.parametrize("entry", EVERY, ids=lambda entry: entry.option.name)
 def test_option_is_found_by_all_its_names(entry: Entry) -> None:
     assert all(OPTIONS.find(name) is entry for name in entry.option.names)
     if entry.option.short:
@@ -86,7 +90,8 @@ def test_names_are_exact() -> None:
 
 def test_beginnings_give_each_option_once() -> None:
     assert list(OPTIONS.begin_with("process")) == ["processes"]
-    assert list(OPTIONS.begin_with("v")) == ["virtualenv", "vacuum", "version"]  # venv is virtualenv
+    assert list(OPTIONS.begin_with("ve")) == ["venv", "version"]
+    assert list(OPTIONS.begin_with("vi")) == ["virtualenv"]
     assert OPTIONS.begin_with("xyzzy") == {}
 
 
@@ -104,7 +109,7 @@ def test_no_two_options_share_a_name(names: tuple[str, ...], short: str) -> None
         letters: Letters = field(default_factory=Letters)
 
     with pytest.raises(ValueError, match="two options are named a"):
-        Catalog(Table)
+        Catalog(Table, {}, {})
 
 
 def found(name: str) -> Option:

@@ -46,7 +46,7 @@ def test_help_begins_with_the_subcommands() -> None:
 
 def test_page_has_every_name() -> None:
     page = options_page()
-    assert [name for entry in OPTIONS for name in entry.option.names if f"`{name}`" not in page] == []
+    assert [name for entry in OPTIONS.every() for name in entry.option.names if f"`{name}`" not in page] == []
 
 
 def test_page_is_up_to_date() -> None:

@@ -41,6 +41,7 @@ class Config:
     )
     help: bool = option(
         "help",
+        "usage",
         short="h",
         kind=FLAG,
         default=False,

@@ -73,6 +73,7 @@ class Limits:
     )
     header_timeout: float = option(
         "header-timeout",
+        "http-headers-timeout",
         kind=SECONDS,
         default=30,
         least=0.1,

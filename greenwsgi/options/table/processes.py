@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from greenwsgi.options.kinds import FLAG, INTEGER, PATH, SECONDS, TEXT
-from greenwsgi.options.spec import Reload, Status, option
+from greenwsgi.options.spec import Reason, Reload, Status, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Processes:
         kind=INTEGER,
         default=1,
         help="Threads of each worker.",
-        status=Status.ACCEPTED,
+        reason=Reason.GEVENT,
         note="Greenlets stand in for threads; async says how many.",
     )
     master: bool = option(
@@ -45,12 +45,13 @@ class Processes:
         kind=FLAG,
         default=True,
         help="Have a master process that looks after the workers.",
-        status=Status.ACCEPTED,
-        note="There always is one, also when this is false.",
+        reason=Reason.ALWAYS,
+        note="Also when this is false.",
         reload=Reload.RESTART,
     )
     lazy_apps: bool = option(
         "lazy-apps",
+        "lazy",
         kind=FLAG,
         default=False,
         help="Import the application in each worker, not once before they are forked.",
@@ -106,7 +107,7 @@ class Processes:
         kind=FLAG,
         default=False,
         help="Stop at SIGTERM.",
-        status=Status.ACCEPTED,
-        note="SIGTERM always stops, gracefully; SIGHUP reloads.",
+        reason=Reason.ALWAYS,
+        note="SIGTERM stops, gracefully; SIGHUP reloads.",
         reload=Reload.RESTART,
     )

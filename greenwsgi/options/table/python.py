@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from greenwsgi.options.kinds import FLAG, PATH, PATHS, TEXT, VARIABLES
-from greenwsgi.options.spec import Status, option
+from greenwsgi.options.spec import Reason, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,6 @@ class Python:
         kind=FLAG,
         default=False,
         help="Do not start without an application.",
-        status=Status.ACCEPTED,
+        reason=Reason.ALWAYS,
         note="The server never does.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from greenwsgi.options.kinds import FLAG, INTEGER, OCTAL, Address, address, choice
-from greenwsgi.options.spec import Reload, Status, option
+from greenwsgi.options.spec import Reason, Reload, Status, option
 
 PROTOCOL_NAMES = ("uwsgi", "http", "scgi", "scgi-nph")
 """The names of wire's PROTOCOLS, which this room cannot import; a test holds the two together."""
@@ -17,6 +17,7 @@ class Sockets:
 
     http_socket: tuple[Address, ...] = option(
         "http-socket",
+        "http11-socket",
         kind=address("http"),
         default=(),
         help="Listen there and speak HTTP. All sockets may be repeated and mixed.",
@@ -24,6 +25,7 @@ class Sockets:
     )
     http: tuple[Address, ...] = option(
         "http",
+        "httprouter",
         kind=address("http"),
         default=(),
         help="The same as http-socket.",
@@ -86,6 +88,7 @@ class Sockets:
     )
     chmod_socket: int | None = option(
         "chmod-socket",
+        "chmod",
         short="C",
         kind=OCTAL,
         default=None,
@@ -97,7 +100,6 @@ class Sockets:
         kind=FLAG,
         default=False,
         help="Remove socket files and the pidfile at the end.",
-        status=Status.ACCEPTED,
-        note="They always are.",
+        reason=Reason.ALWAYS,
         reload=Reload.RESTART,
     )

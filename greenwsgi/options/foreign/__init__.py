@@ -1,0 +1,23 @@
+"""Options of uWSGI without a value here: their names, what they are for, and what becomes of them.
+
+A row leaves this room when its option gets a value, in options/table.
+"""
+
+from __future__ import annotations
+
+from greenwsgi.options.foreign import application, clusters, configuration, processes, services, sockets, watching, web
+from greenwsgi.options.spec import Option
+
+FOREIGN: dict[str, tuple[Option, ...]] = {
+    "python": application.ROWS,
+    "sockets": sockets.ROWS,
+    "processes": processes.ROWS,
+    "web": web.ROWS,
+    "services": services.ROWS,
+    "logging": watching.ROWS,
+    "clusters": clusters.ROWS,
+    "config": configuration.ROWS,
+}
+"""By section: those of options/table, and some more."""
+
+TITLES = {"web": "Requests and files", "services": "Services beside the application", "clusters": "Many servers"}

@@ -1,0 +1,158 @@
+"""The application and its Python: what there is no value for."""
+
+from __future__ import annotations
+
+from greenwsgi.options.foreign.judges import plugins
+from greenwsgi.options.foreign.rows import accepted, later, refused
+from greenwsgi.options.spec import Reason
+
+ROWS = (
+    *accepted(
+        Reason.PLUGIN,
+        """
+        plugins plugin need-plugins need-plugin =: load plugins
+        """,
+        judge=plugins,
+    ),
+    *accepted(
+        Reason.PLUGIN,
+        """
+        plugins-dir plugin-dir =: look for plugins in this folder
+        autoload: find the plugins that unknown options belong to
+        """,
+    ),
+    *later(
+        "One application is served; it can dispatch by SCRIPT_NAME itself",
+        """
+        mount =: serve an application below a path, or for a host
+        worker-mount =: the same, loaded by the workers
+        manage-script-name: take the mount's path off PATH_INFO, into SCRIPT_NAME
+        no-default-app: answer 404 where no mount fits, not with the default application
+        ignore-script-name: find the application without SCRIPT_NAME
+        """,
+    ),
+    *refused(
+        "one server serves one application, whatever the host; run a server for each, and let nginx choose",
+        """
+        vhost: keep applications apart by SERVER_NAME
+        vhost-host: keep applications apart by Host
+        """,
+    ),
+    *later(
+        "Not yet",
+        """
+        import pyimport py-import python-import =: import a module, or run a file, at the start
+            | import it in the application's module
+        shared-import shared-pyimport shared-py-import shared-python-import =: the same, in each process
+            | import it in the application's module
+        spooler-import spooler-pyimport spooler-py-import spooler-python-import =: import a module in the spooler
+            | it comes with the spooler
+        pymodule-alias =: give a module another name | sys.modules["NAME"] = MODULE in the application does it
+        post-pymodule-alias =: the same, once the server's module exists
+            | sys.modules["NAME"] = MODULE in the application does it
+        pyargv =: what sys.argv shall be | the application sees the server's own; set sys.argv in it
+        py-programname py-program-name =: the name that Python thinks it has
+            | nothing but sys.executable depends on it
+        py-executable py-sys-executable =: what sys.executable shall be | set sys.executable in the application
+        optimize -O =: Python's -O | start with PYTHONOPTIMIZE=1 in the environment
+        eval =: Python code that makes the application | put it into a file, for wsgi-file
+        paste =: an application made by a PasteDeploy file
+            | a file with application = paste.deploy.loadapp(...), for wsgi-file
+        paste-logger: set logging up from the PasteDeploy file | logging.config.fileConfig in the application
+        pecan =: an application made by a Pecan file
+            | a file with application = pecan.deploy.deploy(...), for wsgi-file
+        ini-paste ini-paste-logged =: a PasteDeploy file with a [uwsgi] section
+            | ini FILE, and a file with application = paste.deploy.loadapp(...), for wsgi-file
+        wsgi-disable-file-wrapper: leave wsgi.file_wrapper out of environ
+            | del environ["wsgi.file_wrapper"] in the application
+        py-tracebacker =: a socket that tells each thread's stack | py-spy dump --pid PID shows it
+        py-auto-reload py-autoreload python-auto-reload python-autoreload =: reload when a module's file has changed
+            | a file watcher (watchfiles, entr) that sends SIGHUP
+        py-auto-reload-ignore =: modules that py-auto-reload shall not watch | it comes with py-auto-reload
+        exception-handler =: a plugin that is told of exceptions | a WSGI middleware, such as Sentry's
+        profiler =: profile the application | py-spy record --pid PID
+        mode =: a word for uwsgi.mode | it comes with the uwsgi module
+        upload-progress =: write how far an upload is into a folder's files
+        py-sharedarea =: a shared memory area over a bytearray | it comes with the shared areas
+        """,
+    ),
+    *refused(
+        "no Python framework needs it any more; serve a WSGI application with module or wsgi-file",
+        """
+        web3 =: an application of the web3 protocol
+        pump =: an application of the Pump protocol
+        wsgi-lite =: an application of the WSGI Lite protocol
+        python-raw =: Python code for raw requests
+        raw-socket =: a socket without any protocol
+        raw-modifier1 =: who answers raw requests
+        raw-modifier2 =: who answers raw requests
+        """,
+    ),
+    *refused(
+        "it would run something other than the server; run that by itself",
+        """
+        pyshell [=]: a Python shell in the worker
+        pyshell-oneshot [=]: the same, once
+        python py pyrun =: run a script inside the server
+        python-worker-override =: run a script in the worker's place
+        worker-exec worker-exec2 =: run a command in the worker's place
+        test -J =: try to import a module and end | python -c 'import MODULE' does that
+        """,
+    ),
+    *refused(
+        "C code inside the server is not possible; write it in the application",
+        """
+        symcall =: a C function that answers requests
+        symcall-use-next: find the C function in later libraries
+        symcall-register-rpc =: a C function for RPC
+        symcall-post-fork =: a C function called after each fork
+        dlopen =: load a shared library | ctypes.CDLL in the application loads it
+        after-request-hook after-request-call =: a C function called after each request | a WSGI middleware can do it
+        """,
+    ),
+    *accepted(
+        Reason.GEVENT,
+        """
+        enable-threads -T: let the application start threads
+        gevent-monkey-patch: patch the standard library | it is patched before anything else is imported
+        gevent-early-monkey-patch: patch it before the application is loaded
+            | it is patched before anything else is imported
+        gevent-wait-for-hub: wait for the hub at the end
+        ugreen: run requests in coroutines
+        ugreen-stacksize =: the stack of each coroutine
+        no-threads-wait: do not wait for threads at the end
+        threads-stacksize thread-stacksize thread-stack-size threads-stack-size =: the stack of each thread
+        reaper -r: collect dead child processes after each request
+        """,
+    ),
+    *accepted(
+        Reason.ALWAYS,
+        """
+        py-call-osafterfork: tell Python of each fork
+        py-call-uwsgi-fork-hooks: tell Python of each fork
+        reload-os-env: read os.environ again for each request | os.environ is the process's environment
+        wsgi-strict: keep to the WSGI standard
+        wsgi-accept-buffer wsgi-accept-buffers: take memoryview and bytearray for response bytes
+        close-on-exec: keep connections out of child processes
+        close-on-exec2: keep listening sockets out of child processes
+        """,
+    ),
+    *accepted(
+        Reason.SAFER,
+        """
+        catch-exceptions: show the client the traceback of an error | it is in the log
+        allowed-modifiers =: which uwsgi request types are answered | none but WSGI and pings are
+        """,
+    ),
+    *accepted(
+        Reason.DESIGN,
+        """
+        single-interpreter -i: use one Python interpreter | there is one in each process
+        wsgi-env-behaviour wsgi-env-behavior =: how environ is allocated | each request has its own
+        max-apps =: how many applications a worker can have
+        cgi-mode -c: answer as CGI does, for other plugins
+        no-site: start Python without the site module | Python is running already
+        start_response-nodelay start: send the headers before there is a body | PEP 3333 forbids it
+        """,
+    ),
+)

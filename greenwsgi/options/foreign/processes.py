@@ -1,0 +1,265 @@
+"""Processes, reloading, privileges and hooks: what there is no value for."""
+
+from __future__ import annotations
+
+from greenwsgi.options.foreign.judges import loop
+from greenwsgi.options.foreign.rows import accepted, later, refused
+from greenwsgi.options.spec import Reason
+
+_COMMAND = "No command is run; run it before the server starts (ExecStartPre of systemd, the container's entry point)"
+_ISOLATION = "the server would not be shut in; let systemd or a container do it"
+
+ROWS = (
+    *later(
+        "Not yet",
+        """
+        daemonize -d =: go to the background, and log there | systemd, or nohup greenwsgi ... &, keeps it there
+        daemonize2 =: the same, once the application is loaded | systemd, or nohup greenwsgi ... &, keeps it there
+        honour-stdin: leave standard input open
+        pidfile2 =: write the process id there, as the user | pidfile
+        safe-pidfile =: the same, once the server runs | pidfile
+        safe-pidfile2 =: the same, as the user | pidfile
+        auto-procname: name processes by what they do
+        procname =: the name of the workers
+        procname-master =: the name of the master
+        procname-prefix =: what process names begin with
+        procname-prefix-spaced =: the same, and a space
+        procname-append =: what process names end with
+        max-requests-delta =: more requests for each next worker, so that they are not replaced together
+        min-worker-lifetime =: how long a worker runs at least
+        max-worker-lifetime =: replace a worker after this time
+        max-worker-lifetime-delta =: more time for each next worker
+        reload-on-as =: replace a worker whose address space is larger
+        reload-on-rss =: replace a worker whose memory is larger
+        evil-reload-on-as =: the same, judged by the master
+        evil-reload-on-rss =: the same, judged by the master
+        mem-collector-freq =: how often the master looks at memory
+        reload-on-exception: replace a worker after an exception
+        reload-on-exception-type =: the same, for this type
+        reload-on-exception-value =: the same, for this text
+        reload-on-exception-repr =: the same, for this type and text
+        reload-on-fd =: reload when a descriptor has something to read
+        brutal-reload-on-fd =: the same, without mercy
+        cheap: have no workers until a connection comes | all workers run
+        cheaper =: how few workers there may be when there is little to do | all workers run
+        cheaper-initial =: how many of them start | all workers run
+        cheaper-algo =: what decides how many there are | all workers run
+        cheaper-step =: how many are started at once
+        cheaper-overload =: how long they may be overloaded
+        cheaper-rss-limit-soft =: start no more above this memory
+        cheaper-rss-limit-hard =: stop some above this memory
+        cheaper-busyness-max =: from how many percent a worker is busy
+        cheaper-busyness-min =: below how many percent a worker is idle
+        cheaper-busyness-multiplier =: how long it must be idle
+        cheaper-busyness-penalty =: how much longer after a mistake
+        cheaper-busyness-verbose: log its figures
+        cheaper-busyness-backlog-alert =: how long a queue is an emergency
+        cheaper-busyness-backlog-multiplier =: how long emergency workers stay
+        cheaper-busyness-backlog-step =: how many are started at once
+        cheaper-busyness-backlog-nonzero =: how long a queue may last
+        idle =: stop the workers after this time without requests | they run on
+        die-on-idle: stop the server then
+        exit-on-reload: end when a reload is asked for
+        touch-reload =: reload when this file is touched | send SIGHUP
+        touch-workers-reload =: reload the workers | send SIGHUP
+        touch-chain-reload =: reload them one after the other | send SIGHUP
+        touch-mules-reload =: reload the mules
+        touch-spoolers-reload =: reload the spoolers
+        touch-exec =: run a command when a file is touched
+        touch-signal =: raise a uwsgi signal then
+        fs-reload =: reload when the filesystem tells of a change
+        fs-brutal-reload =: the same, without mercy
+        fs-signal =: raise a uwsgi signal then
+        master-fifo =: take orders from this pipe | signals: SIGHUP reloads, SIGTERM stops
+        notify-socket =: a socket that tells readiness
+        mule-reload-mercy =: how long a mule may take to end
+        harakiri-graceful-timeout =: how long a worker has after the first signal
+            | the request alone is ended, not its worker
+        harakiri-graceful-signal =: what that signal is
+        harakiri-queue-threshold =: no harakiri while fewer connections wait
+        cpu-affinity =: how many CPUs each worker is bound to | the kernel spreads the workers
+        prio =: the nice value of workers | start the server with nice
+        limit-as =: the largest address space of a process, in MB | ulimit -v, LimitAS= of systemd
+        limit-nproc =: how many processes there may be | ulimit -u, LimitNPROC= of systemd
+        max-fd =: how many descriptors a process may have | ulimit -n, LimitNOFILE= of systemd
+        add-gid =: a group more for the processes
+        no-initgroups: leave out the user's further groups
+        flock2 =: hold this file's lock, or do not start
+        flock-wait2 =: wait for this file's lock
+        file-write =: write a file at the start
+        never-swap: keep all memory out of the swap | MemorySwapMax=0 of systemd
+        ksm [=]: let the kernel merge equal pages
+        check-mountpoint mountpoint-check check-mount mount-check =: end when a filesystem is gone
+            | BindsTo= of systemd
+        wait-for-interface wait-interface wait-for-iface wait-iface =: wait for a network interface
+            | After= of systemd
+        wait-for-interface-timeout wait-interface-timeout wait-for-iface-timeout wait-iface-timeout =: how long
+            | After= of systemd
+        wait-for-fs wait-for-file wait-for-dir wait-for-mountpoint =: wait for a file, a folder or a mount
+            | After= of systemd
+        wait-for-fs-timeout =: how long | After= of systemd
+        wait-for-socket =: wait for a socket | After= of systemd
+        wait-for-socket-timeout =: how long | After= of systemd
+        """,
+    ),
+    *refused(
+        "two servers could run where one must; flock FILE greenwsgi ... holds it",
+        """
+        flock =: hold this file's lock, or do not start
+        flock-wait =: wait for this file's lock
+        """,
+    ),
+    *refused(
+        "it is no server's option; kill -HUP, -TERM or -TSTP with the process id of the pidfile does it",
+        """
+        stop =: stop the server of this pidfile
+        reload =: reload it
+        pause suspend =: pause it
+        resume =: go on
+        """,
+    ),
+    *later(
+        _COMMAND,
+        """
+        exec-asap =: run a command at once
+        exec-pre-jail =: run a command before the isolation
+        exec-post-jail =: run a command after it
+        exec-in-jail =: run a command inside
+        exec-as-root =: run a command before privileges are dropped
+        exec-as-user =: run a command after it
+        exec-as-user-atexit =: run a command at the end
+        exec-pre-app =: run a command before the application is loaded
+        exec-post-app =: run a command after it
+        hook-asap =: run an action at once
+        hook-pre-jail =: run an action before the isolation
+        hook-post-jail =: run an action after it
+        hook-in-jail =: run an action inside
+        hook-as-root =: run an action before privileges are dropped
+        hook-as-user =: run an action after it
+        hook-as-user-atexit =: run an action at the end
+        hook-pre-app =: run an action before the application is loaded
+        hook-post-app =: run an action after it
+        hook-post-fork =: run an action in each new process
+        hook-accepting =: run an action when a worker is ready
+        hook-accepting1 =: run an action when the first worker is ready
+        hook-accepting-once =: the same, at the first start alone
+        hook-accepting1-once =: the same, at the first start alone
+        hook-master-start =: run an action when the master starts
+        hook-touch =: run an action when a file is touched
+        hook-as-mule =: run an action in each mule
+        """,
+    ),
+    *refused(
+        _ISOLATION,
+        """
+        chroot =: make this folder the root | RootDirectory= of systemd
+        pivot-root pivot_root pivot =: change the root
+        namespace ns =: a namespace with this root
+        namespace-net ns-net =: a network namespace
+        unshare unshare2 =: leave parts of the namespace
+        setns =: join another one's namespace
+        setns-socket =: offer the own namespace
+        cgroup =: put the processes into a cgroup | Slice= of systemd
+        immediate-uid =: be this user at once | uid
+        immediate-gid =: be this group at once | gid
+        """,
+    ),
+    *refused(
+        "filesystems are not mounted; fstab or systemd can",
+        """
+        mount-asap =: mount at once
+        mount-pre-jail =: mount before the isolation
+        mount-post-jail =: mount after it
+        mount-in-jail =: mount inside
+        mount-as-root =: mount before privileges are dropped
+        umount-asap =: unmount at once
+        umount-pre-jail =: unmount before the isolation
+        umount-post-jail =: unmount after it
+        umount-in-jail =: unmount inside
+        umount-as-root =: unmount before privileges are dropped
+        """,
+    ),
+    *refused(
+        "C functions cannot be called; write it in the application",
+        """
+        call-asap =: call a C function at once
+        call-pre-jail =: call a C function before the isolation
+        call-post-jail =: call a C function after it
+        call-in-jail =: call a C function inside
+        call-as-root =: call a C function before privileges are dropped
+        call-as-user =: call a C function after it
+        call-as-user-atexit =: call a C function at the end
+        call-pre-app =: call a C function before the application is loaded
+        call-post-app =: call a C function after it
+        """,
+    ),
+    *refused(
+        "gevent's loop is the one there is",
+        """
+        loop =: the loop engine
+        """,
+        judge=loop,
+    ),
+    *refused(
+        "another program would run in the server's place",
+        """
+        privileged-binary-patch =: become another program, as root
+        unprivileged-binary-patch =: become another program, as the user
+        privileged-binary-patch-arg =: the same, with arguments
+        unprivileged-binary-patch-arg =: the same, with arguments
+        no-server: run no server | the server would run
+        command-mode: run no server | the server would run
+        """,
+    ),
+    *accepted(
+        Reason.TUNES,
+        """
+        cgroup-opt =: a value of the cgroup
+        cgroup-dir-mode =: the mode of its folder
+        namespace-keep-mount =: a mount to keep in the namespace
+        setns-socket-skip setns-skip =: what not to offer
+        setns-preopen: open the namespaces early
+        jailed: run the hooks of isolation
+        """,
+    ),
+    *accepted(
+        Reason.DESIGN,
+        """
+        check-interval =: how often the master looks around | it is told of what happens
+        forkbomb-delay =: how long to wait when workers die at once | the delay grows with each death
+        refork re-fork: fork again after dropping privileges
+        refork-as-root re-fork-as-root: fork again before
+        refork-post-jail re-fork-post-jail: fork again inside
+        safe-fd fd-safe =: leave a descriptor open
+        no-fd-passing: do not pass descriptors
+        skip-zero: do not look at descriptor 0
+        skip-atexit: leave out the hooks at the end
+        skip-atexit-teardown: leave out Python's own end
+        use-abort: abort at a crash | the Python stack is written then
+        backtrace-depth =: how much of the C stack to log | the Python stack is written
+        binary-path =: what to run at a reload
+        binsh =: the shell for hooks
+        propagate-touch: pass touches on to other processes
+        force-gateway: run a router without a master
+        lock-engine =: how locks are made
+        ftok =: the key of System V semaphores
+        persistent-ipcsem: keep System V semaphores at the end
+        clock =: what tells the time
+        harakiri-no-arh no-harakiri-arh no-harakiri-after-req-hook: no harakiri in after-request hooks
+        """,
+    ),
+    *accepted(
+        Reason.SAFER,
+        """
+        master-as-root: leave the master root | nothing but the binding of sockets is done as root
+        drop-after-init: drop privileges late | the application is always loaded as the user
+        drop-after-apps: drop privileges when the application is loaded | the application is always loaded as the user
+        """,
+    ),
+    *accepted(
+        Reason.ALWAYS,
+        """
+        no-orphans: end workers whose master is gone
+        """,
+    ),
+)

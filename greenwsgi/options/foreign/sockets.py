@@ -1,0 +1,171 @@
+"""Sockets, the HTTP router, TLS: what there is no value for."""
+
+from __future__ import annotations
+
+from greenwsgi.options.foreign.judges import zero
+from greenwsgi.options.foreign.rows import accepted, later, refused
+from greenwsgi.options.spec import Reason
+
+_MODIFIER = "only Python applications are served here, and their modifier is 0"
+
+ROWS = (
+    *accepted(
+        Reason.KERNEL,
+        """
+        thunder-lock: take turns at accepting connections | the kernel wakes one worker for each connection
+        no-defer-accept: accept connections before they have data | they always are
+        shutdown-sockets: shut sockets down before they are closed
+        """,
+    ),
+    *refused(
+        _MODIFIER,
+        """
+        http-socket-modifier1 =: who answers requests on http-socket
+        http-socket-modifier2 =: who answers requests on http-socket
+        https-socket-modifier1 =: who answers requests on https-socket
+        https-socket-modifier2 =: who answers requests on https-socket
+        fastcgi-modifier1 =: who answers requests on fastcgi-socket
+        fastcgi-modifier2 =: who answers requests on fastcgi-socket
+        scgi-modifier1 =: who answers requests on scgi-socket
+        scgi-modifier2 =: who answers requests on scgi-socket
+        http-modifier1 =: who answers requests on http
+        http-modifier2 =: who answers requests on http
+        """,
+        judge=zero,
+    ),
+    *refused(
+        _MODIFIER,
+        """
+        remap-modifier =: give requests of one modifier to another
+        """,
+    ),
+    *refused(
+        "it is not spoken yet; serve HTTP or uwsgi there, with http-socket or uwsgi-socket",
+        """
+        fastcgi-socket =: listen there and speak FastCGI
+        fastcgi-nph-socket =: listen there and speak FastCGI with a status line
+        scgi-socket =: listen there and speak SCGI
+        scgi-nph-socket =: listen there and speak SCGI with a status line
+        puwsgi-socket =: listen there and speak uwsgi on connections that stay
+        """,
+    ),
+    *refused(
+        "TLS is not spoken yet; let nginx do it, with http-socket or uwsgi-socket behind",
+        """
+        https-socket =: listen there and speak HTTPS
+        suwsgi-socket ssl-socket =: listen there and speak uwsgi over TLS
+        https =: listen there and speak HTTPS, in the router
+        https2 =: the same, with named settings
+        http-to-https =: listen there and send every client to HTTPS
+        """,
+    ),
+    *accepted(
+        Reason.TUNES,
+        """
+        https-export-cert: give the application the client's certificate
+        https-session-context =: the name of the TLS session cache
+        ssl-verbose: log more of TLS errors
+        ssl-verify-depth [=]: how long a client certificate's chain may be
+        ssl-tmp-dir =: a folder for TLS files
+        ssl-option: set an OpenSSL option by its number
+        sni =: a certificate for one host
+        sni-dir =: a folder of certificates, one for each host
+        sni-dir-ciphers =: the ciphers for those
+        sni-regexp =: a certificate for the hosts that match
+        """,
+    ),
+    *accepted(
+        Reason.SAFER,
+        """
+        ssl-enable3 ssl-enable-sslv3: allow SSL 3
+        ssl-enable-tlsv1: allow TLS 1.0
+        """,
+    ),
+    *later(
+        "Not yet",
+        """
+        shared-socket undeferred-shared-socket =: bind a socket before privileges are dropped, for use as =N
+            | all sockets are bound before that anyway; name the address itself
+        map-socket =: which workers accept on a socket | all workers accept on all sockets
+        chown-socket =: who owns socket files
+        umask =: the umask, for socket files too
+        abstract-socket -a: take every socket path for an abstract name | write the address as @NAME
+        freebind: bind to addresses that the machine does not have yet
+        reuse-port: let several servers bind the same address
+        tcp-nodelay: send small segments at once | it is set already
+        tcp-fast-open tcp-fastopen =: TCP Fast Open, with this queue
+        tcp-fast-open-client tcp-fastopen-client: TCP Fast Open towards other servers
+        so-keepalive: TCP keep-alive
+        so-send-timeout socket-send-timeout so-write-timeout socket-write-timeout: how long a send may wait
+            | socket-timeout is that
+        socket-sndbuf =: the send buffer of sockets
+        socket-rcvbuf =: the receive buffer of sockets
+        enable-proxy-protocol: expect the PROXY protocol's line on HTTP sockets
+            | requests that begin with it are refused; pass X-Forwarded-For, with trusted-proxy
+        http-enable-proxy-protocol [=]: expect the PROXY protocol's line, in the router
+            | requests that begin with it are refused; pass X-Forwarded-For, with trusted-proxy
+        udp =: a UDP server for logs, SNMP and the cache
+        """,
+    ),
+    *accepted(
+        Reason.NO_ROUTER,
+        """
+        http-processes http-workers =: how many router processes there are
+        http-timeout =: how long the router waits for a worker or a client
+            | socket-timeout is for clients, harakiri for the application
+        http-connect-timeout =: how long the router waits for a worker's connection
+        http-events =: how many events the router takes at once
+        http-buffer-size =: the router's buffer | buffer-size is the longest request head
+        http-gracetime =: when the router tries a dead worker again
+        http-quiet =: say nothing of failed connections to workers
+        http-cheap: stop the router while there is no worker
+        http-harakiri =: end a stuck router
+        http-uid =: run the router as this user | the workers run as uid
+        http-gid =: run the router as this group | the workers run as gid
+        http-stats http-stats-server http-ss =: figures of the router
+        """,
+    ),
+    *accepted(
+        Reason.ALWAYS,
+        """
+        http-keepalive [=]: keep HTTP connections | keepalive-timeout says how long
+        http-auto-chunked: send responses of unknown length in chunks
+        http-chunked-input: take request bodies in chunks
+        http-raw-body: give the application request bodies without a length
+        http-manage-expect [=]: answer Expect: 100-continue
+        """,
+    ),
+    *later(
+        "Not yet",
+        """
+        http-websockets: let WebSockets through | they come with the uwsgi module
+        http-auto-gzip: compress what the application marks | gzip in nginx does it
+        http-var =: a variable for every request | a WSGI middleware can add it to environ
+        http-server-name-as-http-host =: SERVER_NAME is the Host header
+        http-manage-source: let Icecast's SOURCE through
+        http-manage-rtsp: let RTSP through
+        """,
+    ),
+    *refused(
+        "http answers with this server's own application and passes nothing on; put nginx in front of several servers",
+        """
+        http-to =: the server that answers | if it is a socket of this server, leave the option out
+        http-use-socket [=]: the socket of the server that answers
+        http-use-cache [=]: find the server in the cache
+        http-use-pattern =: find the server by a pattern
+        http-use-base =: find the server in a folder
+        http-use-code-string =: find the server by code
+        http-fallback =: the server that answers when others do not
+        http-zerg =: servers of a Zerg
+        http-subscription-server =: servers that announce themselves
+        http-stud-prefix =: clients' addresses as stud sends them
+        """,
+    ),
+    *accepted(
+        Reason.TUNES,
+        """
+        http-subscription-fallback-key =: the key for servers of last resort
+        http-resubscribe =: announce servers further on
+        """,
+    ),
+)
