@@ -27,7 +27,11 @@ class Subcommand:
         return cast(Run, getattr(import_module(f"{__name__}.{module}"), name))(arguments)
 
 
-SUBCOMMANDS: dict[str, Subcommand] = {}
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "convert": Subcommand("Write a configuration anew, clean and short.", "convert:run"),
+    "doctor": Subcommand("Look at the machine, a configuration and nginx's; say what to mend.", "doctor:run"),
+    "nginx": Subcommand("Print the nginx server block that goes with a configuration.", "nginx:run"),
+}
 
 
 def helps() -> dict[str, str]:

@@ -1,0 +1,53 @@
+"""`greenwsgi doctor [FILE]`: looks at the machine, the configuration and nginx's, and says what to mend."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from greenwsgi.config.load import load
+from greenwsgi.errors import UsageError
+from greenwsgi.subcommands import examine, examine_nginx
+from greenwsgi.subcommands.arguments import Arguments
+from greenwsgi.subcommands.examine import Finding
+
+SOMETHING_TO_MEND = 1
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print what was found, then what to mend; 1 if there is anything. Raises UsageError for a file nobody can read."""
+    parser = Arguments("doctor", "Exit status: 0 when all is well, 1 when there is something to mend.")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the configuration, as for greenwsgi itself")
+    parser.add_argument("--nginx", metavar="FILE", help="the nginx configuration in front of it")
+    given = parser.parse_args(arguments)
+    findings = list(_examine(given.file, given.nginx))
+    for finding in findings:
+        print(f"{'mend' if finding.mend else 'ok':<6}{finding.found}")
+    to_mend = [finding.mend for finding in findings if finding.mend]
+    print()
+    print("Nothing to mend." if not to_mend else "What to mend:")
+    for number, mend in enumerate(to_mend, 1):
+        print(f"  {number}. {mend}")
+    return SOMETHING_TO_MEND if to_mend else 0
+
+
+def _examine(file: str | None, nginx_file: str | None) -> Iterator[Finding]:
+    yield examine.versions()
+    settings = load([file] if file else [], os.environ).settings
+    yield examine.backlog(settings)
+    yield examine.descriptors(settings)
+    yield examine.cpus(settings)
+    yield from examine.sockets(settings)
+    yield from examine.times(settings)
+    if file:
+        yield from examine.application(settings)
+    if nginx_file:
+        try:
+            with open(nginx_file, encoding="utf-8", errors="replace") as opened:
+                text = opened.read()
+        except OSError as error:
+            raise UsageError(f"cannot read {nginx_file!r}: {error.strerror}") from None
+        yield from examine_nginx.against(settings, text, nginx_file)
+    yield from examine.patching()  # last: this process is a gevent one from here on
+    sys.stdout.flush()

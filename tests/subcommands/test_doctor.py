@@ -1,0 +1,128 @@
+"""What the doctor finds: each finding with a configuration that has it and one that has not."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from greenwsgi.config.settings import Assignment, Settings, build
+from greenwsgi.errors import Origin
+from greenwsgi.subcommands import examine, examine_nginx
+from greenwsgi.subcommands.examine import Finding
+from tests.live.server import ROOT
+from tests.serve.test_greening import python
+
+
+def settings(**options: str) -> Settings:
+    return build(Assignment(key.replace("_", "-"), text, Origin("x.ini", 1)) for key, text in options.items())
+
+
+def mends(findings: Iterable[Finding]) -> str:
+    return "\n".join(f"{one.found} -> {one.mend}" for one in findings if one.mend)
+
+
+def test_descriptors() -> None:
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        assert "without limit" in examine.descriptors(settings()).found
+    else:
+        assert examine.descriptors(settings(**{"async": str(limit)})).mend.startswith("raise the hard limit")
+    assert not examine.descriptors(settings(**{"async": "10"})).mend
+
+
+def test_more_workers_than_processors() -> None:
+    assert examine.cpus(settings(processes="500")).mend.startswith("processes = ")
+    assert not examine.cpus(settings(processes="1")).mend
+
+
+def test_a_socket_that_only_its_owner_may_use(tmp_path: Path) -> None:
+    path = str(tmp_path / "app.sock")
+    assert "chmod-socket = 660" in mends(examine.sockets(settings(socket=path, chmod_socket="600")))
+    assert not mends(examine.sockets(settings(socket=path, chmod_socket="660")))
+    assert not mends(examine.sockets(settings(socket=path, chmod_socket="666")))
+    assert not list(examine.sockets(settings(socket="127.0.0.1:3031")))
+    assert "there is no folder" in mends(examine.sockets(settings(socket=f"{path}.d/app.sock")))
+
+
+def test_harakiri_and_reloads() -> None:
+    assert "may run for ever" in mends(examine.times(settings()))
+    assert "worker-reload-mercy = 90" in mends(examine.times(settings(harakiri="90")))
+    assert not mends(examine.times(settings(harakiri="30")))
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("")
+    assert not mends(examine.application(settings(wsgi_file=str(tmp_path / "app.py"))))
+    assert not mends(examine.application(settings(wsgi_file="app.py", chdir=str(tmp_path))))
+    assert "wsgi-file nowhere.py is not there" in mends(examine.application(settings(wsgi_file="nowhere.py")))
+    assert "chdir" in mends(examine.application(settings(chdir=str(tmp_path / "no"))))
+
+
+NGINX = """
+http {
+    upstream app { server 127.0.0.1:3031; keepalive 8; %s }
+    server { %s location / { uwsgi_pass app; %s } }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "upstream", "server", "location", "mended"),
+    [
+        ({"harakiri": "30"}, "", "", "", ""),
+        ({"harakiri": "30"}, "", "", "uwsgi_read_timeout 30s;", "uwsgi_read_timeout 35s;"),
+        ({"harakiri": "60"}, "", "", "", "uwsgi_read_timeout 65s;"),
+        ({"harakiri": "1", "harakiri-for": "^/x 300"}, "", "", "uwsgi_read_timeout 1m;", "uwsgi_read_timeout 305s;"),
+        ({"harakiri": "60"}, "", "", "uwsgi_read_timeout $t;", "uwsgi_read_timeout 65s;"),
+        ({"keepalive-timeout": "60"}, "", "", "", "keepalive-timeout = 75"),
+        ({}, "keepalive_timeout 90s;", "", "", "keepalive-timeout = 105"),
+        ({}, "keepalive_timeout 30s;", "keepalive_timeout 900s;", "", ""),
+        ({"limit-post": "1000"}, "", "client_max_body_size 0;", "", "client_max_body_size 1000;"),
+        ({"limit-post": "8m"}, "", "client_max_body_size 8m;", "", ""),
+        ({"buffer-size": "8192"}, "", "", "", "buffer-size = 32768"),
+        ({"buffer-size": "65536"}, "", "large_client_header_buffers 4 32k;", "", "buffer-size = 131072"),
+    ],
+)
+def test_against_nginx(options: dict[str, str], upstream: str, server: str, location: str, mended: str) -> None:
+    if "client_max_body_size" not in server:
+        server += " client_max_body_size 8m;"
+    text = NGINX % (upstream, server, location)
+    found = mends(examine_nginx.against(settings(**options), text, "n.conf"))
+    assert mended in found
+    assert bool(mended) == bool(found)
+
+
+def test_an_nginx_that_passes_nothing_on() -> None:
+    assert "nothing in it is passed on" in mends(examine_nginx.against(settings(), "events {}", "n.conf"))
+
+
+def test_bodies_above_a_megabyte() -> None:
+    assert "client_max_body_size 64m" in mends(examine_nginx.against(settings(), NGINX % ("", "", ""), "n.conf"))
+
+
+DOCTOR = "import sys; from greenwsgi.cli import main; print('status', main(['doctor', *{arguments!r}]))"
+
+
+def test_the_whole_of_it(tmp_path: Path) -> None:
+    """In a process of its own: it ends as a patched one."""
+    (tmp_path / "app.py").write_text("app = print\n")
+    (tmp_path / "x.ini").write_text(f"[uwsgi]\nwsgi-file = {tmp_path}/app.py\nharakiri = 30\nlisten = 1\nasync = 10\n")
+    (tmp_path / "n.conf").write_text(NGINX % ("", "client_max_body_size 1m;", "uwsgi_read_timeout 10;"))
+    said = python(DOCTOR.format(arguments=[str(tmp_path / "x.ini"), "--nginx", str(tmp_path / "n.conf")]))
+    assert said.endswith("What to mend:\n  1. uwsgi_read_timeout 35s; in nginx\nstatus 1")
+    assert "n.conf:4: uwsgi_read_timeout 10 s is not longer than harakiri 30" in said
+    assert "gevent's patch holds" in said
+    (tmp_path / "n.conf").write_text(NGINX % ("", "client_max_body_size 1m;", ""))
+    said = python(DOCTOR.format(arguments=[str(tmp_path / "x.ini"), "--nginx", str(tmp_path / "n.conf")]))
+    assert said.endswith("Nothing to mend.\nstatus 0")
+
+
+def test_an_early_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import bird\n")
+    (tmp_path / "bird.py").write_text("from time import sleep\n")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    assert "imported before gevent's patch, and blocks: bird.sleep" in python(DOCTOR.format(arguments=[]))
