@@ -17,9 +17,10 @@ import time
 from collections import Counter
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import answer, cgi, fields, http1, scgi, target, uwsgi
+from greenwsgi.wire import answer, cgi, fields, http1, proxy, scgi, sniff, target, uwsgi
 from greenwsgi.wire.events import END, RequestHead, WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
+from tests.wire.cases import proxy_headers
 from tests.wire.driving import DATE, TABLES, drive, fingerprint
 
 LIMITS = [
@@ -45,9 +46,28 @@ TOKENS = {
     "scgi": rb"""\0|\0\0|:|,|;|\n|\r|0|9|999999999|\xff|hello|HTTP_X\0y\0|CONTENT_LENGTH\x005\0|SCGI\x001\0|0:,
         |HTTP_HOST\0h\0|UWSGI_FILE\0x\0|wsgi.input\0x\0|REQUEST_METHOD\0POST\0|DOCUMENT_URI\0/a\0
         |24:CONTENT_LENGTH\x000\0SCGI\x001\0,""",
+    "proxy": rb"""\0|\r\n|\n|\r| |PROXY |TCP4 |TCP6 |UNKNOWN|::1|127.0.0.1|65535|65536|\x21\x11\0\x0c|\x20|\x31|\xff
+        |\x04\0\0|\x03\0\x04|\x20\0\x05\x07\0\0\0\0|\x02\0\x01a|\x05\0\x02id|\x22\0\x01x""",
+    "sniff": rb"""\0|\x01|\x16\x03\x01|\x1e|d|\r\n|\r|\n|PROXY |PROXY T|7:|70|12345|GET |POST / |:| |/|\xff""",
 }
 TOKENS["scgi-nph"] = TOKENS["scgi"]
 """What is put in, between bars, with Python's escapes."""
+
+Seeds = tuple[set[bytes], set[bytes]]
+"""The inputs that are mutated: all of them, and those that are served."""
+
+SEEDS: dict[str, Seeds] = {
+    protocol: ({case.data for case in cases}, {case.data for case in cases if not case.status and case.data})
+    for protocol, cases in TABLES.items()
+}
+SEEDS["proxy"] = (
+    {case.data for case in proxy_headers.CASES},
+    {case.data for case in proxy_headers.CASES if isinstance(case.result, proxy.ProxyHeader)},
+)
+SEEDS["sniff"] = (
+    {data[:40] for every, _ in SEEDS.values() for data in every},
+    {data[:40] for _, good in SEEDS.values() for data in good},
+)
 
 
 def tokens(protocol: str) -> list[bytes]:
@@ -73,7 +93,18 @@ def mend_scgi(data: bytes, plain: bool) -> bytes:
     return b"%d:%b," % (len(rest), rest)
 
 
-MENDERS = {"uwsgi": mend_uwsgi, "scgi": mend_scgi, "scgi-nph": mend_scgi}
+def mend_proxy(data: bytes, plain: bool) -> bytes:
+    """The same with the right length and checksum, where it looks like version 2."""
+    size = len(data) - proxy.V2_FIXED
+    if not data.startswith(proxy.SIGNATURE) or not 0 <= size <= 65535:
+        return data
+    data = data[:14] + size.to_bytes(2, "big") + data[16:]
+    if plain and data[-7:-4] == b"\x03\0\x04":
+        data = data[:-4] + proxy.crc32c(data[:-4] + bytes(4)).to_bytes(4, "big")
+    return data
+
+
+MENDERS = {"uwsgi": mend_uwsgi, "scgi": mend_scgi, "scgi-nph": mend_scgi, "proxy": mend_proxy}
 """What makes a mutated input's size right again, or nothing would get past it."""
 
 
@@ -81,10 +112,10 @@ class Mutator:
     """Makes inputs of the cases: spliced, cut, repeated, flipped, with tokens put in. Deterministic by its seed."""
 
     def __init__(self, protocol: str, seed: int) -> None:
-        data = sorted({case.data for case in TABLES[protocol]})
-        self._small = [item for item in data if len(item) <= LARGE]
-        self._good = [case.data for case in TABLES[protocol] if not case.status and 0 < len(case.data) <= LARGE]
-        self._large = [item for item in data if len(item) > LARGE]
+        every, good = map(sorted, SEEDS[protocol])
+        self._small = [item for item in every if len(item) <= LARGE]
+        self._good = [item for item in good if len(item) <= LARGE]
+        self._large = [item for item in every if len(item) > LARGE]
         self._tokens = tokens(protocol)
         self._mend = MENDERS.get(protocol)
         self._random = random.Random(seed).random
@@ -130,8 +161,49 @@ class Mutator:
         return [data[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True)] + [b""]
 
 
+def ask_proxy(data: bytes) -> str:
+    """Read a PROXY header; what became of it."""
+    try:
+        found = proxy.read(data)
+    except PeerError:
+        return "refused"
+    if found is None:
+        assert len(data) < proxy.V2_MOST, "too much is waited for"
+        return "more"
+    assert found.consumed <= len(data), "more than is here"
+    for name, value in found.variables().items():
+        assert value.isprintable() or not value.isascii(), (name, value)
+    return "local" if found.source is None else "told"
+
+
+def ask_sniff(data: bytes) -> str:
+    """Tell the protocol; what became of it."""
+    try:
+        told = sniff.tell(data)
+    except PeerError:
+        return "refused"
+    assert told or len(data) < sniff.ENOUGH, "too much is waited for"
+    return told or "more"
+
+
+QUESTIONS = {"proxy": ask_proxy, "sniff": ask_sniff}
+"""What is asked of all bytes so far instead of being fed: one function each."""
+
+
+def inquire(protocol: str, pieces: list[bytes]) -> str:
+    """Ask after each piece; once there is an answer it stands."""
+    ask, data, found = QUESTIONS[protocol], b"", "more"
+    for piece in pieces:
+        data += piece
+        before, found = found, ask(data)
+        assert before in ("more", found), f"{before}, then {found}"
+    return found
+
+
 def exercise(protocol: str, limits: WireLimits, pieces: list[bytes]) -> str:
     """Serve one connection, quickly; what became of it."""
+    if protocol in QUESTIONS:
+        return inquire(protocol, pieces)
     wire = PROTOCOLS[protocol].factory(limits)
     served = 0
     try:
@@ -155,6 +227,9 @@ def exercise(protocol: str, limits: WireLimits, pieces: list[bytes]) -> str:
 
 def look_closely(protocol: str, limits: WireLimits, data: bytes, pieces: list[bytes]) -> None:
     """The slow checks: what variables hold, and that neither splits nor memory change the outcome."""
+    if protocol in QUESTIONS:
+        inquire(protocol, [data[at : at + 1] for at in range(len(data))])
+        return
     whole = drive(PROTOCOLS[protocol].factory(limits), [data])
     for variables, _ in whole.requests:
         for name, value in variables.items():
@@ -205,7 +280,7 @@ def fuzz(protocol: str, seed: int, inputs: int = 0, seconds: float = 0.0) -> Cou
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--protocol", choices=[*TABLES], required=True)
+    parser.add_argument("--protocol", choices=[*SEEDS], required=True)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--inputs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)

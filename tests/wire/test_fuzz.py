@@ -21,6 +21,17 @@ def test_fuzz(protocol: str) -> None:
     assert ("431" if protocol.startswith("scgi") else "501") in outcomes
 
 
+@pytest.mark.parametrize(
+    ("parser", "expected"),
+    [
+        ("proxy", {"told", "local", "more", "refused"}),
+        ("sniff", {"more", "refused", "proxy", "tls", "uwsgi", "scgi", "fastcgi", "http"}),
+    ],
+)
+def test_fuzz_what_comes_before_a_protocol(parser: str, expected: set[str]) -> None:
+    assert fuzz(parser, seed=1, inputs=6000).keys() == expected
+
+
 @pytest.mark.parametrize("protocol", TABLES)
 def test_the_fuzzer_is_deterministic(protocol: str) -> None:
     """The same seed gives the same inputs, another one others."""
