@@ -14,7 +14,7 @@ from greenwsgi.config.settings import DEFAULT_LISTENER, Settings
 from greenwsgi.config.show import show
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log.server import ServerLog
-from greenwsgi.options.render import help_text
+from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.subcommands import SUBCOMMANDS, helps
 
 Reread = Callable[[], Settings]
@@ -41,11 +41,17 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
     """Do what the arguments ask for. Raises UsageError and BootError."""
     if arguments and arguments[0] in SUBCOMMANDS:
         return SUBCOMMANDS[arguments[0]].run(arguments[1:])
+    if len(arguments) == 2 and arguments[0] in ("--help", "-h") and not arguments[1].startswith("-"):
+        print(_help_on(arguments[1]), end="")
+        return 0
     environ = dict(os.environ)  # as it is now: what the server adds for its children is not configuration
     loaded = load(arguments, environ)
     settings, log = loaded.settings, ServerLog()
     if settings.config.help:
         print(help_text(helps()), end="")
+        return 0
+    if settings.config.help_all:
+        print(help_all(), end="")
         return 0
     if settings.config.version:
         print(f"greenwsgi {__version__}")
@@ -66,6 +72,14 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
         if settings.listeners[0].origin == DEFAULT_LISTENER.origin:
             log.info(f"no socket given: serving http://{DEFAULT_LISTENER.text}")
         return serve(settings, log, reread)
+
+
+def _help_on(topic: str) -> str:
+    try:
+        return help_on(topic)
+    except LookupError as error:
+        near = f"; did you mean {error.args[0]}?" if error.args[0] else ""
+        raise UsageError(f"--help: {topic[:60]!r} is neither a section nor an option{near}") from None
 
 
 @contextmanager

@@ -104,6 +104,41 @@ def test_help_lists_the_subcommands(capfd: Capture) -> None:
     assert [name for name in SUBCOMMANDS if f"\n  {name} " not in printed] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help", "processes"], "Processes\n"),
+        (["-h", "harakiri"], "--harakiri, -t SEC\n"),
+        (["--help-all"], "usage: greenwsgi "),
+        (["options", "workers"], "--processes, --workers, -p N\n"),
+        (["options", "--summary"], "works "),
+        (["options", "--status", "refused"], "refused "),
+        (["completion", "bash"], "# bash completion"),
+        (["completion", "zsh"], "#compdef greenwsgi\n"),
+        (["manpage"], ".TH GREENWSGI 1 "),
+    ],
+)
+def test_the_table_is_told(arguments: list[str], expected: str, capfd: Capture) -> None:
+    assert cli.main(arguments, must_not_serve) == 0
+    printed, complaints = capfd.readouterr()
+    assert printed.startswith(expected)
+    assert complaints == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help", "proceses"], "--help: 'proceses' is neither a section nor an option; did you mean processes?"),
+        (["options", "vaccum"], "options: unknown option 'vaccum', did you mean vacuum?"),
+        (["options", "xyzzy"], "options: unknown option 'xyzzy'"),
+        (["completion", "fish"], "completion: argument shell: invalid choice: 'fish'"),
+    ],
+)
+def test_what_the_table_does_not_have(arguments: list[str], expected: str, capfd: Capture) -> None:
+    assert cli.main(arguments, must_not_serve) == 2
+    assert capfd.readouterr().err.startswith(f"greenwsgi: error: {expected}")
+
+
 def test_warnings_do_not_hide_a_mistake(tmp_path: Path, capfd: Capture) -> None:
     (tmp_path / "x.ini").write_text("[uwsgi]\nvaccum = 1\nprocesses = many\n")
     assert cli.main([f"{tmp_path}/x.ini"], must_not_serve) == 2

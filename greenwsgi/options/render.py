@@ -1,25 +1,12 @@
-"""The option table as text: --help, and docs/options.md, which `python -m greenwsgi.options.render` prints."""
+"""The option table as docs/options.md, which `python -m greenwsgi.options.render` prints."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import Enum
 
 from greenwsgi.options.catalog import OPTIONS
-from greenwsgi.options.kinds import Argument
-from greenwsgi.options.spec import Option, Reload, Status
-
-_WIDTH = 100
-_INDENT = 33
-
-_USAGE = """\
-usage: greenwsgi [OPTION ...] [FILE.ini | FILE.ini:SECTION | APP.py | PACKAGE.MODULE:NAME]
-       greenwsgi SUBCOMMAND [ARGUMENT ...]
-
-  greenwsgi --wsgi-file app.py --processes 4     serves app.py on http://127.0.0.1:8000
-  greenwsgi uwsgi.ini                            takes its options from [uwsgi] in that file
-"""
+from greenwsgi.options.spec import MEANINGS, Option, Reload
 
 _PAGE_HEAD = """\
 # Options
@@ -35,13 +22,6 @@ The last value wins; where an option may be repeated, values add up. The options
 
 """
 
-_STATUSES = {
-    Status.WORKS: "it does what it says",
-    Status.PARTIAL: "it differs from uWSGI as noted",
-    Status.ACCEPTED: "it changes nothing here, for the reason noted",
-    Status.LATER: "not yet: a warning, and the server starts",
-    Status.REFUSED: "the server does not start with it; the note says what to use",
-}
 _RELOADS = {
     Reload.LIVE: "a reload changes it in the running workers",
     Reload.WORKERS: "a reload changes it, with its new workers",
@@ -49,59 +29,15 @@ _RELOADS = {
 }
 
 
-def help_text(subcommands: Mapping[str, str]) -> str:
-    """What --help prints: the subcommands, then the main names of the options that do something, by section."""
-    parts = [_USAGE]
-    if subcommands:
-        parts.append("\nSubcommands, as the first argument\n")
-        parts += [_entry(f"  {name}", help) for name, help in subcommands.items()]
-    for section, title in OPTIONS.titles.items():
-        options = [one for one in _own(section) if one.status in (Status.WORKS, Status.PARTIAL)]
-        if options:
-            parts.append(f"\n{title}\n")
-            parts += map(_help_entry, options)
-    return "".join(parts)
-
-
-def _own(section: str) -> list[Option]:
-    """The section's options that have a value."""
-    return [entry.option for entry in OPTIONS.section(section) if entry.field]
-
-
-def _foreign(section: str) -> list[Option]:
-    """The section's options of uWSGI that have none here."""
-    return [entry.option for entry in OPTIONS.foreign if entry.section == section]
-
-
-def _help_entry(option: Option) -> str:
-    left = f"  -{option.short}, " if option.short else "      "
-    left += f"--{option.name}{_argument(option)}"
-    default = ", ".join(option.kind.texts(option.default)) if option.default is not False else ""
-    return _entry(left, option.help + (f" [{default}]" if default else ""))
-
-
-def _entry(left: str, help: str) -> str:
-    lines = textwrap.wrap(help, _WIDTH - _INDENT)
-    first = left.ljust(_INDENT) + lines[0]
-    return "\n".join([first, *(" " * _INDENT + line for line in lines[1:])]) + "\n"
-
-
-def _argument(option: Option) -> str:
-    if not option.metavar:
-        return ""
-    optional = option.kind.argument is Argument.OPTIONAL
-    return f"[={option.metavar}]" if optional else f" {option.metavar}"
-
-
 def options_page() -> str:
     """The text of docs/options.md."""
-    parts = [_PAGE_HEAD, _legend("Status", _STATUSES.items()), "\n", _legend("Reload", _RELOADS.items())]
+    parts = [_PAGE_HEAD, _legend("Status", MEANINGS.items()), "\n", _legend("Reload", _RELOADS.items())]
     for section, title in OPTIONS.titles.items():
         parts.append(f"\n## {title}\n")
-        if own := _own(section):
+        if own := [entry.option for entry in OPTIONS if entry.section == section]:
             parts.append(f"\n| option | kind | default | status | reload | meaning |\n{'|---' * 6}|\n")
             parts += map(_page_row, own)
-        if foreign := _foreign(section):
+        if foreign := [entry.option for entry in OPTIONS.foreign if entry.section == section]:
             parts.append(f"\n| of uWSGI | what it is for there | status | here |\n{'|---' * 4}|\n")
             parts += map(_foreign_row, foreign)
     return "".join(parts)

@@ -27,6 +27,15 @@ class Status(Enum):
     REFUSED = "refused"  # to start would be wrong or unsafe; the note says what to use instead
 
 
+MEANINGS = {
+    Status.WORKS: "it does what it says",
+    Status.PARTIAL: "it differs from uWSGI as noted",
+    Status.ACCEPTED: "it changes nothing here, and nothing is lost, for the reason noted",
+    Status.LATER: "it has no effect yet: a warning, and the server starts",
+    Status.REFUSED: "the server does not start with it; the note says what to use",
+}
+
+
 class Reason(Enum):
     """Why nothing is lost when an option has no effect: the closed list. There is no other excuse."""
 

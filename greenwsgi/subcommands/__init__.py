@@ -31,6 +31,9 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "convert": Subcommand("Write a configuration anew, clean and short.", "convert:run"),
     "doctor": Subcommand("Look at the machine, a configuration and nginx's; say what to mend.", "doctor:run"),
     "nginx": Subcommand("Print the nginx server block that goes with a configuration.", "nginx:run"),
+    "options": Subcommand("Tell what becomes of options, all of them or those named.", "options:options"),
+    "completion": Subcommand("Print completion for bash or zsh.", "options:completion"),
+    "manpage": Subcommand("Print the manual page.", "options:print_manpage"),
 }
 
 

@@ -45,6 +45,13 @@ class Config:
         short="h",
         kind=FLAG,
         default=False,
-        help="Print this help.",
+        help="Print the options that are needed most; --help SECTION and --help OPTION tell more.",
+        reload=Reload.RESTART,
+    )
+    help_all: bool = option(
+        "help-all",
+        kind=FLAG,
+        default=False,
+        help="Print all options that do something.",
         reload=Reload.RESTART,
     )
