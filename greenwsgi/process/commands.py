@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signals
 
-from greenwsgi.process.fleet import Fleet, Stop
+from greenwsgi.process.fleet import Fleet, Reload, Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,7 @@ def _stop_now(fleet: Fleet, now: float) -> None:
 
 
 def _reload(fleet: Fleet, now: float) -> None:
-    if fleet.stop is Stop.NO:
-        fleet.reload_wanted = True
+    fleet.reload_asked(Reload.WHOLE, now)
 
 
 def _nothing(fleet: Fleet, now: float) -> None:

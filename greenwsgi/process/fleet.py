@@ -35,6 +35,14 @@ class Stop(Enum):
     NOW = "at once"
 
 
+class Reload(Enum):
+    """What a reload replaces, and how; of two that are asked for at once, the first in this order is done."""
+
+    WHOLE = "the configuration and the application, all workers at once"
+    CHAIN = "the configuration and the application, one worker after the other"
+    WORKERS = "the application, all workers at once; the configuration stays"
+
+
 class GenerationStage(Enum):
     """RISING until all its workers are READY, SERVING until the next one's are; DRAINING also when it was given up."""
 
@@ -108,7 +116,8 @@ class WorkerSeen:
 class Generation:
     """One load of the application: a zygote and its workers, by seat.
 
-    size: how many workers it shall have. mercy: seconds a worker may take to leave. proven: one of its workers has been
+    size: how many workers it may have, which its seats are for; count: how many it shall have now, numbers 1 to count.
+    kind: how it takes over. mercy: seconds a worker may take to leave. proven: one of its workers has been
     READY. failure: why it did not come up, with the exit status that says so.
     """
 
@@ -122,6 +131,12 @@ class Generation:
     proven: bool = False
     failure: str = ""
     failure_status: int = 0
+    kind: Reload = Reload.WHOLE
+    count: int = -1
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            self.count = self.size
 
     def team(self, number: int) -> list[WorkerSeen]:
         """The workers of that number that were not told to go."""
@@ -162,13 +177,14 @@ class Generation:
 class Fleet:
     """All generations, oldest first, and what the operator wants of them.
 
-    reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made; the first one too.
+    reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made, and how;
+    the first one too.
     """
 
     reload_mercy: float
     generations: list[Generation] = field(default_factory=list)
     born: int = 0
-    reload_wanted: bool = True
+    reload_wanted: Reload | None = Reload.WHOLE
     stop: Stop = Stop.NO
     stop_since: float = 0.0
     exit_status: int = 0
@@ -190,15 +206,29 @@ class Fleet:
         how = Stop.NOW if self.stop is not Stop.NO else how
         if how is not self.stop:
             self.stop, self.stop_since = how, now
-        self.reload_wanted = False
+        self.reload_wanted = None
 
-    def new_generation(self, size: int, mercy: float) -> Generation:
+    def reload_asked(self, kind: Reload, now: float) -> None:
+        """Make a generation, unless the server stops; what takes the most with it wins."""
+        if self.stop is Stop.NO:
+            order = list(Reload)
+            self.reload_wanted = min(kind, self.reload_wanted or kind, key=order.index)
+
+    def workers_asked(self, change: int) -> int:
+        """So many workers more, or less, of what the configuration allows, but never none; how many there shall be."""
+        serving = self.at(GenerationStage.SERVING)
+        if serving is None:
+            return 0
+        serving.count = max(1, min(serving.size, serving.count + change))
+        return serving.count
+
+    def new_generation(self, size: int, mercy: float, kind: Reload = Reload.WHOLE) -> Generation:
         """A generation that rises; one that was rising already is given up for it."""
         if rising := self.at(GenerationStage.RISING):
             rising.stage = GenerationStage.DRAINING
         self.born += 1
-        self.reload_wanted = False
-        self.generations.append(Generation(self.born, size, mercy))
+        self.reload_wanted = None
+        self.generations.append(Generation(self.born, size, mercy, kind=kind))
         return self.generations[-1]
 
     def give_up(self, generation: Generation, now: float) -> bool:

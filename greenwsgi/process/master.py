@@ -23,7 +23,7 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.process import identity, listeners, plan, words
 from greenwsgi.process.commands import BY_SIGNAL
 from greenwsgi.process.cycle import Cycle, System, Wiring
-from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, WorkerSeen, ZygoteSeen
+from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, WorkerSeen, ZygoteSeen
 from greenwsgi.process.inbox import Inbox, Note
 from greenwsgi.process.spawn import Processes
 from greenwsgi.process.witness import KilledLine, Witness
@@ -195,15 +195,23 @@ class Master:
                 assert_never(action)
 
     def _start_generation(self) -> None:
-        self.fleet.reload_wanted = False
+        kind, self.fleet.reload_wanted = self.fleet.reload_wanted or Reload.WHOLE, None
         try:
-            settings = self._reread() if self.fleet.born else self._first
+            settings = self._settings_for(kind)
         except GreenwsgiError as error:
             self._log.error(f"reload refused, nothing has changed: {error}")
             return
-        generation = self.fleet.new_generation(settings.processes.processes, settings.processes.worker_reload_mercy)
+        processes = settings.processes
+        generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind)
         self.cycles[generation.number] = Cycle(generation.number, settings)
         self.witness.show_past()
+
+    def _settings_for(self, kind: Reload) -> Settings:
+        """Read again, unless only the workers are replaced. Raises UsageError."""
+        if not self.fleet.born:
+            return self._first
+        serving = self.fleet.at(GenerationStage.SERVING)
+        return self.cycles[serving.number].settings if serving and kind is Reload.WORKERS else self._reread()
 
     def _start_zygote(self, generation: Generation, now: float) -> None:
         try:

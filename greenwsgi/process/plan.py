@@ -166,7 +166,7 @@ def _may_start(fleet: Fleet) -> bool:
 
 def _verdict(fleet: Fleet, rising: Generation) -> Action | None:
     """Has it come up, has it failed, or is it too early to tell?"""
-    if rising.serving() == rising.size:
+    if rising.serving() >= rising.count:
         return Promote(rising)
     reason = rising.failure or _crash_loop(rising)
     if not reason:
@@ -192,7 +192,10 @@ def _upkeep(generation: Generation, now: float) -> Iterator[Action]:
     if not generation.zygote.loaded:
         return
     free = generation.free_seats()
-    for number in range(1, generation.size + 1):
+    for worker in generation.workers.values():
+        if worker.number > generation.count and worker.told is None and worker.pid:
+            yield Tell(worker, SIGTERM, now + generation.mercy, f"{generation.count} workers are enough")
+    for number in range(1, generation.count + 1):
         team = generation.team(number)
         fresh = [worker for worker in team if not worker.retiring]
         if not fresh and free and not generation.wait(number, now):

@@ -30,7 +30,7 @@ def again(generation: Generation, worker: WorkerSeen, now: float) -> str:
 
 def strength(generation: Generation) -> str:
     """`4 workers`, or `3 of 4 workers` and why one is missing."""
-    serving, size = generation.serving(), generation.size
+    serving, size = generation.serving(), generation.count
     if serving == size:
         return f"{size} worker{'' if size == 1 else 's'}"
     return f"{serving} of {size} workers (others die before they are ready)"

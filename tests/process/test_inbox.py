@@ -80,7 +80,7 @@ def test_every_signal_has_one_command() -> None:
     ],
 )
 def test_commands(signals: list[signal.Signals], stop: Stop, reload: bool) -> None:
-    fleet = Fleet(60.0, reload_wanted=False)
+    fleet = Fleet(60.0, reload_wanted=None)
     for moment, number in enumerate(signals):
         BY_SIGNAL[number].apply(fleet, float(moment))
-    assert (fleet.stop, fleet.reload_wanted) == (stop, reload)
+    assert (fleet.stop, fleet.reload_wanted is not None) == (stop, reload)

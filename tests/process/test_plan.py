@@ -15,6 +15,7 @@ from greenwsgi.process.fleet import (
     Fleet,
     Generation,
     GenerationStage,
+    Reload,
     Stop,
     Trouble,
     WorkerSeen,
@@ -28,7 +29,7 @@ RISING, SERVING, DRAINING = GenerationStage
 
 def fleet(*generations: Generation, stop: Stop = Stop.NO, reload: bool = False, stop_since: float = NOW) -> Fleet:
     born = generations[-1].number if generations else 0
-    return Fleet(30.0, list(generations), born, reload, stop, stop_since)
+    return Fleet(30.0, list(generations), born, Reload.WHOLE if reload else None, stop, stop_since)
 
 
 def generation(number: int, stage: GenerationStage, *workers: WorkerSeen, **known: object) -> Generation:
