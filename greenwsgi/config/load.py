@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from greenwsgi import __version__
 from greenwsgi.config import argv, magic
-from greenwsgi.config.settings import Settings, build
+from greenwsgi.config.settings import Assignment, Settings, Warn, build
 from greenwsgi.config.sources import Sources
 
 
@@ -24,13 +25,32 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that is written, before anything is made of it.
+
+    assignments: those in force, in their order. dropped: those that are not, each with the reason.
+    used: the names that some text mentions as %(name).
+    """
+
+    assignments: tuple[Assignment, ...]
+    dropped: tuple[tuple[Assignment, str], ...]
+    used: frozenset[str]
+
+
 def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Loaded:
     """The Settings that a command line and the files it names give now. Raises UsageError."""
     warnings: list[str] = []
-    written = argv.read(arguments)
-    expanded = Sources(environ, this_machine(), warnings.append).expand(written)
-    settings = build(magic.placeholders(expanded), warnings.append)
+    settings = build(read(arguments, environ, warnings.append).assignments, warnings.append)
     return Loaded(settings, tuple(dict.fromkeys(warnings)))
+
+
+def read(arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> Reading:
+    """The assignments of a command line and the files it names. Raises UsageError for what cannot be read."""
+    written = argv.read(arguments)
+    expanded = list(Sources(environ, this_machine(), warn).expand(written))
+    used = frozenset(name for one in expanded for name in re.findall(r"%\(([^() ]+)", one.text))
+    return Reading(tuple(magic.placeholders(expanded)), (), used)
 
 
 def this_machine() -> magic.Machine:

@@ -28,6 +28,7 @@ class Subcommand:
 
 
 SUBCOMMANDS: dict[str, Subcommand] = {
+    "check": Subcommand("Report what becomes of each option of a configuration, and whether it starts.", "check:run"),
     "convert": Subcommand("Write a configuration anew, clean and short.", "convert:run"),
     "doctor": Subcommand("Look at the machine, a configuration and nginx's; say what to mend.", "doctor:run"),
     "nginx": Subcommand("Print the nginx server block that goes with a configuration.", "nginx:run"),
