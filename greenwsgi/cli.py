@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from greenwsgi import __version__
 from greenwsgi.config import rules
 from greenwsgi.config.load import Loaded, load
-from greenwsgi.config.settings import DEFAULT_LISTENER, Settings
+from greenwsgi.config.settings import Settings
 from greenwsgi.config.show import show
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log.server import ServerLog
@@ -69,8 +69,6 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
         return again.settings
 
     with _output_to(settings.logging.logto):
-        if settings.listeners[0].origin == DEFAULT_LISTENER.origin:
-            log.info(f"no socket given: serving http://{DEFAULT_LISTENER.text}")
         return serve(settings, log, reread)
 
 

@@ -162,13 +162,6 @@ def test_an_error_of_ours_is_not_hidden() -> None:
         cli.main(["app.py"], Server(ZeroDivisionError()))
 
 
-def test_says_what_it_serves_when_no_socket_is_given(capfd: Capture) -> None:
-    assert cli.main(["app.py"], Server()) == 0
-    assert "no socket given: serving http://127.0.0.1:8000\n" in capfd.readouterr().err
-    assert cli.main(["app.py", "--http-socket", "127.0.0.1:8000"], Server()) == 0
-    assert capfd.readouterr().err == ""
-
-
 def test_logto_takes_all_output_until_the_end(tmp_path: Path, capfd: Capture) -> None:
     file = tmp_path / "app.log"
     file.write_text("before\n")
@@ -180,7 +173,7 @@ def test_logto_takes_all_output_until_the_end(tmp_path: Path, capfd: Capture) ->
 
     assert cli.main(["app.py", "--logto", str(file)], serve) == 2
     lines = [line.split("] ")[-1] for line in file.read_text().splitlines()]
-    assert lines == ["before", "no socket given: serving http://127.0.0.1:8000", "logged", "printed"]
+    assert lines == ["before", "logged", "printed"]
     assert capfd.readouterr() == ("", "greenwsgi: error: port taken\n")
 
 

@@ -44,7 +44,8 @@ FENCES = (
         ("socket", "_socket", "socketserver"),
         (
             "serve/*",
-            "process/listeners.py",
+            "process/binding.py",
+            "process/inherited.py",
             "process/control.py",
             "process/notify.py",
             "stats/server.py",

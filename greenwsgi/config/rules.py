@@ -5,6 +5,7 @@ from __future__ import annotations
 from greenwsgi.config.settings import Settings, Warn
 from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
+from greenwsgi.options.places import is_public
 from greenwsgi.options.spec import Reload
 from greenwsgi.wire.registry import PROTOCOLS
 
@@ -15,19 +16,24 @@ def check(settings: Settings, warn: Warn) -> None:
     if not python.wsgi_file and not python.module:
         raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
     for listener in settings.listeners:
-        if not PROTOCOLS[listener.protocol].scheme and not settings.proxies.uwsgi_allow and _is_public(listener.text):
+        if not PROTOCOLS[listener.protocol].scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):
             warn(
                 f"{listener.origin}: {listener.protocol} on {listener.text}: whoever reaches that address can pretend"
                 " to be anybody; name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
             )
+    _check_worker_map(settings)
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
 
 
-def _is_public(address: str) -> bool:
-    """Is it a TCP address that other machines may reach?"""
-    host, colon, _ = address.rpartition(":")
-    return bool(colon) and "/" not in address and not host.startswith(("127.", "localhost", "[::1]"))
+def _check_worker_map(settings: Settings) -> None:
+    most = settings.processes.processes
+    for _, workers in settings.listening.map_socket:
+        if absent := [number for number in workers if not 1 <= number <= most]:
+            raise UsageError(
+                f"map-socket: there is no worker {absent[0]}; there are {most}, counted from 1",
+                settings.origin("map-socket"),
+            )
 
 
 def check_reload(running: Settings, wanted: Settings, warn: Warn) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS, Entry
-from greenwsgi.options.kinds import Address
+from greenwsgi.options.kinds import SHARED, Address
 from greenwsgi.options.spec import Option, Status
 from greenwsgi.options.table import Sections
+from greenwsgi.options.table.sockets import Sockets
 
 Warn = Callable[[str], None]
 
@@ -38,6 +39,17 @@ class Settings(Sections):
     listeners: tuple[Address, ...] = (DEFAULT_LISTENER,)
     assignments: tuple[Assignment, ...] = field(default=(), compare=False)
 
+    def origin(self, name: str) -> Origin:
+        """Where the option of that name was given its value, for errors that show later; if nowhere, its name."""
+        option = OPTIONS.find(name)
+        found = [one.origin for one in self.assignments if OPTIONS.find(one.key) is option]
+        return found[-1] if found else Origin(name)
+
+    @property
+    def listens_by_default(self) -> bool:
+        """Was no address given?"""
+        return self.listeners[0].origin == DEFAULT_LISTENER.origin
+
 
 def silent(text: str) -> None:
     """For those who build again what others have built, and warned about, before."""
@@ -62,15 +74,15 @@ def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
         if not entry.field:
             continue
         if entry.option.kind.many:
-            listeners += (replace(one, origin=assignment.origin) for one in value if isinstance(one, Address))
+            value = tuple(replace(one, origin=assignment.origin) if type(one) is Address else one for one in value)
+            listeners += (one for one in value if type(one) is Address and one.protocol != SHARED)
             value = values.get(entry, ()) + value
         values[entry] = value
     sections = _sections(values)
     _judge_unknown(unknown.values(), sections.config.strict, warn)
-    protocol = sections.sockets.protocol
     return Settings(
         **vars(sections),
-        listeners=tuple(replace(one, protocol=one.protocol or protocol) for one in listeners) or (DEFAULT_LISTENER,),
+        listeners=tuple(_resolve(one, sections.sockets) for one in listeners) or (DEFAULT_LISTENER,),
         assignments=assignments,
     )
 
@@ -100,6 +112,19 @@ def _sections(values: dict[Entry, Any]) -> Sections:
         section = replace(getattr(sections, entry.section), **{entry.field: value})
         sections = replace(sections, **{entry.section: section})
     return sections
+
+
+def _resolve(address: Address, sockets: Sockets) -> Address:
+    """With its protocol, and with the shared socket's address for `=0`; what follows a comma is the protocol's own."""
+    text = address.text
+    if text.startswith("="):
+        number, comma, rest = text[1:].partition(",")
+        shared = sockets.shared_socket
+        if not (number.isascii() and number.isdecimal() and len(number) < 10 and int(number) < len(shared)):
+            has = f"there are {len(shared)}, counted from 0" if shared else "there is none"
+            raise UsageError(f"{text}: no such shared-socket; {has}", address.origin)
+        text = shared[int(number)].text + comma + rest
+    return replace(address, protocol=address.protocol or sockets.protocol, text=text)
 
 
 def _judge_unknown(assignments: Iterable[Assignment], strict: bool, warn: Warn) -> None:

@@ -136,8 +136,9 @@ def _entry(option: Option) -> str:
 
 def _row(left: str, help: str) -> str:
     lines = textwrap.wrap(help, _WIDTH - _INDENT)
-    first = left.ljust(_INDENT) + lines[0]
-    return "\n".join([first, *(" " * _INDENT + line for line in lines[1:])]) + "\n"
+    margin = " " * _INDENT
+    first = left.ljust(_INDENT) if len(left) < _INDENT else f"{left}\n{margin}"
+    return first + f"\n{margin}".join(lines) + "\n"
 
 
 def _argument(option: Option) -> str:

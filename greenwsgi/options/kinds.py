@@ -52,16 +52,27 @@ class Kind(Generic[T]):
     measured: bool = False
 
 
+SHARED = "shared"
+"""Stands for the protocol of an address that is there to be named by others: `=0` is the first of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A place to listen on, as it was written, and the wire protocol spoken there; binding it checks the text.
 
-    protocol: a name of PROTOCOLS, or "" for what the option `protocol` says.
+    protocol: a name of PROTOCOLS, "" for what the option `protocol` says, or SHARED.
     """
 
     protocol: str
     text: str
     origin: Origin = field(default=Origin("default"), compare=False)
+
+
+class WorkerMap(NamedTuple):
+    """A socket, by its number, and the workers that it is for."""
+
+    socket: int
+    workers: tuple[int, ...]
 
 
 # Numbers: uWSGI reads them with atoi, which takes the digits in front and forgets the rest (`60 ; seconds`).
@@ -94,7 +105,7 @@ def _size(text: str) -> Reading[int]:
 
 
 def _octal(text: str) -> Reading[int | None]:
-    digits, rest = _leading("[0-7]{1,4}(?![0-9])", text or "666")
+    digits, rest = _leading("[0-7]{1,4}(?![0-9])", text)
     return Reading(int(digits, 8), bool(rest))
 
 
@@ -135,6 +146,17 @@ def _allowance(text: str) -> Reading[tuple[tuple[str, float], ...]]:
     return Reading(((pattern.strip(), reading.value),), reading.lenient)
 
 
+def _owner(text: str) -> Reading[str]:
+    if text and not re.fullmatch("[^:]+(:[^:]+)?|:[^:]+", text):
+        raise ValueError(text)
+    return Reading(text)
+
+
+def _worker_map(text: str) -> Reading[tuple[WorkerMap, ...]]:
+    number, _, workers = text.partition(":")
+    return Reading((WorkerMap(int(number), tuple(map(int, workers.split(",")))),))
+
+
 def _networks(text: str) -> Reading[tuple[str, ...]]:
     entries = tuple(entry for entry in re.split(r"[,\s]+", text) if entry)
     for entry in entries:
@@ -153,9 +175,21 @@ OCTAL = Kind(
     name="mode",
     metavar="MODE",
     wanted="an octal mode such as 660",
-    read=_octal,
+    read=lambda text: _octal(text or "666"),
     texts=lambda value: () if value is None else (f"{value:o}",),
     argument=Argument.OPTIONAL,
+)
+MASK = Kind(
+    "mask", "MASK", "an octal mask such as 022", _octal, lambda value: () if value is None else (f"{value:03o}",)
+)
+OWNER = Kind("owner", "USER[:GROUP]", "user, user:group or :group", _owner)
+WORKER_MAP = Kind(
+    name="worker map",
+    metavar="N:WORKERS",
+    wanted="a socket's number and workers' numbers, such as 0:1,2",
+    read=_worker_map,
+    texts=lambda value: tuple(f"{one.socket}:{','.join(map(str, one.workers))}" for one in value),
+    many=True,
 )
 TEXT = Kind("text", "TEXT", "a text", _text)
 PATH = Kind("path", "PATH", "a path", _text)
@@ -208,4 +242,11 @@ def address(protocol: str) -> Kind[tuple[Address, ...]]:
     def texts(value: tuple[Address, ...]) -> tuple[str, ...]:
         return tuple(one.text for one in value)
 
-    return Kind("addresses", "ADDRESS", "an address: HOST:PORT, :PORT or the path of a socket", read, texts, many=True)
+    return Kind(
+        "addresses",
+        "ADDRESS",
+        "an address: HOST:PORT, :PORT, the path of a socket, @NAME, fd://N or =N",
+        read,
+        texts,
+        many=True,
+    )

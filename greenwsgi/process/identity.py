@@ -36,6 +36,28 @@ class Identity:
         return " and ".join(f"{name} {number}" for name, number in named if number is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a socket file shall be; -1 leaves the user or the group as it is. origin: where that was written."""
+
+    uid: int
+    gid: int
+    origin: Origin
+
+
+def owner(text: str, origin: Origin) -> Owner | None:
+    """Look up `user`, `user:group` or `:group`; None for "". Raises UsageError for one who is not known."""
+    if not text:
+        return None
+    user, _, group = text.partition(":")
+    try:
+        account = _account(user)
+        uid = account.pw_uid if account else int(user) if user else -1
+        return Owner(uid, _gid(group) if group else -1, origin)
+    except UsageError as error:
+        raise UsageError(f"chown-socket {text}: {error.text}", origin) from None
+
+
 def find(user: str, group: str) -> Identity:
     """Look up `uid` and `gid`, each a name, a number, or "" for none given.
 

@@ -1,56 +1,139 @@
-"""Binding listening sockets: TCP and unix, from the address forms operators write.
+"""All the sockets that the server listens on, in the order in which they are numbered.
 
-    :3031  127.0.0.1:3031  [::1]:3031  name:3031  127.0.0.1:0     TCP; port 0 lets the system choose
-    /run/app.sock  app.sock                                       a unix socket
-
-An empty host is every IPv4 address, as under uWSGI. A name with several addresses means its first, IPv4 before IPv6.
+First those of the configuration as they were written, then those of socket activation. Without any, standard input, if
+it is a listening socket; else the default address.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
-import stat
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from greenwsgi.config.settings import Settings
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.log.server import ServerLog
+from greenwsgi.options.kinds import Address
+from greenwsgi.options.places import Descriptor, Tcp, read_place
+from greenwsgi.options.table.sockets import PROTOCOL_NAMES
+from greenwsgi.process import binding, identity, inherited, words
+from greenwsgi.process.binding import Listener
 
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A bound socket. `file`: the device and inode of a unix socket, by which its owner knows it again."""
-
-    socket: socket.socket
-    bound: BoundListener
-    file: tuple[int, int] | None = None
-
-    def close(self) -> None:
-        """Stop listening, and remove a unix socket's file if it is still ours."""
-        self.socket.close()
-        if self.file and _file_of(self.bound.name) == self.file:
-            os.unlink(self.bound.name)
+Kept = Sequence[Mapping[str, Any]]
+"""What `inherited.keep` wrote down before a re-exec."""
 
 
-def bind(protocol: str, text: str, origin: Origin, backlog: int, mode: int | None = None) -> Listener:
-    """Bind and listen. mode: permissions of a unix socket. Raises UsageError if the address is wrong or taken."""
-    try:
-        if is_path(text):
-            return _bind_unix(protocol, text, backlog, mode)
-        return _bind_tcp(protocol, text, backlog)
-    except UsageError as error:
-        raise UsageError(f"{text}: {error.text}", origin) from None
-    except OSError as error:
-        raise UsageError(f"{text}: {_why(error)}", origin) from None
+def listen(
+    settings: Settings,
+    environ: MutableMapping[str, str],
+    log: ServerLog,
+    made: Callable[[Listener], Any],
+    kept: Kept = (),
+) -> list[Listener]:
+    """Listen wherever the settings say; each listener is given to `made` as soon as there is one.
+
+    environ: the process's own; the variables of socket activation are taken out of it. kept: listeners from before a
+    re-exec; those that are still wanted are used again, the others closed. Raises UsageError.
+    """
+    doors = _Doors(settings, made, kept)
+    sockets, warning = inherited.passed(environ, os.getpid())
+    if warning:
+        log.warning(warning)
+    if not settings.listens_by_default:
+        for address in settings.listeners:
+            doors.open(address)
+    doors.reopen()
+    doors.take(sockets)
+    if not doors.listeners:
+        doors.open_default(log)
+    doors.close_others()
+    _check(settings, len(doors.listeners))
+    _tell(settings, doors.listeners, log)
+    return doors.listeners
 
 
-def is_path(text: str) -> bool:
-    """Does the address name a unix socket?"""
-    return text.startswith(("/", ".")) or ":" not in text
+class _Doors:
+    """The listeners that there are so far, and what is left over from before a re-exec."""
+
+    def __init__(self, settings: Settings, made: Callable[[Listener], Any], kept: Kept) -> None:
+        self.listeners: list[Listener] = []
+        self._settings = settings
+        self._options = settings.listening
+        self._owner = identity.owner(self._options.chown_socket, settings.origin("chown-socket"))
+        self._made = made
+        self._kept = list(kept)
+
+    def open(self, address: Address) -> None:
+        """One that was written."""
+        if before := next((one for one in self._kept if one["text"] == address.text), None):
+            self._kept.remove(before)
+            self._add(inherited.kept(before, self._options, address.protocol))
+            return
+        try:
+            place = read_place(address.text, abstract=self._options.abstract_socket)
+        except ValueError as error:
+            raise UsageError(f"{address.text}: {error}", address.origin) from None
+        if not (isinstance(place, Tcp) and place.port == 0) and address.text in [one.text for one in self.listeners]:
+            raise UsageError(f"{address.text}: this address is given twice", address.origin)
+        if isinstance(place, Descriptor):
+            self._add(inherited.by_number(place.fd, address, self._options))
+        else:
+            self._add(binding.bind(address, place, self._options, self._owner))
+
+    def take(self, sockets: Iterable[inherited.Passed]) -> None:
+        """Those of socket activation: of the protocol they are named after, or else of the default one."""
+        taken = {one.bound.fd for one in self.listeners}
+        for one in sockets:
+            if one.fd in taken:  # named in the configuration too, as fd://N
+                continue
+            protocol = one.name if one.name in PROTOCOL_NAMES else self._settings.sockets.protocol
+            address = Address(protocol, one.name or f"fd://{one.fd}", Origin("LISTEN_FDS"))
+            self._add(replace(inherited.adopt(one.fd, address, self._options), text=""))
+
+    def reopen(self) -> None:
+        """Those that nobody wrote, from before a re-exec."""
+        for one in [one for one in self._kept if not one["text"]]:
+            self._kept.remove(one)
+            self._add(inherited.kept(one, self._options))
+
+    def open_default(self, log: ServerLog) -> None:
+        found = inherited.standard_input(self._settings.sockets.protocol, self._options)
+        if found is not None:
+            self._add(replace(found, text=""))
+            return
+        address = self._settings.listeners[0]
+        self.open(address)
+        log.info(f"no socket given: serving {words.address(self.listeners[0].bound)}")
+
+    def close_others(self) -> None:
+        for one in self._kept:
+            inherited.kept(one, self._options).close()
+
+    def _add(self, listener: Listener) -> None:
+        self._made(listener)
+        self.listeners.append(listener)
+
+
+def _check(settings: Settings, count: int) -> None:
+    for number, _ in settings.listening.map_socket:
+        if number >= count:
+            has = f"there are {count}, counted from 0"
+            raise UsageError(f"map-socket: there is no socket {number}; {has}", settings.origin("map-socket"))
+
+
+def _tell(settings: Settings, listeners: Iterable[Listener], log: ServerLog) -> None:
+    for one in listeners:
+        if not one.text:
+            log.info(f"inherited {words.address(one.bound)} (descriptor {one.bound.fd})")
+    if warning := backlog_warning(settings.listening.listen):
+        log.warning(warning)
+    used = {one.text.partition(",")[0] for one in settings.listeners}
+    for number, shared in enumerate(settings.sockets.shared_socket):
+        if shared.text not in used:
+            log.warning(f"{shared.origin}: shared-socket {shared.text}: no socket is given as ={number}")
 
 
 def backlog_warning(backlog: int, somaxconn: str = _SOMAXCONN) -> str:
@@ -63,84 +146,3 @@ def backlog_warning(backlog: int, somaxconn: str = _SOMAXCONN) -> str:
     if backlog <= most:
         return ""
     return f"listen {backlog} is more than the kernel allows: net.core.somaxconn is {most}, and so is the backlog"
-
-
-def _bind_tcp(protocol: str, text: str, backlog: int) -> Listener:
-    host, port = _split(text)
-    family, address = _resolve(host, port)
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it. Without it the second small send of an answer waits 40 ms for the first one's
-        # acknowledgement (Nagle), and setting it on each connection would be a system call more.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind(address)
-        listening.listen(backlog)
-    except OSError:
-        listening.close()
-        raise
-    shown = f"[{host}]" if ":" in host else host or "0.0.0.0"
-    return Listener(listening, BoundListener(listening.fileno(), protocol, f"{shown}:{listening.getsockname()[1]}"))
-
-
-def _split(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise UsageError(f"an IPv6 address needs brackets: [{host}]:{port}")
-    if not (port.isascii() and port.isdecimal() and int(port) < 65536):
-        raise UsageError(f"{port!r} is no port; write host:port, or a path with a slash for a unix socket")
-    return host, int(port)
-
-
-def _resolve(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
-    try:
-        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError) as error:
-        raise UsageError(f"no address for host {host!r}: {error.args[-1]}") from None
-    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
-    return family, address
-
-
-def _bind_unix(protocol: str, path: str, backlog: int, mode: int | None) -> Listener:
-    _clear(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listening.bind(path)
-        if mode is not None:
-            os.chmod(path, mode)
-        listening.listen(backlog)
-    except OSError:
-        listening.close()
-        raise
-    absolute = os.path.abspath(path)  # it is removed at the end, wherever the master is by then
-    return Listener(listening, BoundListener(listening.fileno(), protocol, absolute), _file_of(absolute))
-
-
-def _clear(path: str) -> None:
-    """Remove the socket that a dead server left; refuse to touch one that answers, or a file of another kind."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise UsageError("there is a file of that name, and it is no socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise UsageError("another process listens there")
-    os.unlink(path)
-
-
-def _file_of(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _why(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return "another process listens there"
-    return error.strerror or str(error)

@@ -21,6 +21,7 @@ from greenwsgi.errors import GreenwsgiError
 from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import identity, listeners, plan, words
+from greenwsgi.process.binding import Listener
 from greenwsgi.process.commands import BY_SIGNAL
 from greenwsgi.process.cycle import Cycle, System, Wiring
 from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, WorkerSeen, ZygoteSeen
@@ -49,33 +50,34 @@ def serve(
     with ExitStack() as made:
         inbox = Inbox(BY_SIGNAL)
         made.callback(inbox.close)
-        bound = _take_places(settings, log, made)
+        places = _take_places(settings, log, made)
         title.show("master")
         line = killed_line or _KilledLine(log.fd)
-        master = Master(settings, bound, log, inbox, Processes(), SystemClock(), line, reread)
+        master = Master(settings, [one.bound for one in places], log, inbox, Processes(), SystemClock(), line, reread)
         status = master.run()
     log.info("stopped")
     return status
 
 
-def _take_places(settings: Settings, log: ServerLog, made: ExitStack) -> list[BoundListener]:
+def _take_places(settings: Settings, log: ServerLog, made: ExitStack) -> list[Listener]:
     """Bind the listeners, write the pidfile, and become who we shall be; in this order, since only root may do all."""
     who = identity.find(settings.processes.uid, settings.processes.gid)
-    backlog, mode = settings.sockets.listen, settings.sockets.chmod_socket
-    bound = []
-    for address in settings.listeners:
-        listener = listeners.bind(address.protocol, address.text, address.origin, backlog, mode)
-        made.callback(_clean, listener.close, log)
-        bound.append(listener.bound)
-    if warning := listeners.backlog_warning(backlog):
-        log.warning(warning)
+    vacuum = settings.listening.vacuum
+    if settings.listening.umask is not None:
+        os.umask(settings.listening.umask)
+
+    def close_at_the_end(listener: Listener) -> None:
+        made.callback(_clean, lambda: listener.close(vacuum=vacuum), log)
+
+    places = listeners.listen(settings, os.environ, log, close_at_the_end)
     if settings.processes.pidfile:
         pidfile = identity.Pidfile(settings.processes.pidfile)
         if other := pidfile.write():
             log.warning(f"pidfile {pidfile.path} named process {other}, which lives; now it names this one")
-        made.callback(_clean, pidfile.remove, log)
+        if vacuum:
+            made.callback(_clean, pidfile.remove, log)
     who.assume()
-    return bound
+    return places
 
 
 def _clean(remove: Callable[[], None], log: ServerLog) -> None:

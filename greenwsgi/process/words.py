@@ -38,7 +38,7 @@ def strength(generation: Generation) -> str:
 
 def address(listener: BoundListener) -> str:
     """`http://127.0.0.1:8000`, or `uwsgi /run/app.sock`."""
-    if listener.protocol == "http" and not listener.name.startswith("/"):
+    if listener.protocol == "http" and not listener.name.startswith(("/", "@")):
         return f"http://{listener.name}"
     return f"{listener.protocol} {listener.name}"
 

@@ -43,6 +43,7 @@ class Acceptor(StreamServer):
         guests: Guests | None = None,
     ) -> None:
         self.max_accept = 1 if siblings else 100
+        self._siblings = siblings
         self._service = service
         self._endpoint = endpoint
         self._capacity = capacity
@@ -59,7 +60,7 @@ class Acceptor(StreamServer):
         if len(service.connections) >= self._capacity:
             self._pause(SHORTAGE_PAUSE)
             return True
-        if not service.slots.free and service.siblings_have_room():
+        if not service.slots.free and self._siblings and service.siblings_have_room():
             self._pause(BUSY_PAUSE)
             return True
         return False

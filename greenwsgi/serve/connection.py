@@ -61,7 +61,7 @@ class Connection:
     def __init__(self, service: Service, endpoint: Endpoint, sock: Any, address: Any) -> None:
         self.service = service
         self.endpoint = endpoint
-        self.stream = Stream(sock, service.deadlines, service.timeouts.socket)
+        self.stream = Stream(sock, service.deadlines, service.timeouts.socket, service.timeouts.send)
         self.send = self.stream.send
         self.protocol = endpoint.row.factory(service.limits)
         self.sendfile = self.stream.sendfile if self.protocol.plain_body else None

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Timeouts:
-    """Seconds. socket: each read and write; header: from the first byte to the whole head; keepalive: between requests;
-    queue: for a free slot. body_rate: bytes a second, 0 is no such rule."""
+    """Seconds. socket: each read and write; send: each write, if it is not 0; header: from the first byte to the whole
+    head; keepalive: between requests; queue: for a free slot. body_rate: bytes a second, 0 is no such rule."""
 
     socket: float
     header: float
     keepalive: float
     queue: float = 30.0
     body_rate: int = 240
+    send: float = 0.0
 
 
 @dataclass(slots=True)

@@ -29,15 +29,16 @@ _now = SystemClock.monotonic
 class Stream:
     """A non-blocking socket with the worker's Deadlines.
 
-    `timeout`, in seconds, bounds each single wait. `waits` counts them. A peer that left raises PeerGone, one that does
-    not move PeerStalled, which is a PeerGone too; `gone` remembers either.
+    `timeout`, in seconds, bounds each single wait, `send_timeout` that for room to write. `waits` counts them. A peer
+    that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too; `gone` remembers either.
     """
 
-    __slots__ = ("_reader", "_recv", "_send", "_wait", "_writer", "gone", "sock", "timeout", "waits")
+    __slots__ = ("_reader", "_recv", "_send", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "waits")
 
-    def __init__(self, sock: Any, deadlines: Deadlines, timeout: float) -> None:
+    def __init__(self, sock: Any, deadlines: Deadlines, timeout: float, send_timeout: float = 0.0) -> None:
         self.sock = sock
         self.timeout = timeout
+        self.send_timeout = send_timeout or timeout
         self.waits = 0
         self.gone = False
         self._recv = sock.recv
@@ -112,7 +113,7 @@ class Stream:
             self._writer = get_hub().loop.io(self.sock.fileno(), 2)
         self.waits += 1
         try:
-            self._wait(self._writer, _now() + self.timeout)
+            self._wait(self._writer, _now() + self.send_timeout)
         except PeerStalled:
             self.gone = True
             raise

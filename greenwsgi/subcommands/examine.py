@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from greenwsgi import __version__
-from greenwsgi.config.settings import DEFAULT_LISTENER, Settings
+from greenwsgi.config.settings import Settings
 from greenwsgi.errors import BootError
-from greenwsgi.process.listeners import backlog_warning, is_path
+from greenwsgi.options.places import Unix, read_place
+from greenwsgi.process.listeners import backlog_warning
 from greenwsgi.serve import greening
 from greenwsgi.worker.worker import DESCRIPTOR_RESERVE
 
@@ -37,7 +38,7 @@ def versions() -> Finding:
 
 def backlog(settings: Settings) -> Finding:
     """net.core.somaxconn against `listen`."""
-    wanted = settings.sockets.listen
+    wanted = settings.listening.listen
     if warning := backlog_warning(wanted):
         return Finding(
             warning, f"sysctl -w net.core.somaxconn={wanted} (for ever: in /etc/sysctl.d), or a smaller listen"
@@ -74,11 +75,16 @@ def cpus(settings: Settings) -> Finding:
 
 def sockets(settings: Settings) -> Iterator[Finding]:
     """Can the web server reach our unix sockets? It runs as another user, as a rule."""
-    mode = settings.sockets.chmod_socket
+    mode = settings.listening.chmod_socket
     for listener in settings.listeners:
-        if listener == DEFAULT_LISTENER or not is_path(listener.text) or listener.text.startswith(("@", "fd:", "=")):
+        try:
+            place = read_place(listener.text, abstract=settings.listening.abstract_socket)
+        except ValueError as error:
+            yield Finding(f"{listener.origin}: {listener.text}: {error}", "the server does not start with it")
             continue
-        path = os.path.abspath(listener.text)
+        if not isinstance(place, Unix):
+            continue
+        path = os.path.abspath(place.path)
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             yield Finding(

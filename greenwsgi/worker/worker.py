@@ -142,6 +142,7 @@ class Worker:
                 keepalive=limits.keepalive_timeout,
                 queue=limits.queue_timeout,
                 body_rate=limits.body_min_rate,
+                send=settings.listening.so_send_timeout,
             ),
             finished=self._count(settings.processes.max_requests),
             forwarding=self._forwarding(),
@@ -173,15 +174,19 @@ class Worker:
             limit = 1 << 20
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
-        siblings = self._boot.settings.processes.processes > 1
-        fixed = fixed_part(multiprocess=siblings, node=os.uname().nodename)
+        workers = self._boot.settings.processes.processes
+        fixed = fixed_part(multiprocess=workers > 1, node=os.uname().nodename)
         fixed["greenwsgi.harakiri"] = service.set_harakiri
-        for listener in self._boot.listeners:
+        shares = dict(self._boot.settings.listening.map_socket)
+        for number, listener in enumerate(self._boot.listeners):
+            share = shares.get(number, range(1, workers + 1))
+            if self._boot.number not in share:
+                continue
             acceptor = Acceptor(
                 listener.fd,
                 service,
                 endpoint_of(listener, fixed),
-                siblings=siblings,
+                siblings=len(share) > 1,
                 capacity=capacity,
                 guests=self._guests(listener.protocol),
             )

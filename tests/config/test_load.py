@@ -51,9 +51,9 @@ def test_sections_of_one_file(write: Write) -> None:
     write(
         "x.ini", "[uwsgi]", "ini = :base", "listen = 7", "[base]", "listen = 5", "processes = 3", "[prod]", "listen = 9"
     )
-    assert loaded("x.ini").sockets.listen == 7
+    assert loaded("x.ini").listening.listen == 7
     assert loaded("x.ini").processes.processes == 3
-    assert loaded("x.ini:prod").sockets.listen == 9
+    assert loaded("x.ini:prod").listening.listen == 9
     assert loaded("x.ini:prod").config.ini == ("x.ini:prod",)
 
 
@@ -61,7 +61,7 @@ def test_files_in_files_are_found_from_the_current_folder(write: Write) -> None:
     write("etc/x.ini", "[uwsgi]", "ini = etc/y.ini:base")
     write("etc/y.ini", "[base]", "listen = 5")
     found = loaded("etc/x.ini")
-    assert found.sockets.listen == 5
+    assert found.listening.listen == 5
     assert found.config.ini == ("etc/x.ini", "etc/y.ini:base")
 
 
@@ -82,7 +82,7 @@ def test_environment_variables(write: Write) -> None:
     write("x.ini", "[uwsgi]", "ini = $(MODE).ini", "processes = $(N)")
     write("prod.ini", "[uwsgi]", "listen = 5")
     found = loaded("x.ini --env A=$(N)", MODE="prod", N="3")
-    assert (found.processes.processes, found.sockets.listen, found.python.env) == (3, 5, ("A=3",))
+    assert (found.processes.processes, found.listening.listen, found.python.env) == (3, 5, ("A=3",))
 
 
 def test_placeholders_across_sources(write: Write) -> None:

@@ -46,6 +46,7 @@ class Server:
     http, uwsgi: whether it gets a socket of that protocol, on a free port (`http_port`, `uwsgi_port`).
     files: other files to write into the folder first.
     command: how to run greenwsgi. ready: the log line that ends the start.
+    stdin: its standard input, /dev/null if none is given. passed: descriptors that it gets besides.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Server:
         cwd: Path | None = None,
         command: Sequence[str] = (sys.executable, "-m", "greenwsgi"),
         ready: str = r"generation 1 serves",
+        stdin: int = subprocess.DEVNULL,
+        passed: Sequence[int] = (),
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="greenwsgi-live-")
         self.folder = Path(self._folder.name)
@@ -74,6 +77,8 @@ class Server:
         if uwsgi:
             self.command += ["--uwsgi-socket", f"127.0.0.1:{self.uwsgi_port}"]
         self._ready = ready
+        self._stdin = stdin
+        self._passed = passed
         self._cwd = cwd or self.folder
         self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self._log = Log()
@@ -109,7 +114,8 @@ class Server:
             self.command,
             cwd=self._cwd,
             env=self._env,
-            stdin=subprocess.DEVNULL,
+            stdin=self._stdin,
+            pass_fds=self._passed,
             stdout=write_end,
             stderr=write_end,
             start_new_session=True,

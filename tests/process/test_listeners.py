@@ -1,197 +1,233 @@
-"""Binding: every address form, and every way in which it can be refused."""
+"""Which sockets there are, and in which order; what was open before we started."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.process.listeners import Listener, backlog_warning, bind, is_path
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process import inherited
+from greenwsgi.process.binding import Listener
+from greenwsgi.process.listeners import backlog_warning, listen
 
-ORIGIN = Origin("app.ini", 4)
-
-Bind = Callable[..., Listener]
-
-
-@pytest.fixture
-def bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bind]:
-    """Binds in a folder of its own, and closes what it bound."""
-    monkeypatch.chdir(tmp_path)
-    made: list[Listener] = []
-
-    def bind_it(text: str, mode: int | None = None, protocol: str = "http") -> Listener:
-        made.append(bind(protocol, text, ORIGIN, 16, mode))
-        return made[-1]
-
-    yield bind_it
-    for listener in made:
-        listener.close()
+Start = Callable[..., list[Listener]]
 
 
-def refusal(text: str) -> str:
-    with pytest.raises(UsageError) as caught:
-        bind("http", text, ORIGIN, 16).close()
-    assert caught.value.origin == ORIGIN
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(
-    ("text", "family", "host"),
-    [
-        (":0", socket.AF_INET, "0.0.0.0"),
-        ("127.0.0.1:0", socket.AF_INET, "127.0.0.1"),
-        ("localhost:0", socket.AF_INET, "127.0.0.1"),
-        pytest.param(
-            "[::1]:0",
-            socket.AF_INET6,
-            "::1",
-            marks=pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine"),
-        ),
-    ],
-)
-def test_tcp(bound: Bind, text: str, family: int, host: str) -> None:
-    listener = bound(text)
-    address = listener.socket.getsockname()
-    assert listener.socket.family == family
-    assert address[0] == host
-    assert address[1] > 0
-    shown = "0.0.0.0" if text == ":0" else text.removesuffix(":0")
-    assert listener.bound.name == f"{shown}:{address[1]}"
-    assert listener.bound.fd == listener.socket.fileno()
-    assert listener.bound.protocol == "http"
-    assert not listener.socket.get_inheritable()
-    with socket.create_connection((host, address[1]), 10):
-        listener.socket.accept()[0].close()
-
-
-@pytest.mark.parametrize("text", ["app.sock", "./app.sock"])
-def test_unix(bound: Bind, tmp_path: Path, text: str) -> None:
-    listener = bound(text)
-    path = tmp_path / "app.sock"
-    assert listener.bound.name == str(path)
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-    listener.close()
-    assert not path.exists()
-
-
-def test_unix_by_absolute_path_with_a_mode(bound: Bind, tmp_path: Path) -> None:
-    path = tmp_path / "app.sock"
-    bound(str(path), mode=0o660)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o660
-
-
-def test_a_dead_servers_socket_is_replaced(bound: Bind, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(tmp_path / "app.sock"))
-    bound("app.sock")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(tmp_path / "app.sock"))
-
-
-def test_a_live_servers_socket_is_not(bound: Bind) -> None:
-    bound("app.sock")
-    assert refusal("app.sock") == "app.ini:4: app.sock: another process listens there"
-
-
-def test_a_full_backlog_is_alive_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    clients = []
-    with socket.socket(socket.AF_UNIX) as live:
-        live.bind("app.sock")
-        live.listen(0)
-        while True:
-            client = socket.socket(socket.AF_UNIX)
-            clients.append(client)
-            client.setblocking(False)
-            if client.connect_ex("app.sock"):
-                break
-        assert refusal("app.sock") == "app.ini:4: app.sock: another process listens there"
-    for client in clients:
-        client.close()
-
-
-def test_a_file_that_is_no_socket_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").write_text("precious")
-    assert refusal("data") == "app.ini:4: data: there is a file of that name, and it is no socket"
-    assert (tmp_path / "data").read_text() == "precious"
-
-
-def test_a_socket_that_became_anothers_is_left_alone(bound: Bind, tmp_path: Path) -> None:
-    ours = bound("app.sock")
-    os.rename("app.sock", "moved")
-    bound("app.sock")
-    ours.close()
-    assert (tmp_path / "app.sock").is_socket()
-
-
-def test_a_port_in_use(bound: Bind) -> None:
-    name = bound("127.0.0.1:0").bound.name
-    assert refusal(name) == f"app.ini:4: {name}: another process listens there"
-
-
-def test_a_port_that_was_just_left(bound: Bind) -> None:
-    """Connections of the server before are in TIME_WAIT there."""
-    before = bind("http", "127.0.0.1:0", ORIGIN, 16)
-    client = socket.create_connection(before.socket.getsockname())
-    before.socket.accept()[0].close()
-    assert client.recv(1) == b""
-    client.close()
-    before.close()
-    assert bound(before.bound.name).bound.name == before.bound.name
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("127.0.0.1:http", "'http' is no port"),
-        ("127.0.0.1:", "'' is no port"),
-        ("127.0.0.1:65536", "'65536' is no port"),
-        ("127.0.0.1:-1", "'-1' is no port"),
-        ("127.0.0.1:٣", "is no port"),
-        ("::1:80", "an IPv6 address needs brackets: [::1]:80"),
-        ("a..b:80", "no address for host 'a..b'"),
-        ("192.0.2.1:80", "Cannot assign requested address"),
-        ("/no/such/folder/app.sock", "No such file or directory"),
-        ("/" + "x" * 200, "too long"),
-    ],
-)
-def test_refused(text: str, why: str) -> None:
-    assert why in refusal(text)
-
-
-def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
-    assert refusal("web.example:80") == (
-        "app.ini:4: web.example:80: no address for host 'web.example': Name or service not known"
+def settings(text: str) -> Settings:
+    """From lines `key = value`; line numbers are their origins."""
+    lines = (line.partition("=") for line in text.split("; ")) if text else ()
+    return build(
+        Assignment(key.strip(), value.strip(), Origin("app.ini", number))
+        for number, (key, _, value) in enumerate(lines, 1)
     )
 
 
+class Log(ServerLog):
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.lines: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+    warning = error = info
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Log) -> Iterator[Start]:
+    """Listens as `text` says, in a folder of its own; all is closed at the end."""
+    monkeypatch.chdir(tmp_path)
+    made: list[Listener] = []
+
+    def start_it(text: str, environ: dict[str, str] | None = None, kept: Any = ()) -> list[Listener]:
+        return listen(settings(text), {} if environ is None else environ, log, made.append, kept)
+
+    yield start_it
+    for one in made:
+        one.close()
+
+
+def refusal(start: Start, text: str, environ: dict[str, str] | None = None) -> str:
+    with pytest.raises(UsageError) as caught:
+        start(text, environ)
+    return str(caught.value)
+
+
+def described(listeners: list[Listener]) -> list[tuple[str, str]]:
+    return [(one.bound.protocol, one.bound.name) for one in listeners]
+
+
+def open_socket() -> int:
+    """A listening TCP socket that somebody else made, inheritable as such are."""
+    fd = socket.create_server(("127.0.0.1", 0)).detach()
+    os.set_inheritable(fd, True)
+    return fd
+
+
+def test_any_number_each_with_its_protocol_in_the_order_written(start: Start, tmp_path: Path) -> None:
+    found = start("http = 127.0.0.1:0; socket = a.sock; http = 127.0.0.1:0; uwsgi-socket = b.sock; protocol = http")
+    assert [one.bound.protocol for one in found] == ["http", "http", "http", "uwsgi"]
+    assert [one.bound.name for one in found][1::2] == [f"{tmp_path}/a.sock", f"{tmp_path}/b.sock"]
+    assert found[0].bound.name != found[2].bound.name
+
+
+def test_shared_sockets_are_counted_from_0(start: Start, tmp_path: Path, log: Log) -> None:
+    found = start(
+        "shared-socket = a.sock; shared-socket = b.sock; shared-socket = c.sock; http = =1; uwsgi-socket = =0"
+    )
+    assert described(found) == [("http", f"{tmp_path}/b.sock"), ("uwsgi", f"{tmp_path}/a.sock")]
+    assert "app.ini:3: shared-socket c.sock: no socket is given as =2" in log.lines
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [("/run/a.sock", True), ("a.sock", True), ("./a:b", True), ("/a:1", True), (":80", False), ("a.sock:1", False)],
+    ("text", "said"),
+    [
+        ("http = =0", "app.ini:1: =0: no such shared-socket; there is none"),
+        ("shared-socket = a; http = =1", "app.ini:2: =1: no such shared-socket; there are 1, counted from 0"),
+        ("shared-socket = a; http = =x", "app.ini:2: =x: no such shared-socket; there are 1, counted from 0"),
+        ("shared-socket = a; http = =0; socket = =0", "app.ini:3: a: this address is given twice"),
+        ("http = a.sock; socket = a.sock", "app.ini:2: a.sock: this address is given twice"),
+        ("http = fd://999", "app.ini:1: fd://999: descriptor 999 is no listening socket: Bad file descriptor"),
+        ("http = a:x", "app.ini:1: a:x: 'x' is no port; write host:port, or a path with a slash for a unix socket"),
+        ("http = a; map-socket = 1:1", "app.ini:2: map-socket: there is no socket 1; there are 1, counted from 0"),
+        ("http = a; chown-socket = no-one", "app.ini:2: chown-socket no-one: no such user: no-one"),
+        ("http = a; chown-socket = 0:no-one", "app.ini:2: chown-socket 0:no-one: no such group: no-one"),
+    ],
+)  # fmt: skip
+def test_refused(start: Start, text: str, said: str) -> None:
+    assert refusal(start, text) == said
+
+
+def test_a_descriptor_that_is_a_file(start: Start, tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert refusal(start, f"http = fd://{fd}").endswith("is no listening socket: Socket operation on non-socket")
+    finally:
+        os.close(fd)
+
+
+def test_a_descriptor_that_takes_no_connections(start: Start) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        fd = datagrams.fileno()
+        assert refusal(start, f"http = fd://{fd}").endswith("is no listening socket: it takes no connections")
+    one, other = socket.socketpair()
+    with one, other:
+        fd = os.dup(one.fileno())
+        assert refusal(start, f"http = fd://{fd}").endswith("is no listening socket: Invalid argument")
+        os.close(fd)
+
+
+def test_a_descriptor(start: Start) -> None:
+    fd = open_socket()
+    (found,) = start(f"http = fd://{fd}")
+    assert found.bound.fd == fd
+    assert found.bound.name == "{}:{}".format(*found.socket.getsockname())
+    assert not os.get_inheritable(fd)
+    assert found.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_bound_descriptor_is_made_to_listen(start: Start) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        fd = sock.detach()
+    (found,) = start(f"http = fd://{fd}")
+    socket.create_connection(found.socket.getsockname(), 10).close()
+
+
+# Socket activation
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Three sockets with numbers in a row; the first number."""
+    fds = [open_socket() for _ in range(3)]
+    first = max(fds) + 10
+    for index, fd in enumerate(fds):
+        os.dup2(fd, first + index)
+        os.close(fd)
+    monkeypatch.setattr(inherited, "_FIRST_PASSED", first)
+    return first
+
+
+def activation(names: str = "", pid: int = 0) -> dict[str, str]:
+    said = {"LISTEN_PID": str(pid or os.getpid()), "LISTEN_FDS": "3", "HOME": "/"}
+    return said | ({"LISTEN_FDNAMES": names} if names else {})
+
+
+def test_activated_sockets_come_behind_those_written(start: Start, three: int, log: Log) -> None:
+    environ = activation("http:app.socket:")
+    found = start("http = a.sock", environ)
+    assert [one.bound.protocol for one in found] == ["http", "http", "uwsgi", "uwsgi"]
+    assert [one.bound.fd for one in found[1:]] == [three, three + 1, three + 2]
+    assert environ == {"HOME": "/"}, "they are for us and for none that we start"
+    assert len([line for line in log.lines if line.startswith("inherited ")]) == 3
+
+
+def test_activated_sockets_alone_and_by_the_default_protocol(start: Start, three: int) -> None:
+    assert [one.bound.protocol for one in start("protocol = http", activation())] == ["http"] * 3
+
+
+def test_an_activated_socket_that_is_named_too(start: Start, three: int) -> None:
+    found = start(f"http = fd://{three + 1}", activation())
+    assert [(one.bound.protocol, one.bound.fd - three) for one in found] == [("http", 1), ("uwsgi", 0), ("uwsgi", 2)]
+
+
+def test_activation_of_another_process(start: Start, log: Log) -> None:
+    environ = activation(pid=1)
+    assert described(start("http = a.sock", environ))[0][1].endswith("a.sock")
+    assert environ == {"HOME": "/"}
+    assert any("LISTEN_FDS is for process 1, which is not this one" in line for line in log.lines)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"LISTEN_FDS": "x", "LISTEN_PID": "1"}, "LISTEN_FDS: 'x' is no number"),
+        ({"LISTEN_FDS": "1", "LISTEN_PID": "-1"}, "LISTEN_PID: '-1' is no number"),
+        ({"LISTEN_FDS": "1"}, "LISTEN_PID: '' is no number"),
+    ],
 )
-def test_is_path(text: str, expected: bool) -> None:
-    assert is_path(text) is expected
+def test_activation_that_makes_no_sense(start: Start, environ: dict[str, str], said: str) -> None:
+    assert refusal(start, "http = a.sock", environ) == said
+
+
+# Over a re-exec
+
+
+def reopened(fd: int) -> int:
+    """The same socket by another number, as if its Python object had ended with the program before."""
+    moved = os.dup(fd)
+    os.set_inheritable(moved, True)
+    return moved
+
+
+def test_what_is_kept_is_used_again(start: Start, three: int, tmp_path: Path) -> None:
+    before = start("http = a.sock; http = 127.0.0.1:0; socket = b.sock", activation("http:http:http"))
+    said = json.loads(json.dumps(inherited.keep(before)))
+    assert all(os.get_inheritable(one.bound.fd) for one in before)
+    for one in said:
+        one["fd"] = reopened(one["fd"])
+    after = start("socket = a.sock; http = c.sock; http = 127.0.0.1:0", {}, said)
+    assert [one.bound.protocol for one in after] == ["uwsgi", "http", "http", "http", "http", "http"]
+    assert after[0].bound.name == f"{tmp_path}/a.sock"
+    assert after[0].file == before[0].file, "it is removed at the end"
+    assert after[2].bound.name == before[1].bound.name, "the port that the system chose"
+    assert [one.bound.name for one in after[3:]] == [one.bound.name for one in before[3:]]
+    assert not any(os.get_inheritable(one.bound.fd) for one in after)
+    assert not (tmp_path / "b.sock").exists(), "nobody wants it any more"
 
 
 def test_backlog_warning(tmp_path: Path) -> None:
@@ -200,13 +236,3 @@ def test_backlog_warning(tmp_path: Path) -> None:
     assert backlog_warning(128, str(most)) == ""
     assert "net.core.somaxconn is 128" in backlog_warning(129, str(most))
     assert backlog_warning(129, str(tmp_path / "none")) == ""
-
-
-def test_accepted_connections_do_not_wait_for_acknowledgements(bound: Bind) -> None:
-    listener = bound("127.0.0.1:0")
-    with (
-        socket.socket(fileno=os.dup(listener.bound.fd)) as listening,
-        socket.create_connection(listening.getsockname()),
-        listening.accept()[0] as accepted,
-    ):
-        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -42,7 +42,13 @@ class Site:
     """Serves `application` on a loopback port by `protocol` until it is closed."""
 
     def __init__(
-        self, application: Callable[..., Any], *, protocol: str = "http", cores: int = 10, harakiri: float = NEVER
+        self,
+        application: Callable[..., Any],
+        *,
+        protocol: str = "http",
+        cores: int = 10,
+        harakiri: float = NEVER,
+        siblings: bool = False,
     ) -> None:
         self._pipe, self._log_fd = os.pipe()
         os.set_blocking(self._pipe, False)
@@ -77,7 +83,7 @@ class Site:
             fixed_part(multiprocess=False)
             | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.service.set_harakiri},
         )
-        self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=False, capacity=1000)
+        self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=siblings, capacity=1000)
         self._acceptor.start()
 
     def _count(self) -> None:

@@ -88,7 +88,7 @@ def test_overload_is_logged_once_a_second_with_its_count(make: Make) -> None:
 def test_connections_are_left_to_siblings_that_have_a_slot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "BUSY_PAUSE", 0.001)
     gated = Gated()
-    site = make(gated, cores=1)
+    site = make(gated, cores=1, siblings=True)
     room = [True]
     site.service.siblings_have_room = lambda: room[0]
     running = gevent.spawn(site.answer, GET)

@@ -12,6 +12,7 @@ import pytest
 from gevent import socket
 from gevent.hub import get_hub
 
+from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import NEVER, Deadlines, PeerStalled
 from greenwsgi.serve.stream import Stream
@@ -122,3 +123,18 @@ def test_lingering_lets_the_peer_read_the_answer_though_it_was_still_sending(pai
     peer.close()
     closing.join()
     assert closing.successful()
+
+
+def test_send_timeout_is_for_room_to_write_alone(pair: Pair) -> None:
+    _, _, deadlines = pair
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        raw = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
+        raw.setblocking(False)
+        stream = Stream(raw, deadlines, 1e6, send_timeout=5.0)
+        sender = gevent.spawn(stream.send, b"x" * 50_000_000)
+        gevent.idle()
+        assert deadlines.waiting[sender] < SystemClock.monotonic() + 6
+        get_hub().loop.run_callback(deadlines.sweep, SystemClock.monotonic() + 6)
+        with pytest.raises(PeerStalled):
+            sender.get()
+        stream.close()

@@ -13,7 +13,7 @@ ROWS = (
         Reason.KERNEL,
         """
         thunder-lock: take turns at accepting connections | the kernel wakes one worker for each connection
-        no-defer-accept: accept connections before they have data | they always are
+        no-defer-accept: accept connections before they have data | they are, unless defer-accept is given
         shutdown-sockets: shut sockets down before they are closed
         """,
     ),
@@ -84,22 +84,7 @@ ROWS = (
     *later(
         "Not yet",
         """
-        shared-socket undeferred-shared-socket =: bind a socket before privileges are dropped, for use as =N
-            | all sockets are bound before that anyway; name the address itself
-        map-socket =: which workers accept on a socket | all workers accept on all sockets
-        chown-socket =: who owns socket files
-        umask =: the umask, for socket files too
-        abstract-socket -a: take every socket path for an abstract name | write the address as @NAME
-        freebind: bind to addresses that the machine does not have yet
-        reuse-port: let several servers bind the same address
-        tcp-nodelay: send small segments at once | it is set already
-        tcp-fast-open tcp-fastopen =: TCP Fast Open, with this queue
         tcp-fast-open-client tcp-fastopen-client: TCP Fast Open towards other servers
-        so-keepalive: TCP keep-alive
-        so-send-timeout socket-send-timeout so-write-timeout socket-write-timeout: how long a send may wait
-            | socket-timeout is that
-        socket-sndbuf =: the send buffer of sockets
-        socket-rcvbuf =: the receive buffer of sockets
         enable-proxy-protocol: expect the PROXY protocol's line on HTTP sockets
             | requests that begin with it are refused; pass X-Forwarded-For, with trusted-proxy
         http-enable-proxy-protocol [=]: expect the PROXY protocol's line, in the router

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from greenwsgi.options.table.config import Config
 from greenwsgi.options.table.limits import Limits
+from greenwsgi.options.table.listening import Listening
 from greenwsgi.options.table.logging import Logging
 from greenwsgi.options.table.processes import Processes
 from greenwsgi.options.table.proxies import Proxies
@@ -19,6 +20,7 @@ class Sections:
 
     python: Python = field(default_factory=Python)
     sockets: Sockets = field(default_factory=Sockets)
+    listening: Listening = field(default_factory=Listening)
     processes: Processes = field(default_factory=Processes)
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)

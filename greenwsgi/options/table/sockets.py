@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, OCTAL, Address, address, choice
-from greenwsgi.options.spec import Reason, Reload, Status, option
+from greenwsgi.options.kinds import SHARED, Address, address, choice
+from greenwsgi.options.spec import Reload, Status, option
 
 PROTOCOL_NAMES = ("uwsgi", "http", "scgi", "scgi-nph")
 """The names of wire's PROTOCOLS, which this room cannot import; a test holds the two together."""
@@ -62,12 +62,20 @@ class Sockets:
         help="Listen there and speak what protocol says.",
         reload=Reload.RESTART,
     )
+    shared_socket: tuple[Address, ...] = option(
+        "shared-socket",
+        "undeferred-shared-socket",
+        kind=address(SHARED),
+        default=(),
+        help="An address for sockets given as =0, =1, ...: the first of these, the second, ...",
+        reload=Reload.RESTART,
+    )
     protocol: str = option(
         "protocol",
         "socket-protocol",
         kind=choice(*PROTOCOL_NAMES),
         default="uwsgi",
-        help="The protocol of the addresses given with socket.",
+        help="The protocol of the addresses given with socket, and of inherited sockets whose name is no protocol's.",
         reload=Reload.RESTART,
     )
     underscore_headers: str = option(
@@ -76,30 +84,4 @@ class Sockets:
         default="drop",
         metavar="WORD",
         help="HTTP headers with _ in their name (X_Real_IP could pass for X-Real-IP): drop, keep or refuse.",
-    )
-    listen: int = option(
-        "listen",
-        short="l",
-        kind=INTEGER,
-        default=1024,
-        least=1,
-        help="How many connections may wait to be accepted; the kernel has a cap too.",
-        reload=Reload.RESTART,
-    )
-    chmod_socket: int | None = option(
-        "chmod-socket",
-        "chmod",
-        short="C",
-        kind=OCTAL,
-        default=None,
-        help="The mode of socket files; 666 if no mode is given.",
-        reload=Reload.RESTART,
-    )
-    vacuum: bool = option(
-        "vacuum",
-        kind=FLAG,
-        default=False,
-        help="Remove socket files and the pidfile at the end.",
-        reason=Reason.ALWAYS,
-        reload=Reload.RESTART,
     )

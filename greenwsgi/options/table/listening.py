@@ -1,0 +1,142 @@
+"""How the sockets are bound, and what the kernel is told of them; which there are stands in sockets.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenwsgi.options.kinds import FLAG, INTEGER, MASK, OCTAL, OWNER, SECONDS, SIZE, WORKER_MAP, WorkerMap
+from greenwsgi.options.spec import Reload, Status, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Listening"""
+
+    listen: int = option(
+        "listen",
+        short="l",
+        kind=INTEGER,
+        default=1024,
+        least=1,
+        help="How many connections may wait to be accepted; the kernel has a cap too.",
+        reload=Reload.RESTART,
+    )
+    chmod_socket: int | None = option(
+        "chmod-socket",
+        "chmod",
+        short="C",
+        kind=OCTAL,
+        default=None,
+        help="The mode of socket files; 666 if no mode is given.",
+        reload=Reload.RESTART,
+    )
+    chown_socket: str = option(
+        "chown-socket",
+        kind=OWNER,
+        default="",
+        help="Who owns socket files; user, user:group or :group, by name or by number.",
+        reload=Reload.RESTART,
+    )
+    abstract_socket: bool = option(
+        "abstract-socket",
+        short="a",
+        kind=FLAG,
+        default=False,
+        help="Bind every path as a name in the abstract namespace (Linux), as @PATH does for one.",
+        reload=Reload.RESTART,
+    )
+    vacuum: bool = option(
+        "vacuum",
+        kind=FLAG,
+        default=True,
+        help="Remove socket files and the pidfile at the end.",
+        status=Status.PARTIAL,
+        note="True is the default here: nobody serves what they name any more. False leaves them.",
+        reload=Reload.RESTART,
+    )
+    map_socket: tuple[WorkerMap, ...] = option(
+        "map-socket",
+        kind=WORKER_MAP,
+        default=(),
+        help="Socket N, counted from 0, is only for the workers of these numbers. May be repeated.",
+    )
+    reuse_port: bool = option(
+        "reuse-port",
+        kind=FLAG,
+        default=False,
+        help="Let another server listen on the same TCP addresses, so that a new release can start beside this one.",
+        note="The kernel gives each of them a share of the connections. The master binds once, so workers come and go"
+        " without loss; but connections that wait in a server's queue when it ends are reset.",
+        status=Status.PARTIAL,
+        reload=Reload.RESTART,
+    )
+    freebind: bool = option(
+        "freebind",
+        kind=FLAG,
+        default=False,
+        help="Bind TCP addresses that this machine does not have yet (Linux).",
+        reload=Reload.RESTART,
+    )
+    defer_accept: float = option(
+        "defer-accept",
+        kind=SECONDS,
+        default=0,
+        help="Leave a TCP connection in the kernel until it sends, for this long at most (Linux); 0: take it at once.",
+        reload=Reload.RESTART,
+    )
+    tcp_fast_open: int = option(
+        "tcp-fast-open",
+        "tcp-fastopen",
+        kind=INTEGER,
+        default=0,
+        help="Take data with the first packet of a connection, from this many clients at once (Linux); 0: from none.",
+        reload=Reload.RESTART,
+    )
+    tcp_nodelay: bool = option(
+        "tcp-nodelay",
+        kind=FLAG,
+        default=True,
+        help="Send small packets at once (TCP_NODELAY).",
+        status=Status.PARTIAL,
+        note="True is the default here; false costs many an answer 40 ms.",
+        reload=Reload.RESTART,
+    )
+    so_keepalive: bool = option(
+        "so-keepalive",
+        kind=FLAG,
+        default=False,
+        help="Let the kernel look now and then whether silent TCP clients are still there (SO_KEEPALIVE).",
+        reload=Reload.RESTART,
+    )
+    so_sndbuf: int = option(
+        "so-sndbuf",
+        "socket-sndbuf",
+        kind=SIZE,
+        default=0,
+        help="The kernel's buffer for what is sent on a connection, in bytes; 0 leaves it to the kernel.",
+        reload=Reload.RESTART,
+    )
+    so_rcvbuf: int = option(
+        "so-rcvbuf",
+        "socket-rcvbuf",
+        kind=SIZE,
+        default=0,
+        help="The kernel's buffer for what is received on a connection, in bytes; 0 leaves it to the kernel.",
+        reload=Reload.RESTART,
+    )
+    so_send_timeout: float = option(
+        "so-send-timeout",
+        "socket-send-timeout",
+        "so-write-timeout",
+        "socket-write-timeout",
+        kind=SECONDS,
+        default=0,
+        help="How long one write may wait for the client; 0: as long as socket-timeout says.",
+    )
+    umask: int | None = option(
+        "umask",
+        kind=MASK,
+        default=None,
+        help="The file mode creation mask of all processes, in octal; it is set before sockets are bound.",
+        reload=Reload.RESTART,
+    )

@@ -1,0 +1,211 @@
+"""One listening socket: bound at a place, told what the options say, and closed again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from greenwsgi.errors import UsageError
+from greenwsgi.options.kinds import Address
+from greenwsgi.options.places import Abstract, Tcp, Unix
+from greenwsgi.options.table.listening import Listening
+from greenwsgi.process.identity import Owner
+from greenwsgi.shared.messages import BoundListener
+
+_IP_FREEBIND = 15
+_SIOCGIFADDR = 0x8915
+TAKEN = "another process listens there"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound socket.
+
+    text: its address as it was written, "" for one that came without. file: the device and inode of a unix socket that
+    we made, by which its owner knows it again.
+    """
+
+    socket: socket.socket
+    bound: BoundListener
+    text: str = ""
+    file: tuple[int, int] | None = None
+
+    def close(self, *, vacuum: bool = True) -> None:
+        """Stop listening and, under vacuum, remove a unix socket's file if it is still ours."""
+        self.socket.close()
+        if vacuum and self.file and file_of(self.bound.name) == self.file:
+            os.unlink(self.bound.name)
+
+
+def bind(address: Address, place: Tcp | Unix | Abstract, options: Listening, owner: Owner | None = None) -> Listener:
+    """Bind and listen. owner: whose socket files shall be. Raises UsageError if the place cannot be had."""
+    try:
+        if isinstance(place, Unix):
+            return _bind_unix(address, place.path, options, owner)
+        listening, name = _bind_tcp(place, options) if isinstance(place, Tcp) else _bind_abstract(place, options)
+    except UsageError as error:
+        raise UsageError(f"{address.text}: {error.text}", error.origin or address.origin) from None
+    except OSError as error:
+        why = TAKEN if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise UsageError(f"{address.text}: {why}", address.origin) from None
+    return Listener(listening, BoundListener(listening.fileno(), address.protocol, name), address.text)
+
+
+def name_of(listening: socket.socket) -> str:
+    """What people call a socket: `127.0.0.1:8000`, `[::1]:8000`, `/run/app.sock`, `@app`."""
+    address = listening.getsockname()
+    if isinstance(address, tuple):
+        return f"[{address[0]}]:{address[1]}" if listening.family == socket.AF_INET6 else f"{address[0]}:{address[1]}"
+    if isinstance(address, bytes):
+        return "@" + os.fsdecode(address[1:]) if address[:1] == b"\0" else os.fsdecode(address)
+    return address or "a socket without a name"
+
+
+def tune(listening: socket.socket, options: Listening) -> None:
+    """Set what connections inherit from their listener. Raises UsageError for what this system does not have."""
+    if options.so_sndbuf:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, options.so_sndbuf)
+    if options.so_rcvbuf:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options.so_rcvbuf)
+    if listening.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # Without it the second small send of an answer waits 40 ms for the first one's acknowledgement (Nagle), and setting
+    # it on each connection would be a system call more.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, options.tcp_nodelay)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, options.so_keepalive)
+    if options.defer_accept:
+        _only_linux("defer-accept")
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, max(1, round(options.defer_accept)))
+    if options.tcp_fast_open:
+        _only_linux("tcp-fast-open")
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, options.tcp_fast_open)
+
+
+def file_of(path: str) -> tuple[int, int] | None:
+    """The device and inode of a file, None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+# TCP
+
+
+def _bind_tcp(place: Tcp, options: Listening) -> tuple[socket.socket, str]:
+    host = _interface(place.host) if place.host.endswith("*") else place.host
+    family, address = _resolve(host, place.port)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if options.reuse_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if options.freebind:
+            _only_linux("freebind")
+            listening.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        tune(listening, options)
+        listening.bind(address)
+        listening.listen(options.listen)
+    except (OSError, UsageError):
+        listening.close()
+        raise
+    shown = f"[{host}]" if ":" in host else host or "0.0.0.0"
+    return listening, f"{shown}:{listening.getsockname()[1]}"
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """A name with several addresses means its first, IPv4 before IPv6."""
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise UsageError(f"no address for host {host!r}: {error.args[-1]}") from None
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    return family, address
+
+
+def _interface(pattern: str) -> str:
+    """The first interface's IPv4 address that begins like the pattern, which ends in `*`."""
+    import fcntl  # here, since few need it
+
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            try:
+                answer = fcntl.ioctl(asking, _SIOCGIFADDR, struct.pack("256s", os.fsencode(name)[:15]))
+            except OSError:  # it has no address
+                continue
+            found.append(socket.inet_ntoa(answer[20:24]))
+    for address in found:
+        if address.startswith(pattern[:-1]):
+            return address
+    raise UsageError(f"no interface has such an address; there are {', '.join(found) or 'none'}")
+
+
+def _only_linux(option: str) -> None:
+    if sys.platform != "linux":
+        raise UsageError(f"{option} needs Linux")
+
+
+# Unix
+
+
+def _bind_unix(address: Address, path: str, options: Listening, owner: Owner | None) -> Listener:
+    _clear(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made: tuple[int, int] | None = None
+    absolute = os.path.abspath(path)  # it is removed at the end, wherever the master is by then
+    try:
+        listening.bind(path)
+        made = file_of(absolute)
+        _give(path, options, owner)  # before it listens, so that nobody comes in who may not
+        tune(listening, options)
+        listening.listen(options.listen)
+    except (OSError, UsageError):
+        Listener(listening, BoundListener(-1, "", absolute), "", made).close()
+        raise
+    return Listener(listening, BoundListener(listening.fileno(), address.protocol, absolute), address.text, made)
+
+
+def _give(path: str, options: Listening, owner: Owner | None) -> None:
+    if owner is not None:
+        try:
+            os.chown(path, owner.uid, owner.gid)
+        except PermissionError as error:
+            raise UsageError(f"chown-socket {options.chown_socket}: {error.strerror}", owner.origin) from None
+    if options.chmod_socket is not None:
+        os.chmod(path, options.chmod_socket)
+
+
+def _bind_abstract(place: Abstract, options: Listening) -> tuple[socket.socket, str]:
+    """Without the NUL that uWSGI appends to the name, so that clients which write it as it is find it."""
+    _only_linux("an abstract socket")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        tune(listening, options)
+        listening.bind(b"\0" + os.fsencode(place.name))
+        listening.listen(options.listen)
+    except (OSError, UsageError):
+        listening.close()
+        raise
+    return listening, f"@{place.name}"
+
+
+def _clear(path: str) -> None:
+    """Remove the socket that a dead server left; refuse to touch one that answers, or a file of another kind."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise UsageError("there is a file of that name, and it is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(path) != errno.ECONNREFUSED:
+            raise UsageError(TAKEN)
+    os.unlink(path)
