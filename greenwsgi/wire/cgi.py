@@ -7,6 +7,7 @@ it gets an answer that looks like HTTP, ended by the end of the connection, and 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.wire import answer
@@ -84,6 +85,32 @@ def take_variable(variables: dict[str, str], name: str, value: str, allowed: fro
     if ordinary or name in allowed:
         variables[name] = value
     return ordinary
+
+
+def complete_path(variables: dict[str, str]) -> None:
+    """Put in PATH_INFO, and SCRIPT_NAME without it, where a gateway is known to leave PATH_INFO out.
+
+    nginx with its stock scgi_params or fastcgi_params says DOCUMENT_URI; SCRIPT_NAME is missing or the same. Apache's
+    mod_proxy_scgi and mod_proxy_fcgi say the whole path in SCRIPT_NAME, and in SCRIPT_FILENAME `proxy:` and the URL
+    they pass the request to, percent-encoded: its path is what lies below the mount of ProxyPass. From any other
+    gateway a missing PATH_INFO is an empty one (RFC 3875 4.1.5).
+    """
+    if "PATH_INFO" in variables:
+        return
+    script = variables.get("SCRIPT_NAME", "")
+    path = variables.get("DOCUMENT_URI")
+    if path is not None:
+        mount = "" if script == path or not path.startswith(script) else script
+        path = path.removeprefix(mount)
+    else:
+        scheme, found, url = variables.get("SCRIPT_FILENAME", "").partition("://")
+        if not found or not scheme.startswith("proxy:"):
+            return
+        path = unquote("/" + url.partition("?")[0].partition("/")[2], "latin-1")
+        mount = script.removesuffix(path) if script.endswith(path) else ""
+        if path == "/" and not script.endswith(path):
+            mount, path = script, ""  # the mount itself, without a slash
+    variables["SCRIPT_NAME"], variables["PATH_INFO"] = mount, path
 
 
 class CgiConnection(Buffer):

@@ -7,7 +7,7 @@ CONTENT_LENGTH bytes of body. CONTENT_LENGTH comes first, and SCGI says "1". Str
 from __future__ import annotations
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, take_variable
+from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, complete_path, take_variable
 from greenwsgi.wire.events import RequestHead
 
 MOST_DIGITS = 9
@@ -76,8 +76,8 @@ def netstring_size(digits: bytes) -> int:
 def parse_headers(block: bytes, most: int, allowed: frozenset[str] = NO_COMMANDS) -> dict[str, str]:
     """The variables of a netstring. Raises PeerError: no pairs, too many, foul bytes, what must be there is not.
 
-    The usual request names what was seen before, so that C functions of str, dict and set do it all. nginx's stock
-    scgi_params has no PATH_INFO: it is made of DOCUMENT_URI then. allowed: commands that are passed on all the same.
+    The usual request names what was seen before, so that C functions of str, dict and set do it all.
+    allowed: commands that are passed on all the same.
     """
     text = block.decode("latin-1")
     parts = text.split("\0", 2 * most + 1)  # no more of a block of NULs
@@ -97,8 +97,7 @@ def parse_headers(block: bytes, most: int, allowed: frozenset[str] = NO_COMMANDS
         raise PeerError("SCGI request without the variable SCGI=1 (nginx: scgi_param SCGI 1)")
     if not variables["CONTENT_LENGTH"]:
         raise PeerError("SCGI request with an empty CONTENT_LENGTH")
-    if "PATH_INFO" not in variables and "DOCUMENT_URI" in variables:
-        variables["PATH_INFO"] = variables["DOCUMENT_URI"].removeprefix(variables.get("SCRIPT_NAME", ""))
+    complete_path(variables)
     return variables
 
 

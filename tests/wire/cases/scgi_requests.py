@@ -41,6 +41,32 @@ def get(*more: Pair) -> bytes:
 
 SIZE = len(headers(("CONTENT_LENGTH", "0"), ("SCGI", "1"), *GET))
 
+PROXY = "proxy:scgi://127.0.0.1:4000"
+PATHS: list[tuple[str, str, str | None, *tuple[Pair, ...]]] = [
+    ("of-nginx", "", "/a b", ("DOCUMENT_URI", "/a b")),
+    ("of-nginx-with-fastcgi-params", "", "/a b", ("DOCUMENT_URI", "/a b"), ("SCRIPT_NAME", "/a b")),
+    ("of-nginx-below-a-mount", "/app", "/x", ("DOCUMENT_URI", "/app/x"), ("SCRIPT_NAME", "/app")),
+    ("of-nginx-with-another-mount", "", "/x", ("DOCUMENT_URI", "/x"), ("SCRIPT_NAME", "/app")),
+    ("of-apache", "", "/x/y z", ("SCRIPT_NAME", "/x/y z"), ("SCRIPT_FILENAME", f"{PROXY}/x/y%20z")),
+    ("of-apache-root", "", "/", ("SCRIPT_NAME", "/"), ("SCRIPT_FILENAME", f"{PROXY}/")),
+    ("of-apache-below-a-mount", "/a", "/a/x", ("SCRIPT_NAME", "/a/a/x"), ("SCRIPT_FILENAME", f"{PROXY}/a/x")),
+    ("of-apache-mount", "/app", "", ("SCRIPT_NAME", "/app"), ("SCRIPT_FILENAME", PROXY)),
+    ("of-apache-mount-and-slash", "/app", "/", ("SCRIPT_NAME", "/app/"), ("SCRIPT_FILENAME", f"{PROXY}/")),
+    ("of-apache-renamed", "", "/new/x", ("SCRIPT_NAME", "/old/x"), ("SCRIPT_FILENAME", f"{PROXY}/new/x")),
+    ("of-apache-with-query", "", "/x", ("SCRIPT_NAME", "/x"), ("SCRIPT_FILENAME", f"{PROXY}/x?a=/b")),
+    (
+        "of-apache-utf-8",
+        "",
+        "/caf\xc3\xa9",
+        ("SCRIPT_NAME", b"/caf\xc3\xa9"),
+        ("SCRIPT_FILENAME", f"{PROXY}/caf%C3%A9"),
+    ),
+    ("of-apache-balancer", "", "/x", ("SCRIPT_NAME", "/x"), ("SCRIPT_FILENAME", "proxy:balancer://pool/x")),
+    ("of-nobody-we-know", "/app", None, ("SCRIPT_NAME", "/app"), ("SCRIPT_FILENAME", "/srv/app.py")),
+    ("of-nobody-at-all", "/app", None, ("SCRIPT_NAME", "/app")),
+]
+"""What gateways say in place of PATH_INFO: name, SCRIPT_NAME and PATH_INFO that come of it, variables."""
+
 SERVED = [
     closed(
         "spec",
@@ -76,11 +102,13 @@ SERVED = [
     closed("path-with-line-feed", get(("PATH_INFO", "/a\nb\r")), seen({"PATH_INFO": "/a\nb\r"})),
     closed("any-name", get(("my.own-name", "1"), ("geoip country", "NL")), seen({"geoip country": "NL"})),
     closed("http-content-length-is-only-a-variable", get(("HTTP_CONTENT_LENGTH", "-7")), seen({"SCGI": "1"})),
-    closed("path-of-document-uri", request(("DOCUMENT_URI", "/a b")), seen({"PATH_INFO": "/a b"})),
-    closed(
-        "path-of-document-uri-below-script-name",
-        request(("DOCUMENT_URI", "/app/x"), ("SCRIPT_NAME", "/app")),
-        seen({"PATH_INFO": "/x", "SCRIPT_NAME": "/app"}),
+    *(
+        closed(
+            f"path-{name}",
+            request(*pairs),
+            seen({"SCRIPT_NAME": script, "PATH_INFO": path}) if path is not None else seen(absent=("PATH_INFO",)),
+        )
+        for name, script, path, *pairs in PATHS
     ),
     closed("path-info-wins", request(("DOCUMENT_URI", "/a"), ("PATH_INFO", "")), seen({"PATH_INFO": ""})),
     closed("variables-at-count", request(*names(126)), seen({"HTTP_X_125": "y"})),
