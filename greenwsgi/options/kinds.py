@@ -157,6 +157,12 @@ def _worker_map(text: str) -> Reading[tuple[WorkerMap, ...]]:
     return Reading((WorkerMap(int(number), tuple(map(int, workers.split(",")))),))
 
 
+def _mount(text: str) -> Reading[tuple[str, ...]]:
+    if not re.match(r"(/[^=\0]*)?=[^\0]+\Z", text):
+        raise ValueError(text)
+    return Reading((text,))
+
+
 def _networks(text: str) -> Reading[tuple[str, ...]]:
     entries = tuple(entry for entry in re.split(r"[,\s]+", text) if entry)
     for entry in entries:
@@ -205,6 +211,7 @@ ALLOWANCES = Kind(
     texts=lambda value: tuple(f"{pattern} {seconds:g}" for pattern, seconds in value),
     many=True,
 )
+MOUNTS = Kind("mounts", "PATH=APP", "/PATH=FILE or /PATH=MODULE:NAME", _mount, tuple, many=True)
 VARIABLES = Kind("variables", "NAME=VALUE", "NAME=VALUE", _variable, tuple, many=True)
 
 

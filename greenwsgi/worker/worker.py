@@ -33,10 +33,10 @@ from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wsgi.applications import load
 from greenwsgi.wsgi.dynamic import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
-from greenwsgi.wsgi.loader import load
 from greenwsgi.wsgi.types import Application
 
 DESCRIPTOR_RESERVE = 128
@@ -176,6 +176,8 @@ class Worker:
         capacity = max(limit - DESCRIPTOR_RESERVE, limit // 2)
         workers = self._boot.settings.processes.processes
         fixed = fixed_part(multiprocess=workers > 1, node=os.uname().nodename)
+        if self._boot.settings.python.wsgi_disable_file_wrapper:
+            del fixed["wsgi.file_wrapper"]
         fixed["greenwsgi.harakiri"] = service.set_harakiri
         shares = dict(self._boot.settings.listening.map_socket)
         for number, listener in enumerate(self._boot.listeners):

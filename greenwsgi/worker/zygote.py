@@ -34,7 +34,7 @@ from greenwsgi.shared import title
 from greenwsgi.shared.messages import BootDocument, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import Scoreboard, Stage
 from greenwsgi.worker.worker import WorkerBoot, run
-from greenwsgi.wsgi.loader import load
+from greenwsgi.wsgi.applications import load
 from greenwsgi.wsgi.types import Application
 
 EXIT_APP_FAILED = 22
@@ -90,7 +90,8 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
     if early := greening.unpatched():
         log.warning(f"imported before gevent's patch, and blocks: {', '.join(early)}; see .pth files and sitecustomize")
     drivers.Watch(log.warning).start()
-    sys.argv = ["greenwsgi"]
+    sys.argv = ["greenwsgi", *settings.python.pyargv.split()]
+    sys.executable = settings.python.py_executable or sys.executable
     for pair in settings.python.env:
         name, _, value = pair.partition("=")
         os.environ[name] = value

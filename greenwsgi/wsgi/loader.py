@@ -17,6 +17,8 @@ from greenwsgi.wsgi.types import Application
 if TYPE_CHECKING:
     from greenwsgi.options.table.python import Python
 
+Module = types.ModuleType
+
 _DEFAULT_NAMES = ("application", "app")
 
 
@@ -29,7 +31,7 @@ def load(python: Python) -> Application:
     extend_path(python)
     if python.wsgi_file:
         path = os.path.abspath(python.wsgi_file)
-        return _pick(_import_file(path), python.callable, f"wsgi-file {python.wsgi_file}")
+        return _pick(import_file(path), python.callable, f"wsgi-file {python.wsgi_file}")
     name, _, expression = python.module.partition(":")
     if not name:
         raise UsageError("no application: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME")
@@ -68,12 +70,12 @@ def _site_packages(home: str) -> str:
     return path
 
 
-def _import_file(path: str) -> types.ModuleType:
+def import_file(path: str, option: str = "wsgi-file") -> Module:
     """Import a file, whatever its extension, as a module named like it, so that pickle and Flask's root_path work."""
     if not os.path.isfile(path):
-        raise UsageError(f"wsgi-file {path}: {_instead(path)}")
+        raise UsageError(f"{option} {path}: {_instead(path)}")
     name = os.path.splitext(os.path.basename(path))[0]
-    if name in sys.modules:  # never put an application in the place of a module that others use
+    while name in sys.modules:  # never put an application in the place of a module that others use
         name = f"wsgi_file_{name}"
     loader = importlib.machinery.SourceFileLoader(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
@@ -98,7 +100,7 @@ def _instead(path: str) -> str:
     return "no such file" + (f"; {folder} has {', '.join(found)}" if found else f"; {folder} has no Python file")
 
 
-def _import_module(name: str) -> types.ModuleType:
+def _import_module(name: str) -> Module:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -111,7 +113,7 @@ def _path_text() -> str:
     return ", ".join(sys.path[:3]) + (", ..." if len(sys.path) > 3 else "")
 
 
-def _pick(module: types.ModuleType, expression: str, where: str) -> Application:
+def _pick(module: Module, expression: str, where: str) -> Application:
     """The callable that `expression` names in the module: `name`, `name.attribute`, or `factory(literals)`."""
     if not expression:
         expression = next((name for name in _DEFAULT_NAMES if hasattr(module, name)), "")
@@ -150,7 +152,7 @@ def _parse(expression: str, where: str) -> tuple[str, tuple[list[Any], dict[str,
     return ast.unparse(tree.func), (positional, named)
 
 
-def _callables(module: types.ModuleType) -> str:
+def _callables(module: Module) -> str:
     own = [
         name
         for name, value in vars(module).items()

@@ -6,25 +6,14 @@ import dataclasses
 import pickle
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from greenwsgi.errors import UsageError
+from greenwsgi.options.table.python import Python
 from greenwsgi.wsgi.loader import load
-
-
-@dataclass
-class Options:
-    """The fields of the python section that the loader reads."""
-
-    wsgi_file: str = ""
-    module: str = ""
-    callable: str = ""
-    pythonpath: tuple[str, ...] = ()
-    virtualenv: str = ""
 
 
 @pytest.fixture
@@ -38,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def loaded(**options: Any) -> Any:
-    return load(dataclasses.replace(Options(), **options))  # type: ignore[arg-type]
+    return load(dataclasses.replace(Python(), **options))
 
 
 SOURCE = """

@@ -22,12 +22,9 @@ ROWS = (
         """,
     ),
     *later(
-        "One application is served; it can dispatch by SCRIPT_NAME itself",
+        "Not yet",
         """
-        mount =: serve an application below a path, or for a host
-        worker-mount =: the same, loaded by the workers
-        manage-script-name: take the mount's path off PATH_INFO, into SCRIPT_NAME
-        no-default-app: answer 404 where no mount fits, not with the default application
+        worker-mount =: an application below a path, loaded by one worker alone | mount
         ignore-script-name: find the application without SCRIPT_NAME
         """,
     ),
@@ -41,19 +38,10 @@ ROWS = (
     *later(
         "Not yet",
         """
-        import pyimport py-import python-import =: import a module, or run a file, at the start
-            | import it in the application's module
-        shared-import shared-pyimport shared-py-import shared-python-import =: the same, in each process
-            | import it in the application's module
         spooler-import spooler-pyimport spooler-py-import spooler-python-import =: import a module in the spooler
             | it comes with the spooler
-        pymodule-alias =: give a module another name | sys.modules["NAME"] = MODULE in the application does it
-        post-pymodule-alias =: the same, once the server's module exists
-            | sys.modules["NAME"] = MODULE in the application does it
-        pyargv =: what sys.argv shall be | the application sees the server's own; set sys.argv in it
         py-programname py-program-name =: the name that Python thinks it has
             | nothing but sys.executable depends on it
-        py-executable py-sys-executable =: what sys.executable shall be | set sys.executable in the application
         optimize -O =: Python's -O | start with PYTHONOPTIMIZE=1 in the environment
         eval =: Python code that makes the application | put it into a file, for wsgi-file
         paste =: an application made by a PasteDeploy file
@@ -63,8 +51,6 @@ ROWS = (
             | a file with application = pecan.deploy.deploy(...), for wsgi-file
         ini-paste ini-paste-logged =: a PasteDeploy file with a [uwsgi] section
             | ini FILE, and a file with application = paste.deploy.loadapp(...), for wsgi-file
-        wsgi-disable-file-wrapper: leave wsgi.file_wrapper out of environ
-            | del environ["wsgi.file_wrapper"] in the application
         py-tracebacker =: a socket that tells each thread's stack | py-spy dump --pid PID shows it
         py-auto-reload py-autoreload python-auto-reload python-autoreload =: reload when a module's file has changed
             | a file watcher (watchfiles, entr) that sends SIGHUP

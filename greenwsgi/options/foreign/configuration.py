@@ -73,7 +73,6 @@ ROWS = (
         "Not yet",
         """
         force-cwd =: the folder to start in | chdir
-        chdir2 =: the folder to be in once the application is loaded
         print iprint =: print this at the start
         """,
     ),

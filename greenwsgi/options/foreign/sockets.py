@@ -44,8 +44,6 @@ ROWS = (
         """
         fastcgi-socket =: listen there and speak FastCGI
         fastcgi-nph-socket =: listen there and speak FastCGI with a status line
-        scgi-socket =: listen there and speak SCGI
-        scgi-nph-socket =: listen there and speak SCGI with a status line
         puwsgi-socket =: listen there and speak uwsgi on connections that stay
         """,
     ),

@@ -1,0 +1,55 @@
+"""What the application finds around it: arguments, folders, names of modules, mounts; from a file, in a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tests.live.server import Server
+
+APP = """
+import json, os, sys
+import marked
+def app(environ, start_response):
+    told = {
+        "argv": sys.argv, "executable": sys.executable, "cwd": os.getcwd(), "wrapper": "wsgi.file_wrapper" in environ,
+        "marked": marked.__name__, "alias": sys.modules["another"].__name__, "script": environ["SCRIPT_NAME"],
+        "path": environ["PATH_INFO"],
+    }
+    body = json.dumps(told).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+INI = """
+[uwsgi]
+mount = /below=site_app.py:app
+manage-script-name = true
+py-import = marked
+pymodule-alias = another=json
+pyargv = one  two
+py-executable = /usr/bin/our-python
+chdir2 = inner
+wsgi-disable-file-wrapper = true
+"""
+
+
+@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)])
+def test_what_the_application_finds(lazy: tuple[str, ...]) -> None:
+    files = {"uwsgi.ini": INI, "site_app.py": APP, "marked.py": "", "inner/empty": ""}
+    with Server("uwsgi.ini", *lazy, app=None, files=files) as server:
+        told = json.loads(server.get("/below/x").body)
+        assert server.get("/").status == 404
+        folder = told.pop("cwd")
+        assert told == {
+            "argv": ["greenwsgi", "one", "two"],
+            "executable": "/usr/bin/our-python",
+            "wrapper": False,
+            "marked": "marked",
+            "alias": "json",
+            "script": "/below",
+            "path": "/x",
+        }
+        assert os.path.basename(folder) == "inner"
