@@ -56,6 +56,10 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
     if settings.config.version:
         print(f"greenwsgi {__version__}")
         return 0
+    if settings.config.asks_another:
+        from greenwsgi.subcommands import ask  # here, so that no server waits for it
+
+        return ask.as_uwsgi_does(settings.config)
     _warn(loaded, log)
     if settings.config.show_config:
         print(_printable(show(settings)), end="")

@@ -1,50 +1,204 @@
-"""COMMANDS: what the operator can ask of a running server, one row a signal.
+"""COMMANDS: what the operator can ask of a running server, one row each.
 
-The letters of a fifo and the verbs of a control socket come to this table as well, when there are such.
+A row can be asked for by its signals, by its letters on a master-fifo (uWSGI's letters), and by its name on the control
+socket. docs/operating.md shows the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, Signals
+from signal import (
+    SIGHUP,
+    SIGINT,
+    SIGQUIT,
+    SIGTERM,
+    SIGTSTP,
+    SIGTTIN,
+    SIGTTOU,
+    SIGURG,
+    SIGUSR1,
+    SIGUSR2,
+    SIGWINCH,
+    Signals,
+)
 
-from greenwsgi.process.fleet import Fleet, Reload, Stop
+from greenwsgi.process.fleet import Errand, Fleet, Reload, Stop
+
+Apply = Callable[[Fleet, float], str]
+"""Writes down what is wanted, which the plan then does; what it returns goes to the log and to who asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row. `apply(fleet, now)` writes down what is wanted; the plan does the rest."""
+    """One row. `reloads`: its success shows only when a generation serves, so one can wait for it."""
 
     name: str
-    signal: Signals
     help: str
-    apply: Callable[[Fleet, float], None]
+    apply: Apply
+    signals: tuple[Signals, ...] = ()
+    letters: str = ""
+    reloads: bool = False
 
 
-def _stop(fleet: Fleet, now: float) -> None:
-    fleet.stop_asked(Stop.GRACEFUL, now)
+def _reload(kind: Reload, *, now_or_never: bool = False) -> Apply:
+    def apply(fleet: Fleet, now: float) -> str:
+        if fleet.stop is not Stop.NO:
+            return "ignored: the server stops"
+        fleet.hurry = now_or_never
+        fleet.reload_asked(kind, now)
+        return _RELOADS[kind]
+
+    return apply
 
 
-def _stop_now(fleet: Fleet, now: float) -> None:
-    fleet.stop_asked(Stop.NOW, now)
+_RELOADS = {
+    Reload.WHOLE: "the application is loaded anew",
+    Reload.CHAIN: "the application is loaded anew, and workers are replaced one after the other",
+    Reload.WORKERS: "the workers are replaced",
+}
 
 
-def _reload(fleet: Fleet, now: float) -> None:
-    fleet.reload_asked(Reload.WHOLE, now)
+def _stop(how: Stop) -> Apply:
+    def apply(fleet: Fleet, now: float) -> str:
+        before = fleet.stop
+        fleet.stop_asked(how, now)
+        if fleet.stop is before:
+            return f"ignored: the server stops {fleet.stop.value} already"
+        mercy = f", within reload-mercy {fleet.reload_mercy:g}" if fleet.stop is Stop.GRACEFUL else ""
+        return f"the server stops {fleet.stop.value}{mercy}"
+
+    return apply
 
 
-def _nothing(fleet: Fleet, now: float) -> None:
-    """The signal's default would end the master."""
+def _pause(fleet: Fleet, now: float) -> str:
+    if fleet.paused:
+        return "ignored: the server is paused already"
+    fleet.paused = True
+    return "paused: workers accept no connections, which wait in the backlog"
+
+
+def _resume(fleet: Fleet, now: float) -> str:
+    if not fleet.paused:
+        return "ignored: the server is not paused"
+    fleet.paused = False
+    return "resumed: workers accept connections again"
+
+
+def _pause_or_resume(fleet: Fleet, now: float) -> str:
+    return _resume(fleet, now) if fleet.paused else _pause(fleet, now)
+
+
+def _workers(change: int) -> Apply:
+    def apply(fleet: Fleet, now: float) -> str:
+        if fleet.stop is not Stop.NO:
+            return "ignored: the server stops"
+        fleet.workers_asked(change)
+        return "one worker more" if change > 0 else "one worker less"
+
+    return apply
+
+
+def _errand(errand: Errand) -> Apply:
+    def apply(fleet: Fleet, now: float) -> str:
+        if errand not in fleet.errands:
+            fleet.errands.append(errand)
+        return errand.value
+
+    return apply
+
+
+def _nothing(why: str) -> Apply:
+    return lambda fleet, now: why
 
 
 COMMANDS = (
-    Command("reload", SIGHUP, "Load the application anew; the old workers leave when the new ones are ready.", _reload),
-    Command("stop", SIGTERM, "Stop: finish what runs, within reload-mercy. A second time: at once.", _stop),
-    Command("stop", SIGINT, "As SIGTERM.", _stop),
-    Command("stop-now", SIGQUIT, "Stop at once.", _stop_now),
-    Command("none", SIGUSR1, "Ignored.", _nothing),
-    Command("none", SIGUSR2, "Ignored.", _nothing),
+    Command(
+        "reload",
+        "Read the configuration and load the application anew. The old workers leave when the new ones are ready;"
+        " if they never are, the old ones serve on.",
+        _reload(Reload.WHOLE),
+        (SIGHUP,),
+        "r",
+        reloads=True,
+    ),
+    Command(
+        "reload-now",
+        "The same, but then the old workers have one second to finish.",
+        _reload(Reload.WHOLE, now_or_never=True),
+        letters="R",
+        reloads=True,
+    ),
+    Command(
+        "reload-chain",
+        "Load the application anew, and replace the workers one after the other.",
+        _reload(Reload.CHAIN),
+        letters="c",
+        reloads=True,
+    ),
+    Command(
+        "reload-workers",
+        "Replace the workers; under lazy-apps they import the application anew, otherwise they are forks of what is"
+        " loaded.",
+        _reload(Reload.WORKERS),
+        letters="w",
+        reloads=True,
+    ),
+    Command(
+        "reload-workers-now",
+        "The same, but then the old workers have one second to finish.",
+        _reload(Reload.WORKERS, now_or_never=True),
+        letters="W",
+        reloads=True,
+    ),
+    Command(
+        "stop",
+        "Stop: finish what runs, within reload-mercy. A second time: at once.",
+        _stop(Stop.GRACEFUL),
+        (SIGTERM, SIGINT),
+        "q",
+    ),
+    Command("stop-now", "Stop at once.", _stop(Stop.NOW), (SIGQUIT,), "Q"),
+    Command("pause", "Accept no connections: they wait in the backlog. Those that are open go on.", _pause),
+    Command("resume", "Accept connections again.", _resume),
+    Command("pause-or-resume", "Whichever of the two changes something.", _pause_or_resume, (SIGTSTP,), "p"),
+    Command("more-workers", "One worker more.", _workers(+1), (SIGTTIN,), "+"),
+    Command("fewer-workers", "One worker less.", _workers(-1), (SIGTTOU,), "-"),
+    Command(
+        "statistics", "Write what `greenwsgi status` shows to the log.", _errand(Errand.STATISTICS), (SIGUSR1,), "s"
+    ),
+    Command("write-pidfile", "Write the pidfile again.", _errand(Errand.WRITE_PIDFILE), letters="P"),
+    Command(
+        "wake",
+        "Nothing: there is no spooler here that would have to be woken.",
+        _nothing("ignored: there is no spooler to wake"),
+        (SIGURG, SIGWINCH, SIGUSR2),
+    ),
+    Command(
+        "cheap",
+        "Nothing: workers are ended when they are not needed as the option cheaper says.",
+        _nothing("ignored: the option cheaper says how many workers there are"),
+        letters="C",
+    ),
+    Command(
+        "emperor",
+        "Nothing: there is no emperor here, who would be called, or told to scan for vassals.",
+        _nothing("ignored: there is no emperor"),
+        letters="BE",
+    ),
+    Command(
+        "subscriptions",
+        "Nothing: greenwsgi subscribes to no fastrouter.",
+        _nothing("ignored: there are no subscriptions"),
+        letters="S",
+    ),
 )
 
-BY_SIGNAL = {command.signal: command for command in COMMANDS}
+BY_NAME = {command.name: command for command in COMMANDS}
+BY_LETTER = {letter: command for command in COMMANDS for letter in command.letters}
+BY_SIGNAL = {signal: command for command in COMMANDS for signal in command.signals}
+
+
+def by_signal(sigterm_reloads: bool) -> Mapping[Signals, Command]:
+    """What each signal asks for; with uWSGI's old meaning SIGTERM reloads at once."""
+    return BY_SIGNAL | {SIGTERM: BY_NAME["reload-now"]} if sigterm_reloads else BY_SIGNAL

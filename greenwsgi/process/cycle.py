@@ -15,6 +15,9 @@ from greenwsgi.process.fleet import seats_for
 from greenwsgi.shared.messages import BootDocument, BoundListener, Message
 from greenwsgi.shared.scoreboard import Scoreboard, anonymous_file
 
+FAILURE_LIMIT = 64 << 10
+"""Bytes of a traceback that are told to who asked for a reload; the log has all of it."""
+
 _ZYGOTE_FILE = os.path.join(os.path.dirname(os.path.abspath(greenwsgi.__file__)), "worker", "exec_zygote.py")
 
 
@@ -46,9 +49,11 @@ class Cycle:
         self.settings = settings
         self.board = Scoreboard.create(seats_for(settings.processes.processes), settings.processes.async_)
         self._commands = -1
+        self._failure = anonymous_file("greenwsgi-failure")
 
     def start_zygote(self, system: System, wiring: Wiring) -> int:
         """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
+        os.ftruncate(self._failure, 0)
         reader, self._commands = os.pipe()
         os.set_blocking(self._commands, False)
         document = anonymous_file("greenwsgi-boot")  # not an argument: the configuration may hold secrets
@@ -79,8 +84,13 @@ class Cycle:
             os.close(self._commands)
             self._commands = -1
 
+    def failure(self) -> str:
+        """The traceback of the application that cannot be loaded, or ""."""
+        return os.pread(self._failure, FAILURE_LIMIT, 0).decode("utf-8", "replace")
+
     def close(self) -> None:
         self.hang_up()
+        os.close(self._failure)
         self.board.close()
 
     def _boot_document(self, wiring: Wiring, commands: int) -> BootDocument:
@@ -95,4 +105,5 @@ class Cycle:
             log=wiring.log,
             seats=len(self.board.seats),
             cores=self.settings.processes.async_,
+            failure=self._failure,
         )

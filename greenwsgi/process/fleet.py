@@ -20,6 +20,9 @@ EXIT_APP_FAILED = 22
 
 LONGEST_BACKOFF = 30.0
 
+ABRUPT_MERCY = 1.0
+"""Seconds that whoever is to leave at once has, before SIGKILL."""
+
 ZYGOTE_MERCY = 10.0
 """Seconds a zygote may take to leave, and to fork a worker that makes itself heard."""
 
@@ -41,6 +44,18 @@ class Reload(Enum):
     WHOLE = "the configuration and the application, all workers at once"
     CHAIN = "the configuration and the application, one worker after the other"
     WORKERS = "the application, all workers at once; the configuration stays"
+
+
+class Errand(Enum):
+    """What an operator can ask for that leaves the workers as they are; the value says what is done, for the log."""
+
+    STATISTICS = "statistics are logged"
+    WRITE_PIDFILE = "the pidfile is written anew"
+
+    @property
+    def needs(self) -> str:
+        """Why it may be that there is nothing to do."""
+        return {Errand.WRITE_PIDFILE: "there is no pidfile"}.get(self, "")
 
 
 class GenerationStage(Enum):
@@ -86,7 +101,7 @@ class ZygoteSeen:
 
 @dataclass(slots=True)
 class WorkerSeen:
-    """A worker, as the master sees it.
+    """A worker, as the master sees it. paused: it was told to accept nothing.
 
     parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
     retiring: why it wants a successor. stuck: why it must die although it was asked nothing. told: the last signal that
@@ -103,6 +118,7 @@ class WorkerSeen:
     stuck: str = ""
     told: Signals | None = None
     kill_at: float = inf
+    paused: bool = False
 
     def __str__(self) -> str:
         return f"worker {self.number} (pid {self.pid})" if self.pid else f"worker {self.number}"
@@ -178,7 +194,8 @@ class Fleet:
     """All generations, oldest first, and what the operator wants of them.
 
     reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made, and how;
-    the first one too.
+    the first one too. hurry: those whom the next generation relieves have ABRUPT_MERCY seconds. paused: workers accept
+    nothing. errands: what was asked for besides, and is not done yet.
     """
 
     reload_mercy: float
@@ -188,6 +205,9 @@ class Fleet:
     stop: Stop = Stop.NO
     stop_since: float = 0.0
     exit_status: int = 0
+    hurry: bool = False
+    paused: bool = False
+    errands: list[Errand] = field(default_factory=list)
 
     def at(self, stage: GenerationStage) -> Generation | None:
         """The generation at that stage: there is at most one that rises, and one that serves."""
@@ -244,6 +264,9 @@ class Fleet:
         """It serves from now on; returns the one it relieves."""
         if relieved := self.at(GenerationStage.SERVING):
             relieved.stage = GenerationStage.DRAINING
+            if self.hurry:
+                relieved.mercy = min(relieved.mercy, ABRUPT_MERCY)
+        self.hurry = False
         generation.stage = GenerationStage.SERVING
         return relieved
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
@@ -30,6 +31,11 @@ class Identity:
                 os.setuid(self.uid)
         except PermissionError:
             raise UsageError(f"only root can run as {self}; this is uid {os.geteuid()}", Origin("uid")) from None
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """Who shall own a file, as chown has it: -1 leaves it as it is."""
+        return -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid
 
     def __str__(self) -> str:
         named = (("uid", self.uid), ("gid", self.gid))
@@ -96,10 +102,15 @@ def _is_number(text: str) -> bool:
 
 
 class Pidfile:
-    """The file that holds the master's pid; written at the start, removed at the end if it still is ours."""
+    """The file that holds the master's pid; written at the start, removed at the end if it still is ours.
 
-    def __init__(self, path: str) -> None:
+    The master keeps it locked (flock) while it lives: so `holder` tells a server from a dead or foreign process. fd:
+    the file that an image of this process before a re-exec has opened and locked.
+    """
+
+    def __init__(self, path: str, fd: int = -1) -> None:
         self.path = os.path.abspath(path)
+        self.fd = fd
 
     def write(self) -> int:
         """Write our pid; returns the pid it held before, if that process lives and is not us, else 0.
@@ -107,23 +118,73 @@ class Pidfile:
         It is not refused then: pids are used again (after a crash, after a restart of a container), and of two servers
         on one address the second one has failed already. Raises UsageError if it cannot be written.
         """
-        before = self._read()
+        before = _pid_in(self.path)
         try:
-            with open(self.path, "w") as file:
-                file.write(f"{os.getpid()}\n")
+            if not self._is_ours():
+                self._lock()
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}", Origin("pidfile")) from None
         return before if before not in (0, os.getpid()) and lives(before) else 0
 
     def remove(self) -> None:
         """Raises OSError if it may not be removed."""
-        if self._read() == os.getpid():
+        ours = _pid_in(self.path) == os.getpid()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if ours:
             os.unlink(self.path)
 
-    def _read(self) -> int:
+    def _lock(self) -> None:
+        """Open and lock it; when a server that lives has it locked, the name is taken over with a new file."""
+        flags = os.O_RDWR | os.O_CREAT
+        fd = os.open(self.path, flags, 0o644)
         try:
-            with open(self.path) as file:
-                text = file.read(32).strip()
-        except (OSError, UnicodeDecodeError):
-            return 0
-        return int(text) if text.isascii() and text.isdecimal() else 0
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            os.unlink(self.path)
+            fd = os.open(self.path, flags | os.O_EXCL, 0o644)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = fd
+
+    def _is_ours(self) -> bool:
+        """Is the file of that name the one we have locked?"""
+        try:
+            return self.fd >= 0 and os.path.samestat(os.fstat(self.fd), os.stat(self.path))
+        except OSError:
+            return False
+
+
+def holder(path: str) -> int:
+    """The pid of the server that has this pidfile locked, and so lives. Raises UsageError if there is none."""
+    pid = _pid_in(path)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if pid:
+            return pid
+    finally:
+        os.close(fd)
+    if not pid:
+        raise UsageError(f"{path}: this is no pidfile")
+    raise UsageError(
+        f"{path}: no greenwsgi has this pidfile: process {pid} {'is another one' if lives(pid) else 'is gone'}"
+    )
+
+
+def _pid_in(path: str) -> int:
+    try:
+        with open(path) as file:
+            text = file.read(32).strip()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    return int(text) if text.isascii() and text.isdecimal() else 0

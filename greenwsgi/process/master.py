@@ -9,22 +9,23 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import inf
-from signal import SIGKILL, SIGTERM, Signals
-from typing import Protocol, assert_never
+from signal import SIGCONT, SIGKILL, SIGTERM, SIGTSTP, Signals
+from typing import Any, Protocol, assert_never
 
 from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import GreenwsgiError
 from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import identity, listeners, plan, words
+from greenwsgi.process import control, fifo, identity, listeners, plan, status, words
 from greenwsgi.process.binding import Listener
-from greenwsgi.process.commands import BY_SIGNAL
+from greenwsgi.process.commands import BY_SIGNAL, Command, by_signal
 from greenwsgi.process.cycle import Cycle, System, Wiring
-from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, WorkerSeen, ZygoteSeen
+from greenwsgi.process.desk import Desk, Outcome
+from greenwsgi.process.fleet import Errand, Fleet, Generation, GenerationStage, Reload, WorkerSeen, ZygoteSeen
 from greenwsgi.process.inbox import Inbox, Note
 from greenwsgi.process.spawn import Processes
 from greenwsgi.process.witness import KilledLine, Witness
@@ -47,20 +48,30 @@ def serve(
     reread: gives the configuration for each generation after the first. Raises UsageError, before anything is started,
     for an address, user or pidfile that cannot be had.
     """
+    signals = by_signal(settings.processes.sigterm_reloads)
     with ExitStack() as made:
-        inbox = Inbox(BY_SIGNAL)
+        inbox = Inbox(signals)
         made.callback(inbox.close)
-        places = _take_places(settings, log, made)
+        last = made.enter_context(ExitStack())
+        places, pidfile = _take_places(settings, inbox, log, made, last)
         title.show("master")
         line = killed_line or _KilledLine(log.fd)
-        master = Master(settings, [one.bound for one in places], log, inbox, Processes(), SystemClock(), line, reread)
+        bound = [one.bound for one in places]
+        master = Master(settings, bound, log, inbox, Processes(), SystemClock(), line, reread, signals)
+        if pidfile:
+            master.errands[Errand.WRITE_PIDFILE] = pidfile.write
         status = master.run()
     log.info("stopped")
     return status
 
 
-def _take_places(settings: Settings, log: ServerLog, made: ExitStack) -> list[Listener]:
-    """Bind the listeners, write the pidfile, and become who we shall be; in this order, since only root may do all."""
+def _take_places(
+    settings: Settings, inbox: Inbox, log: ServerLog, made: ExitStack, last: ExitStack
+) -> tuple[list[Listener], identity.Pidfile | None]:
+    """Bind the listeners, write the pidfile, open the doors for operators, and become who we shall be.
+
+    In this order, since only root may do all. What goes to `last` is closed after all that goes to `made`.
+    """
     who = identity.find(settings.processes.uid, settings.processes.gid)
     vacuum = settings.listening.vacuum
     if settings.listening.umask is not None:
@@ -70,14 +81,32 @@ def _take_places(settings: Settings, log: ServerLog, made: ExitStack) -> list[Li
         made.callback(_clean, lambda: listener.close(vacuum=vacuum), log)
 
     places = listeners.listen(settings, os.environ, log, close_at_the_end)
-    if settings.processes.pidfile:
-        pidfile = identity.Pidfile(settings.processes.pidfile)
-        if other := pidfile.write():
-            log.warning(f"pidfile {pidfile.path} named process {other}, which lives; now it names this one")
-        if vacuum:
-            made.callback(_clean, pidfile.remove, log)
+    pidfile = _write_pidfile(settings.processes.pidfile, log, made, vacuum=vacuum)
+    _open_doors(settings, who, inbox, log, last)
     who.assume()
-    return places
+    return places, pidfile
+
+
+def _write_pidfile(path: str, log: ServerLog, made: ExitStack, *, vacuum: bool) -> identity.Pidfile | None:
+    if not path:
+        return None
+    pidfile = identity.Pidfile(path)
+    if other := pidfile.write():
+        log.warning(f"pidfile {pidfile.path} named process {other}, which lives; now it names this one")
+    if vacuum:
+        made.callback(_clean, pidfile.remove, log)
+    return pidfile
+
+
+def _open_doors(settings: Settings, who: identity.Identity, inbox: Inbox, log: ServerLog, made: ExitStack) -> None:
+    """The ways by which operators ask, besides signals. They are closed last: who waits for the end sees it there."""
+    processes = settings.processes
+    if path := control.place(processes.control_socket, processes.pidfile, *processes.master_fifo[:1]):
+        made.callback(_clean, control.ControlSocket(path, who, inbox).close, log)
+    if processes.master_fifo:
+        fifos = fifo.Fifos(processes.master_fifo, who, inbox, log)
+        made.callback(_clean, fifos.close, log)
+        inbox.look = fifos.look
 
 
 def _clean(remove: Callable[[], None], log: ServerLog) -> None:
@@ -114,8 +143,8 @@ class Waiting(Protocol):
 class Master:
     """Supervises generations of workers on listeners that are bound already.
 
-    reread gives the configuration for each generation after the first. All state is in `fleet`, `cycles`
-    and `witness.totals`.
+    reread gives the configuration for each generation after the first. signals: what each asks for. errands: how those
+    are done that are not the master's own. All state is in `fleet`, `cycles` and `witness`.
     """
 
     def __init__(
@@ -128,10 +157,13 @@ class Master:
         clock: Clock,
         killed_line: KilledLine,
         reread: Callable[[], Settings] | None = None,
+        signals: Mapping[Signals, Command] = BY_SIGNAL,
     ) -> None:
         self.fleet = Fleet(reload_mercy=settings.processes.reload_mercy)
         self.cycles: dict[int, Cycle] = {}
-        self.witness = Witness(self.fleet, self.cycles, system, log, killed_line)
+        self.desk = Desk(self.fleet, log, signals, self.status)
+        self.witness = Witness(self.fleet, self.cycles, system, log, killed_line, self.desk)
+        self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
         self._first = settings
         self._reread = reread or (lambda: settings)
         self._log = log
@@ -157,6 +189,7 @@ class Master:
             actions = plan.plan(self.fleet, self._clock.monotonic())
             for action in actions:
                 self.perform(action)
+            self.desk.settle()
             return 0.0 if actions else TICK
         except Exception:  # a border: whatever goes wrong here, the workers go on and the next step is another chance
             self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
@@ -189,6 +222,12 @@ class Master:
             case plan.Forget(generation):
                 self.cycles.pop(generation.number).close()
                 self.fleet.generations.remove(generation)
+            case plan.Pause(worker, paused):
+                worker.paused = paused
+                self._system.kill(worker.pid, SIGTSTP if paused else SIGCONT)
+            case plan.Run(errand):
+                self.fleet.errands.remove(errand)
+                self._run(errand)
             case plan.Finish():
                 self._over = True
                 os.close(self._life)
@@ -196,12 +235,33 @@ class Master:
             case _:
                 assert_never(action)
 
+    def status(self, now: float) -> dict[str, Any]:
+        """What `greenwsgi status` shows."""
+        starts, listeners = self.witness.starts, self._wiring.listeners
+        return status.snapshot(self.fleet, self.cycles, self.witness.totals, starts, listeners, now)
+
+    def _log_statistics(self) -> None:
+        self._log.info(status.table(self.status(self._clock.monotonic())))
+
+    def _run(self, errand: Errand) -> None:
+        if errand not in self.errands:
+            self._log.warning(f"nothing is done: {errand.needs}")
+            return
+        try:
+            self.errands[errand]()
+        except (GreenwsgiError, OSError) as error:
+            self._log.error(f"failed: {errand.value}: {error}")
+
+    def _reload_failed(self, said: str, details: str = "") -> None:
+        self._log.error(said)
+        self.desk.reload_ended(Outcome(False, said, details))
+
     def _start_generation(self) -> None:
         kind, self.fleet.reload_wanted = self.fleet.reload_wanted or Reload.WHOLE, None
         try:
             settings = self._settings_for(kind)
         except GreenwsgiError as error:
-            self._log.error(f"reload refused, nothing has changed: {error}")
+            self._reload_failed(f"reload refused, nothing has changed: {error}")
             return
         processes = settings.processes
         generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind)
@@ -233,7 +293,9 @@ class Master:
         relieved = self.fleet.promote(generation)
         serves = f"generation {generation.number} serves with {words.strength(generation)}"
         if relieved:
-            self._log.info(f"reloaded: {serves}; generation {relieved.number} drains")
+            said = f"reloaded: {serves}; generation {relieved.number} drains"
+            self._log.info(said)
+            self.desk.reload_ended(Outcome(True, said))
         else:
             where = ", ".join(words.address(listener) for listener in self._wiring.listeners)
             self._log.info(f"ready: {serves}: {where} (pid {os.getpid()})")
@@ -242,8 +304,9 @@ class Master:
         if self.fleet.give_up(generation, now):
             serving = self.fleet.at(GenerationStage.SERVING)
             assert serving is not None
-            self._log.error(
-                f"reload failed: generation {generation.number}: {reason}; generation {serving.number} serves on"
+            self._reload_failed(
+                f"reload failed: generation {generation.number}: {reason}; generation {serving.number} serves on",
+                self.cycles[generation.number].failure(),
             )
         else:
             self._log.error(f"the application did not come up, the server ends: {reason}")

@@ -21,17 +21,23 @@ from dataclasses import dataclass
 from math import inf
 from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM, Signals
 
-from greenwsgi.process.fleet import ZYGOTE, ZYGOTE_MERCY, Fleet, Generation, GenerationStage, Stop, WorkerSeen
+from greenwsgi.process.fleet import (
+    ABRUPT_MERCY,
+    ZYGOTE,
+    ZYGOTE_MERCY,
+    Errand,
+    Fleet,
+    Generation,
+    GenerationStage,
+    Stop,
+    WorkerSeen,
+)
 
 DEATHS_ALLOWED = 5
 """A generation that rises is given up when one of its workers has died this often in a row before it was READY."""
 
 DUMP_TIME = 0.5
 """Seconds between SIGABRT, which makes a worker print its stacks, and SIGKILL."""
-
-ABRUPT_MERCY = 1.0
-"""Seconds between SIGQUIT, "leave at once", and SIGKILL. The same between SIGTERM and SIGKILL for a worker that still
-boots: it has nothing to finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,21 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Have the worker accept nothing, or again."""
+
+    worker: WorkerSeen
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Do what an operator asked for."""
+
+    errand: Errand
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Everybody has left; so does the master."""
 
@@ -132,6 +153,8 @@ Action = (
     | Dismiss
     | KillZygote
     | Forget
+    | Pause
+    | Run
     | Finish
 )
 
@@ -142,6 +165,8 @@ def plan(fleet: Fleet, now: float) -> list[Action]:
 
 
 def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
+    for errand in fleet.errands:
+        yield Run(errand)
     if fleet.stop is not Stop.NO and not fleet.generations:
         yield Finish()
     if fleet.reload_wanted and _may_start(fleet):
@@ -157,6 +182,7 @@ def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
         else:
             yield from _upkeep(generation, now)
         yield from _overdue(fleet, generation, now)
+        yield from _pauses(fleet, generation)
 
 
 def _may_start(fleet: Fleet) -> bool:
@@ -204,6 +230,13 @@ def _upkeep(generation: Generation, now: float) -> Iterator[Action]:
             for worker in team:
                 if worker.retiring:
                     yield Tell(worker, SIGTERM, now + generation.mercy, worker.retiring)
+
+
+def _pauses(fleet: Fleet, generation: Generation) -> Iterator[Action]:
+    """Whoever is ready knows whether the server is paused; one that leaves accepts nothing anyway."""
+    for worker in generation.workers.values():
+        if worker.serves and worker.paused is not fleet.paused:
+            yield Pause(worker, fleet.paused)
 
 
 def _draining(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:

@@ -63,6 +63,11 @@ class Processes:
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
 
+def signal_server(pid: int, number: Signals) -> None:
+    """Signal another server's master, whose pid was proven. Raises PermissionError and ProcessLookupError."""
+    os.kill(pid, number)
+
+
 def lives(pid: int) -> bool:
     """Is there such a process, whoever's it is?"""
     try:

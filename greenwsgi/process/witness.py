@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from signal import SIGCHLD, SIGTERM
 from typing import Protocol
 
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import words
-from greenwsgi.process.commands import BY_SIGNAL
 from greenwsgi.process.cycle import Cycle, System
-from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Stop, WorkerSeen
-from greenwsgi.process.inbox import Note, Signalled
+from greenwsgi.process.desk import Desk
+from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, WorkerSeen
+from greenwsgi.process.inbox import Asked, Note
 from greenwsgi.process.spawn import lives
 from greenwsgi.shared.messages import Message, Word
 from greenwsgi.shared.scoreboard import RunningRequest, Totals
@@ -36,9 +37,18 @@ class Witness:
     """
 
     def __init__(
-        self, fleet: Fleet, cycles: dict[int, Cycle], system: System, log: ServerLog, killed_line: KilledLine
+        self,
+        fleet: Fleet,
+        cycles: dict[int, Cycle],
+        system: System,
+        log: ServerLog,
+        killed_line: KilledLine,
+        desk: Desk,
     ) -> None:
         self.totals = Totals()
+        self.starts: Counter[int] = Counter()
+        """How often a worker of each number has become ready."""
+        self._desk = desk
         self._fleet = fleet
         self._cycles = cycles
         self._system = system
@@ -50,26 +60,13 @@ class Witness:
         for note in notes:
             if isinstance(note, Message):
                 self._heard(note, now)
-            elif note.signal is not SIGCHLD:
-                self._commanded(note, now)
+            elif isinstance(note, Asked) or note.signal is not SIGCHLD:
+                self._desk.take(note, now)
         for pid, status in self._system.bury():
             self._buried(pid, status, now)
         if not self._system.adopts:
             self._miss_orphans(now)
         self._find_stuck(now)
-
-    def _commanded(self, note: Signalled, now: float) -> None:
-        before = self._fleet.stop
-        command = BY_SIGNAL[note.signal]
-        command.apply(self._fleet, now)
-        name = note.signal.name
-        if self._fleet.stop is not before:
-            mercy = f", within reload-mercy {self._fleet.reload_mercy:g}" if self._fleet.stop is Stop.GRACEFUL else ""
-            self._log.info(f"{name}: the server stops {self._fleet.stop.value}{mercy}")
-        elif self._fleet.reload_wanted:
-            self._log.info(f"{name}: the application is loaded anew")
-        else:
-            self._log.info(f"{name}: ignored")
 
     def _heard(self, message: Message, now: float) -> None:
         generation = self._fleet.generation(message.generation)
@@ -91,6 +88,7 @@ class Witness:
             self._system.kill(message.pid, SIGTERM)
         elif message.word is Word.READY:
             worker.ready_at = now
+            self.starts[worker.number] += 1
             worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
             generation.proven = True
         elif message.word is Word.RETIRE:

@@ -48,6 +48,7 @@ class Acceptor(StreamServer):
         self._endpoint = endpoint
         self._capacity = capacity
         self._again: Any = None
+        self._paused = False
         self._guests = guests
         super().__init__(socket(fileno=fd))
 
@@ -104,13 +105,21 @@ class Acceptor(StreamServer):
             self._again.stop()
         super().close()
 
+    def pause(self, paused: bool) -> None:
+        """Accept nothing until told otherwise: connections wait in the backlog."""
+        self._paused = paused
+        if paused:
+            self.stop_accepting()
+        else:
+            self._resume()
+
     def _pause(self, seconds: float) -> None:
         self.stop_accepting()
         self._again = self.loop.timer(seconds)
         self._again.start(self._resume)
 
     def _resume(self) -> None:
-        if self.started:
+        if self.started and not self._paused:
             self.start_accepting()
 
 

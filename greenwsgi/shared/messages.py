@@ -146,7 +146,10 @@ class BootDocument:
     """All that a zygote is told at its birth; descriptors are numbers that mean the same in master and zygote.
 
     assignments: the configuration, as config.settings encodes it.
-    report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures.
+    report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures. failure: a file
+    for the traceback of an application that cannot be loaded, which no line would hold; -1 for none.
+
+    A zygote may be newer than its master: what it does not know it ignores, and what is new has a default.
     """
 
     generation: int
@@ -159,6 +162,7 @@ class BootDocument:
     log: int
     seats: int
     cores: int
+    failure: int = -1
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -167,10 +171,12 @@ class BootDocument:
     def decode(cls, data: bytes) -> BootDocument:
         said: Mapping[str, Any] = json.loads(data)
         listeners = tuple(BoundListener(**listener) for listener in said["listeners"])
-        return cls(**{**said, "listeners": listeners})
+        known = {field.name: said[field.name] for field in fields(cls) if field.name in said}
+        return cls(**{**known, "listeners": listeners})
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """Every descriptor the zygote must be given."""
         named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
-        return (*named, *(listener.fd for listener in self.listeners))
+        failure = () if self.failure < 0 else (self.failure,)
+        return (*named, *failure, *(listener.fd for listener in self.listeners))

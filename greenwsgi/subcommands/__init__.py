@@ -35,6 +35,13 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "options": Subcommand("Tell what becomes of options, all of them or those named.", "options:options"),
     "completion": Subcommand("Print completion for bash or zsh.", "options:completion"),
     "manpage": Subcommand("Print the manual page.", "options:print_manpage"),
+    "reload": Subcommand(
+        "Have a running server load its application anew; with --wait, until that serves.", "ask:reload"
+    ),
+    "stop": Subcommand("Stop a running server; with --wait, until it has stopped.", "ask:stop"),
+    "status": Subcommand("Show what a running server does.", "ask:status"),
+    "ping": Subcommand("Does the server's master answer?", "ask:ping"),
+    "ask": Subcommand("Ask a running server for any of its commands.", "ask:ask"),
 }
 
 

@@ -104,7 +104,10 @@ class Worker:
     # Boot
 
     def _obey_signals(self) -> None:
-        """TERM and HUP drain, QUIT ends at once; INT is the master's: a terminal sends it to all of us."""
+        """TERM and HUP drain, QUIT ends at once, TSTP pauses and CONT resumes.
+
+        INT is the master's: a terminal sends it to all of us.
+        """
         hub = get_hub()
 
         def drain(*_: Any) -> None:
@@ -114,6 +117,8 @@ class Worker:
         signal.signal(signal.SIGHUP, drain)
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
         signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTSTP, lambda *_: hub.loop.run_callback_threadsafe(self._pause, True))
+        signal.signal(signal.SIGCONT, lambda *_: hub.loop.run_callback_threadsafe(self._pause, False))
 
     def _make_service(self, application: Application) -> Service:
         boot, settings = self._boot, self._boot.settings
@@ -198,6 +203,10 @@ class Worker:
     def _total_requests(self) -> int:
         board = self._boot.board
         return board.past[REQUESTS] + sum(seat.counters[REQUESTS] for seat in board.seats)
+
+    def _pause(self, paused: bool) -> None:
+        for acceptor in self._acceptors:
+            acceptor.pause(paused)
 
     # Leaving
 

@@ -43,8 +43,11 @@ EXIT_CRASHED = 1
 DEATH_POLL = 0.2
 """Seconds between two looks at the workers where there are no pidfds."""
 
-_OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+_OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """Signals the application has no say in."""
+
+_UNTIL_READY = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+"""Those that end a worker which still boots."""
 
 _FREE = (signal.SIGUSR1, signal.SIGUSR2)
 """Signals the application may take, say for faulthandler; if it does not, they do nothing."""
@@ -70,7 +73,7 @@ def main(document: int) -> NoReturn:
         title.show(f"zygote {boot.generation}")
         application = prepare(settings, log)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
-        fail(report, log, error)
+        fail(report, log, error, boot.failure)
         leave(EXIT_APP_FAILED)
     _take_no(*_OURS)  # again: the application may have set handlers of its own
     for line in forksafety.report({document, *boot.descriptors}):
@@ -106,14 +109,17 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
     return application
 
 
-def fail(report: Report, log: ServerLog, error: BaseException) -> None:
-    """Say why the application cannot be loaded: the traceback to the log, one line with its place to the master."""
+def fail(report: Report, log: ServerLog, error: BaseException, file: int = -1) -> None:
+    """Say why the application cannot be loaded: one line to the master, the traceback to the log and that file."""
     if isinstance(error, UsageError):
         report("failed", status=EXIT_APP_FAILED, reason=str(error))
     elif isinstance(error, BootError):
         report("failed", status=error.exit_code, reason=str(error))
     else:
-        log.error("the application cannot be loaded:\n" + tracebacks.of_application(error))
+        trace = tracebacks.of_application(error)
+        log.error("the application cannot be loaded:\n" + trace)
+        if file >= 0:
+            os.pwrite(file, trace.encode("utf-8", "backslashreplace"), 0)
         report("failed", status=EXIT_APP_FAILED, reason=one_line(error))
 
 
@@ -230,7 +236,7 @@ class Zygote:
     def _live(self, seat_index: int, number: int) -> int:
         for fd in (self._boot.commands, *self._pidfds.values()):
             os.close(fd)
-        for name in set(_OURS) - {signal.SIGINT}:
+        for name in _UNTIL_READY:
             _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         gevent.reinit()
@@ -256,7 +262,7 @@ class Zygote:
         except BaseException as error:  # a border: under lazy-apps an import, which may raise anything
             if seat.stage is not Stage.BOOTING:
                 raise
-            fail(report, self._log, error)
+            fail(report, self._log, error, self._boot.failure)
             return EXIT_APP_FAILED
         atexit._run_exitfuncs()
         return status

@@ -9,7 +9,7 @@ from signal import SIGCHLD, SIGHUP, SIGTERM, SIGUSR2
 
 import pytest
 
-from greenwsgi.process.commands import BY_SIGNAL, COMMANDS
+from greenwsgi.process.commands import BY_LETTER, BY_NAME, BY_SIGNAL, COMMANDS
 from greenwsgi.process.fleet import Fleet, Stop
 from greenwsgi.process.inbox import Inbox, Signalled
 from greenwsgi.shared.messages import Message, Report, Word
@@ -61,7 +61,9 @@ def test_signals_go_back_to_whom_they_belonged() -> None:
 
 
 def test_every_signal_has_one_command() -> None:
-    assert len(BY_SIGNAL) == len(COMMANDS)
+    assert len(BY_SIGNAL) == sum(len(command.signals) for command in COMMANDS)
+    assert len(BY_LETTER) == sum(len(command.letters) for command in COMMANDS)
+    assert len(BY_NAME) == len(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_every_signal_has_one_command() -> None:
         ([SIGHUP, SIGTERM], Stop.GRACEFUL, False),
         ([SIGTERM, SIGHUP], Stop.GRACEFUL, False),
         ([signal.SIGQUIT, SIGTERM], Stop.NOW, False),
-        ([SIGUSR2, signal.SIGUSR1], Stop.NO, False),
+        ([signal.SIGURG, signal.SIGUSR1], Stop.NO, False),
     ],
 )
 def test_commands(signals: list[signal.Signals], stop: Stop, reload: bool) -> None:

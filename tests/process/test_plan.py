@@ -10,6 +10,7 @@ import pytest
 
 from greenwsgi.process import plan
 from greenwsgi.process.fleet import (
+    ABRUPT_MERCY,
     ZYGOTE,
     ZYGOTE_MERCY,
     Fleet,
@@ -78,6 +79,10 @@ def words(action: plan.Action) -> str:
             return "generation"
         case plan.Finish():
             return "finish"
+        case plan.Pause(worker, paused):
+            return f"{'pause' if paused else 'resume'} {worker.pid}"
+        case plan.Run(errand):
+            return f"run {errand.name}"
         case _:
             return f"{type(action).__name__} {action.generation.number}"
 
@@ -311,7 +316,7 @@ STOP = {
     ),
     "while workers boot": (
         fleet(generation(1, DRAINING, booting(1, 0), asked(2, 1)), stop=Stop.GRACEFUL),
-        [f"SIGTERM 10 until {plan.ABRUPT_MERCY:g}"],
+        [f"SIGTERM 10 until {ABRUPT_MERCY:g}"],
     ),
     "gracefully": (
         fleet(generation(1, DRAINING, *OLD), stop=Stop.GRACEFUL),
@@ -338,11 +343,11 @@ STOP = {
     ),
     "at once": (
         fleet(generation(1, DRAINING, *OLD), stop=Stop.NOW),
-        [f"SIGQUIT 10 until {plan.ABRUPT_MERCY:g}", f"SIGQUIT 21 until {plan.ABRUPT_MERCY:g}"],
+        [f"SIGQUIT 10 until {ABRUPT_MERCY:g}", f"SIGQUIT 21 until {ABRUPT_MERCY:g}"],
     ),
     "at once, after all": (
         fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 5)), stop=Stop.NOW),
-        [f"SIGQUIT 10 until {plan.ABRUPT_MERCY:g}"],
+        [f"SIGQUIT 10 until {ABRUPT_MERCY:g}"],
     ),
     "at once is not at once enough": (
         fleet(generation(1, DRAINING, ready(1, 0, told=SIGQUIT, kill_at=NOW)), stop=Stop.NOW, stop_since=NOW - 1),

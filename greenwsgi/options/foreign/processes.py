@@ -70,7 +70,6 @@ ROWS = (
         fs-reload =: reload when the filesystem tells of a change
         fs-brutal-reload =: the same, without mercy
         fs-signal =: raise a uwsgi signal then
-        master-fifo =: take orders from this pipe | signals: SIGHUP reloads, SIGTERM stops
         notify-socket =: a socket that tells readiness
         mule-reload-mercy =: how long a mule may take to end
         harakiri-graceful-timeout =: how long a worker has after the first signal
@@ -107,15 +106,6 @@ ROWS = (
         """
         flock =: hold this file's lock, or do not start
         flock-wait =: wait for this file's lock
-        """,
-    ),
-    *refused(
-        "it is no server's option; kill -HUP, -TERM or -TSTP with the process id of the pidfile does it",
-        """
-        stop =: stop the server of this pidfile
-        reload =: reload it
-        pause suspend =: pause it
-        resume =: go on
         """,
     ),
     *later(

@@ -90,7 +90,6 @@ ROWS = (
         signal =: send a uwsgi signal to a server
         ping =: ask whether a uwsgi server is alive | curl asks an HTTP one
         nagios: check a server for Nagios
-        connect-and-read =: show what an address sends | nc does
         extract =: show what an address holds | curl does
         """,
     ),

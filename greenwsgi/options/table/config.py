@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, PATHS
+from greenwsgi.options.kinds import FLAG, PATHS, TEXT
 from greenwsgi.options.spec import Reload, option
 
 
@@ -32,6 +32,47 @@ class Config:
         help="Print every option's value, and where it was written.",
         reload=Reload.RESTART,
     )
+    reload: str = option(
+        "reload",
+        metavar="TARGET",
+        kind=TEXT,
+        default="",
+        help="Ask a running server to reload, by its pidfile, master-fifo or control socket, and serve nothing.",
+        reload=Reload.RESTART,
+    )
+    stop: str = option(
+        "stop",
+        metavar="TARGET",
+        kind=TEXT,
+        default="",
+        help="Ask a running server to stop.",
+        reload=Reload.RESTART,
+    )
+    pause: str = option(
+        "pause",
+        "suspend",
+        metavar="TARGET",
+        kind=TEXT,
+        default="",
+        help="Ask a running server to accept no connections; they wait.",
+        reload=Reload.RESTART,
+    )
+    resume: str = option(
+        "resume",
+        metavar="TARGET",
+        kind=TEXT,
+        default="",
+        help="Ask a running server to accept connections again.",
+        reload=Reload.RESTART,
+    )
+    connect_and_read: str = option(
+        "connect-and-read",
+        metavar="ADDRESS",
+        kind=TEXT,
+        default="",
+        help="Connect to HOST:PORT or a unix socket and print what it says.",
+        reload=Reload.RESTART,
+    )
     version: bool = option(
         "version",
         kind=FLAG,
@@ -55,3 +96,8 @@ class Config:
         help="Print all options that do something.",
         reload=Reload.RESTART,
     )
+
+    @property
+    def asks_another(self) -> bool:
+        """Is this about a server that runs already?"""
+        return any((self.reload, self.stop, self.pause, self.resume, self.connect_and_read))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, PATH, SECONDS, TEXT
+from greenwsgi.options.kinds import FLAG, INTEGER, PATH, PATHS, SECONDS, TEXT
 from greenwsgi.options.spec import Reason, Reload, Status, option
 
 
@@ -102,12 +102,36 @@ class Processes:
         help="Write the master's process id there.",
         reload=Reload.RESTART,
     )
+    master_fifo: tuple[str, ...] = option(
+        "master-fifo",
+        metavar="FIFO",
+        kind=PATHS,
+        default=(),
+        help="Take commands, single letters, from this named pipe. Of several a digit chooses one, counted from 0.",
+        reload=Reload.RESTART,
+    )
+    control_socket: str = option(
+        "control-socket",
+        metavar="SOCKET",
+        kind=PATH,
+        default="",
+        help="Where `greenwsgi status` and its like reach the server: a unix socket, its owner's alone.",
+        note="Without it, it is beside the pidfile, or else the first master-fifo: that name with .control added.",
+        reload=Reload.RESTART,
+    )
+    sigterm_reloads: bool = option(
+        "sigterm-reloads",
+        kind=FLAG,
+        default=False,
+        help="Reload at SIGTERM, with one second for what runs, as uWSGI does without die-on-term.",
+        reload=Reload.RESTART,
+    )
     die_on_term: bool = option(
         "die-on-term",
         kind=FLAG,
         default=False,
         help="Stop at SIGTERM.",
         reason=Reason.ALWAYS,
-        note="SIGTERM stops, gracefully; SIGHUP reloads.",
+        note="SIGTERM stops, gracefully, unless there is sigterm-reloads; SIGHUP reloads.",
         reload=Reload.RESTART,
     )

@@ -1,0 +1,126 @@
+"""master-fifo: named pipes on which single letters ask for COMMANDS, as under uWSGI.
+
+With several of them one is open at a time, at first the first: a digit written there opens the one of that number and
+removes the one before. So of two servers that share names, one can hand the working name over to the other.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from selectors import EVENT_READ
+
+from greenwsgi.errors import Origin, UsageError
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process.commands import BY_LETTER
+from greenwsgi.process.identity import Identity
+from greenwsgi.process.inbox import Asked, Inbox, Note
+
+
+class Fifos:
+    """The fifos of one server.
+
+    A fifo of that name is another server's, or a dead one's: its name is taken over. Raises UsageError at the start for
+    a file of another kind and for a place where none can be made; later only the log is told. who: their owner.
+    """
+
+    def __init__(self, paths: Sequence[str], who: Identity, inbox: Inbox, log: ServerLog) -> None:
+        self._paths = [os.path.abspath(path) for path in paths]
+        self._who = who
+        self._inbox = inbox
+        self._log = log
+        self._fd = -1
+        self.slot = 0
+        self._open(0)
+
+    def close(self) -> None:
+        """Close the one that is open, and remove it if it still is ours."""
+        if self._fd < 0:
+            return
+        if self._is_ours():
+            os.unlink(self._paths[self.slot])
+        self._inbox.unwatch(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+
+    def look(self) -> None:
+        """Make it again if somebody removed it; if another server has taken the name over, it keeps it."""
+        path = self._paths[self.slot]
+        if self._fd >= 0 and not os.path.lexists(path):
+            self._switch(self.slot)
+
+    def _open(self, slot: int) -> None:
+        path = self._paths[slot]
+        try:
+            with suppress(FileNotFoundError):
+                if not stat.S_ISFIFO(os.lstat(path).st_mode):
+                    raise UsageError(f"{path}: there is a file of that name, and it is no fifo", Origin("master-fifo"))
+                os.unlink(path)
+            os.mkfifo(path, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # a reader alone would see an end after each writer
+            os.fchown(fd, *self._who.owner)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}", Origin("master-fifo")) from None
+        self._fd, self.slot = fd, slot
+        self._inbox.watch(fd, EVENT_READ, self._read)
+
+    def _read(self, events: int) -> list[Note]:
+        try:
+            data = os.read(self._fd, 4096).decode("latin-1")
+        except BlockingIOError:
+            return []
+        notes: list[Note] = []
+        unknown = ""
+        for letter in data:
+            if letter.isdecimal():
+                self._chosen(int(letter))
+            elif letter in BY_LETTER:
+                notes.append(Asked(BY_LETTER[letter].name, f"fifo {letter}"))
+            elif not letter.isspace():
+                unknown += letter
+        if unknown:
+            self._log.warning(f"fifo {self._paths[self.slot]}: {unknown[:20]!r} asks for nothing")
+        return notes
+
+    def _chosen(self, slot: int) -> None:
+        if slot >= len(self._paths):
+            self._log.warning(f"there is no fifo {slot}: {len(self._paths)} are configured, counted from 0")
+        elif slot != self.slot:
+            self._switch(slot)
+            self._log.info(f"listening on fifo {slot}: {self._paths[self.slot]}")
+
+    def _switch(self, slot: int) -> None:
+        """Listen there; if it cannot be had, where we did before."""
+        before, slot_before = self._fd, self.slot
+        ours = self._is_ours()
+        try:
+            self._open(slot)
+        except UsageError as error:
+            self._log.warning(str(error))
+            return
+        self._inbox.unwatch(before)
+        if ours and slot_before != slot:
+            with suppress(OSError):
+                os.unlink(self._paths[slot_before])
+        os.close(before)
+
+    def _is_ours(self) -> bool:
+        try:
+            found, opened = os.stat(self._paths[self.slot]), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+def tell(path: str, letter: str) -> None:
+    """Write a letter into a server's fifo. Raises UsageError when nobody reads it."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise UsageError(f"{path}: nobody reads this fifo: {error.strerror}") from None
+    try:
+        os.write(fd, letter.encode())
+    finally:
+        os.close(fd)

@@ -1,0 +1,68 @@
+"""A running server, found by what its operator knows of it: its pidfile, a master-fifo, or its control socket."""
+
+from __future__ import annotations
+
+import os
+import stat
+from signal import Signals
+from typing import Any
+
+from greenwsgi.errors import UsageError
+from greenwsgi.process import control, fifo, identity, spawn
+from greenwsgi.process.commands import BY_NAME
+from greenwsgi.process.control import BESIDE, Caller
+
+
+class Target:
+    """The server that `name` leads to. Raises UsageError, here and later, when there is none or it does not answer.
+
+    Where the server has a control socket, everything goes that way. By a pidfile or a fifo alone, commands that have a
+    signal or a letter can be asked for, and nobody learns what became of them.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._caller: Caller | None = None
+        self._pid = 0
+        path = name if control.is_socket(name) else name + BESIDE
+        if control.is_socket(path):
+            self._caller = Caller(path)
+        elif not self._is_fifo():
+            self._pid = identity.holder(name)
+
+    @property
+    def answers(self) -> bool:
+        """Is there a control socket?"""
+        return self._caller is not None
+
+    def ask(self, command: str, *, wait: bool = False) -> dict[str, Any]:
+        """The answer; it says less where there is no way back."""
+        if self._caller:
+            return self._caller.ask(command, wait=wait)
+        if wait or command not in BY_NAME:
+            raise UsageError(f"{self.name}: the server has no control socket: start it with control-socket")
+        row = BY_NAME[command]
+        if self._pid and row.signals:
+            self._signal(row.signals[0])
+        elif not self._pid and row.letters:
+            fifo.tell(self.name, row.letters[0])
+        else:
+            raise UsageError(f"{self.name}: {command} can be asked for by a control socket only")
+        return {"ok": True, "said": f"{command} is asked for"}
+
+    def wait_for_end(self) -> None:
+        """Until the server is gone."""
+        if self._caller:
+            self._caller.wait_for_end()
+
+    def _signal(self, number: Signals) -> None:
+        try:
+            spawn.signal_server(self._pid, number)
+        except OSError as error:
+            raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
+
+    def _is_fifo(self) -> bool:
+        try:
+            return stat.S_ISFIFO(os.stat(self.name).st_mode)
+        except OSError:
+            return False

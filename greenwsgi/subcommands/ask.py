@@ -1,0 +1,104 @@
+"""Asking a running server: reload, stop, status, ping, and every command by its name.
+
+They end with 0 when the server does, or has done, what was asked, with 1 when it did not, with 2 when nobody answers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from greenwsgi.options.table.config import Config
+from greenwsgi.process import status as statuses
+from greenwsgi.process.commands import COMMANDS
+from greenwsgi.process.control import connect_and_read
+from greenwsgi.process.target import Target
+from greenwsgi.subcommands.arguments import Arguments
+
+_TARGET = "the server's pidfile, master-fifo or control socket"
+
+
+def reload(arguments: Sequence[str]) -> int:
+    """`greenwsgi reload [--wait] TARGET`."""
+    parser = _parser("reload")
+    parser.add_argument("--wait", action="store_true", help="until the new generation serves, or has failed")
+    given = parser.parse_args(arguments)
+    return _tell(Target(given.target).ask("reload", wait=given.wait))
+
+
+def stop(arguments: Sequence[str]) -> int:
+    """`greenwsgi stop [--wait] TARGET`."""
+    parser = _parser("stop")
+    parser.add_argument("--wait", action="store_true", help="until the server is gone")
+    given = parser.parse_args(arguments)
+    target = Target(given.target)
+    status = _tell(target.ask("stop"))
+    if given.wait:
+        target.wait_for_end()
+    return status
+
+
+def status(arguments: Sequence[str]) -> int:
+    """`greenwsgi status [--json] TARGET`."""
+    parser = _parser("status")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    given = parser.parse_args(arguments)
+    answer = Target(given.target).ask("status")
+    if not answer["ok"]:
+        return _tell(answer)
+    print(json.dumps(answer["status"], indent=2) if given.json else statuses.table(answer["status"]).rstrip("\n"))
+    return 0
+
+
+def ping(arguments: Sequence[str]) -> int:
+    """`greenwsgi ping TARGET`."""
+    answer = Target(_parser("ping").parse_args(arguments).target).ask("ping")
+    if answer["ok"]:
+        answer["said"] = (
+            f"greenwsgi {answer['version']} answers: pid {answer['pid']}, generation {answer['generation']}"
+        )
+    return _tell(answer)
+
+
+def ask(arguments: Sequence[str]) -> int:
+    """`greenwsgi ask COMMAND [--wait] TARGET`."""
+    width = max(len(command.name) for command in COMMANDS)
+    parser = Arguments("ask", "commands:\n" + "".join(f"  {row.name:{width}}  {row.help}\n" for row in COMMANDS))
+    parser.add_argument("command", metavar="COMMAND")
+    parser.add_argument("target", metavar="TARGET", help=_TARGET)
+    parser.add_argument("--wait", action="store_true", help="until a reload has ended")
+    given = parser.parse_args(arguments)
+    return _tell(Target(given.target).ask(given.command, wait=given.wait))
+
+
+def as_uwsgi_does(config: Config) -> int:
+    """--reload, --stop, --pause and --resume TARGET, --connect-and-read ADDRESS."""
+    for name in ("reload", "stop", "pause", "resume"):
+        if target := getattr(config, name):
+            return _tell(_paused(Target(target), name))
+    for said in connect_and_read(config.connect_and_read):
+        sys.stdout.buffer.write(said)
+    sys.stdout.flush()
+    return 0
+
+
+def _paused(target: Target, name: str) -> dict[str, Any]:
+    """Of pausing there is one signal and one letter, which do whichever changes something."""
+    return target.ask(name if target.answers or name not in ("pause", "resume") else "pause-or-resume")
+
+
+def _parser(name: str) -> Arguments:
+    parser = Arguments(name)
+    parser.add_argument("target", metavar="TARGET", help=_TARGET)
+    return parser
+
+
+def _tell(answer: dict[str, Any]) -> int:
+    """The answer to standard output; what went wrong, with its traceback, to standard error."""
+    out = sys.stdout if answer["ok"] else sys.stderr
+    if details := answer.get("details"):
+        print(details.rstrip("\n"), file=out)
+    print(answer["said"], file=out)
+    return 0 if answer["ok"] else 1
