@@ -22,6 +22,7 @@ Serve = Callable[[Settings, ServerLog, Reread], int]
 """Serves, and reads the settings again for each reload; returns the exit status."""
 
 USAGE_STATUS = 2
+PIPE_STATUS = 141  # 128 + SIGPIPE
 INTERRUPTED_STATUS = 130  # as shells have it: 128 + SIGINT
 
 
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
+    except BrokenPipeError:  # `greenwsgi status app.pid | head -1`: who reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return PIPE_STATUS
 
 
 def run(arguments: Sequence[str], serve: Serve) -> int:

@@ -15,7 +15,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
@@ -32,25 +32,30 @@ MOST_UNREAD = 16 << 20
 """Bytes of answers that a client has not read; then it is hung up on."""
 
 BESIDE = ".control"
-"""What is added to the name of the pidfile, or of the first master-fifo, to find the socket beside it."""
+"""What is added to the name of the pidfile, or of a master-fifo, to find the socket."""
 
 _ORIGIN = Origin("control-socket")
 
 
-def place(option: str, pidfile: str, fifo: str = "") -> str:
-    """Where the socket is: where the option says, or beside the pidfile or the fifo; "" for nowhere."""
-    beside = pidfile or fifo
-    return os.path.abspath(option or beside + BESIDE) if option or beside else ""
+def places(option: str, known: Iterable[str]) -> list[str]:
+    """Where the socket is, and then where it is linked from: the option's path, beside each of the known files."""
+    return [os.path.abspath(path) for path in ([option] if option else []) + [path + BESIDE for path in known if path]]
 
 
 class ControlSocket:
-    """The listening end. fd: one from before a re-exec. Raises UsageError if it cannot be had."""
+    """The listening end. fd: one from before a re-exec. Raises UsageError if it cannot be had.
 
-    def __init__(self, path: str, who: Identity, inbox: Inbox, fd: int = -1) -> None:
+    links: where else it is found: symbolic links to it, so that whatever is known of a server leads there.
+    """
+
+    def __init__(self, path: str, links: Sequence[str], who: Identity, inbox: Inbox, fd: int = -1) -> None:
         self.path = path
+        self._links = links
         self._inbox = inbox
         self._listening = socket.socket(fileno=fd) if fd >= 0 else _bind(path, who)
         self._listening.setblocking(False)
+        for link in links:
+            _link(path, link)
         self._file = _file_of(path)
         self._clients: list[_Client] = []
         inbox.watch(self.fd, EVENT_READ, self._accept)
@@ -65,6 +70,9 @@ class ControlSocket:
             client.close()
         self._inbox.unwatch(self.fd)
         self._listening.close()
+        for link in self._links:
+            if os.path.islink(link) and os.readlink(link) == self.path:
+                os.unlink(link)
         if self._file and _file_of(self.path) == self._file:
             os.unlink(self.path)
 
@@ -203,6 +211,18 @@ def _clear(path: str) -> None:
         if probe.connect_ex(path) != errno.ECONNREFUSED:
             raise UsageError(f"{path}: another server listens there", _ORIGIN)
     os.unlink(path)
+
+
+def _link(path: str, link: str) -> None:
+    """Have the link lead to the path; one from before is replaced, a file of another kind is refused."""
+    try:
+        if os.path.islink(link):
+            os.unlink(link)
+        else:
+            _clear(link)
+        os.symlink(path, link)
+    except OSError as error:
+        raise UsageError(f"{link}: {error.strerror}", _ORIGIN) from None
 
 
 def _file_of(path: str) -> tuple[int, int] | None:

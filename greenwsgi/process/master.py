@@ -101,8 +101,9 @@ def _write_pidfile(path: str, log: ServerLog, made: ExitStack, *, vacuum: bool) 
 def _open_doors(settings: Settings, who: identity.Identity, inbox: Inbox, log: ServerLog, made: ExitStack) -> None:
     """The ways by which operators ask, besides signals. They are closed last: who waits for the end sees it there."""
     processes = settings.processes
-    if path := control.place(processes.control_socket, processes.pidfile, *processes.master_fifo[:1]):
-        made.callback(_clean, control.ControlSocket(path, who, inbox).close, log)
+    paths = control.places(processes.control_socket, (processes.pidfile, *processes.master_fifo))
+    if paths:
+        made.callback(_clean, control.ControlSocket(paths[0], paths[1:], who, inbox).close, log)
     if processes.master_fifo:
         fifos = fifo.Fifos(processes.master_fifo, who, inbox, log)
         made.callback(_clean, fifos.close, log)

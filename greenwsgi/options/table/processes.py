@@ -116,7 +116,7 @@ class Processes:
         kind=PATH,
         default="",
         help="Where `greenwsgi status` and its like reach the server: a unix socket, its owner's alone.",
-        note="Without it, it is beside the pidfile, or else the first master-fifo: that name with .control added.",
+        note="Without it, it is PIDFILE.control, or else FIFO.control of the first master-fifo.",
         reload=Reload.RESTART,
     )
     sigterm_reloads: bool = option(

@@ -1,0 +1,325 @@
+"""The ways to ask a server, from both ends: control socket, fifos, pidfile; with an inbox and no server behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+
+from greenwsgi.errors import UsageError
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process import identity
+from greenwsgi.process.commands import BY_NAME, by_signal
+from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, ControlSocket, places
+from greenwsgi.process.fifo import Fifos, tell
+from greenwsgi.process.identity import Identity, Pidfile, holder
+from greenwsgi.process.inbox import Asked, Inbox
+from greenwsgi.process.target import Target
+
+NOBODY = Identity(None, None, None)
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    inbox = Inbox([])
+    yield inbox
+    inbox.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "app.pid.control")
+
+
+@pytest.fixture
+def control(inbox: Inbox, path: str) -> Iterator[ControlSocket]:
+    control = ControlSocket(path, [], NOBODY, inbox)
+    yield control
+    control.close()
+
+
+def call(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(path)
+    return sock
+
+
+def asked(inbox: Inbox) -> list[Asked]:
+    """What comes in until there is nothing more at once."""
+    notes: list[Asked] = []
+    while inbox._selector.select(0.05):
+        notes += [note for note in inbox.wait(0) if isinstance(note, Asked)]
+    return notes
+
+
+def read_line(sock: socket.socket) -> dict[str, object]:
+    with sock.makefile("rb") as file:
+        answer = json.loads(file.readline())
+    assert isinstance(answer, dict)
+    return answer
+
+
+# The control socket
+
+
+def test_it_is_the_owners_alone_and_gone_at_the_end(inbox: Inbox, path: str) -> None:
+    control = ControlSocket(path, [], NOBODY, inbox)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    control.close()
+    assert not os.path.exists(path)
+
+
+def test_a_request_is_a_note_and_its_answer_a_line(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    with call(path) as sock:
+        sock.sendall(b'{"command": "reload", "wait": true}\n')
+        (note,) = asked(inbox)
+        assert (note.name, note.wait) == ("reload", True)
+        note.answer({"ok": True, "said": "done"})
+        assert read_line(sock) == {"ok": True, "said": "done"}
+
+
+def test_byte_by_byte_and_several_at_once(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    with call(path) as sock:
+        for byte in b'{"command": "ping"}\r\n\n{"command": "stat':
+            sock.send(bytes([byte]))
+            for note in inbox.wait(0.01):
+                assert isinstance(note, Asked)
+                assert note.name == "ping"
+        sock.sendall(b'us"}\n{"command": "stop"}\n')
+        assert [note.name for note in asked(inbox)] == ["status", "stop"]
+
+
+def test_who_half_closes_is_answered(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    with call(path) as sock:
+        sock.sendall(b'{"command": "ping"}\n')
+        sock.shutdown(socket.SHUT_WR)
+        (note,) = asked(inbox)
+        note.answer({"ok": True})
+        assert read_line(sock) == {"ok": True}
+        assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"reload\n",
+        b"\xff\xfe\n",
+        b"null\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"command": 1}\n',
+        b'{"command": "reload", "wait": "yes"}\n',
+        b'{"command": "reload", "colour": "red"}\n',
+        b"[" * (LINE_LIMIT - 1) + b"\n",
+        b"1" * (LINE_LIMIT - 1) + b"\n",
+        b"GET / HTTP/1.1\n",
+    ],
+)
+def test_nonsense_is_one_line_and_the_next_request_is_served(
+    nonsense: bytes, inbox: Inbox, control: ControlSocket, path: str
+) -> None:
+    with call(path) as sock:
+        sock.sendall(nonsense)
+        assert asked(inbox) == []
+        assert read_line(sock)["ok"] is False
+        sock.sendall(b'{"command": "ping"}\n')
+        assert [note.name for note in asked(inbox)] == ["ping"]
+
+
+def test_a_line_without_end_is_hung_up_on(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    with call(path) as sock:
+        sock.sendall(b"x" * (2 * LINE_LIMIT))
+        assert asked(inbox) == []
+        assert "longer than" in str(read_line(sock)["said"])
+
+
+def test_clients_that_say_nothing_do_not_keep_others_out(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    silent = []
+    for _ in range(2 * MOST_CLIENTS):
+        silent.append(call(path))
+        inbox.wait(0)
+    with call(path) as sock:
+        sock.sendall(b'{"command": "ping"}\n')
+        assert [note.name for note in asked(inbox)] == ["ping"]
+    for one in silent:
+        one.close()
+
+
+def test_who_does_not_read_does_not_block(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    with call(path) as sock:
+        sock.sendall(b'{"command": "status"}\n')
+        (note,) = asked(inbox)
+        note.answer({"ok": True, "status": "x" * (4 << 20)})
+        assert asked(inbox) == []
+        received = 0
+        while received < 4 << 20:
+            received += len(sock.recv(1 << 16))
+            inbox.wait(0)
+
+
+def test_who_left_is_not_answered(inbox: Inbox, control: ControlSocket, path: str) -> None:
+    with call(path) as sock:
+        sock.sendall(b'{"command": "status"}\n')
+        (note,) = asked(inbox)
+    note.answer({"ok": True})
+    assert asked(inbox) == []
+
+
+def test_a_stale_socket_is_replaced_a_live_one_and_a_file_refused(inbox: Inbox, path: str, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+    control = ControlSocket(path, [], NOBODY, inbox)
+    with pytest.raises(UsageError, match="another server listens there"):
+        ControlSocket(path, [], NOBODY, inbox)
+    control.close()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="it is no socket"):
+        ControlSocket(str(tmp_path / "file"), [], NOBODY, inbox)
+
+
+def test_places() -> None:
+    assert places("", ["", "/run/app.fifo"]) == ["/run/app.fifo.control"]
+    assert places("/run/c", ["/run/app.pid", "/run/f"]) == ["/run/c", "/run/app.pid.control", "/run/f.control"]
+    assert places("", [""]) == []
+
+
+# Fifos
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[ServerLog]:
+    with (tmp_path / "log").open("wb") as file:
+        yield ServerLog(file.fileno())
+
+
+def test_letters_and_digits(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+    names = [str(tmp_path / "0"), str(tmp_path / "1")]
+    fifos = Fifos(names, NOBODY, inbox, log)
+    assert not os.path.exists(names[1])
+    tell(names[0], "rw\n")
+    assert [note.name for note in asked(inbox)] == ["reload", "reload-workers"]
+    tell(names[0], "5x1")
+    assert asked(inbox) == []
+    said = (tmp_path / "log").read_text()
+    assert "there is no fifo 5: 2 are configured" in said
+    assert "'x' asks for nothing" in said
+    assert not os.path.exists(names[0])
+    tell(names[1], "q")
+    assert [note.name for note in asked(inbox)] == ["stop"]
+    fifos.close()
+    assert not os.path.exists(names[1])
+
+
+def test_a_fifo_that_was_removed_is_made_again(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+    name = str(tmp_path / "fifo")
+    fifos = Fifos([name], NOBODY, inbox, log)
+    inbox.look = fifos.look
+    os.unlink(name)
+    inbox.wait(0)
+    tell(name, "r")
+    assert [note.name for note in asked(inbox)] == ["reload"]
+    fifos.close()
+
+
+def test_the_name_of_another_server_is_taken_over(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+    name = str(tmp_path / "fifo")
+    old = Fifos([name], NOBODY, inbox, log)
+    new = Fifos([name], NOBODY, inbox, log)
+    old.look()
+    old.close()
+    tell(name, "r")
+    assert [note.name for note in asked(inbox)] == ["reload"]
+    new.close()
+
+
+def test_a_file_is_no_fifo(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(UsageError, match="it is no fifo"):
+        Fifos([str(tmp_path / "file")], NOBODY, inbox, log)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+# The pidfile, and whom a name leads to
+
+_HOLD = """
+import sys
+from greenwsgi.process.identity import Pidfile
+Pidfile(sys.argv[1]).write()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A pidfile, and the pid of another process that has written it and lives."""
+    path = str(tmp_path / "app.pid")
+    command = [sys.executable, "-c", _HOLD, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield path, process.pid
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_the_holder_of_a_pidfile(held: tuple[str, int]) -> None:
+    assert holder(held[0]) == held[1]
+
+
+def test_a_held_pidfile_can_be_taken_over(held: tuple[str, int]) -> None:
+    pidfile = Pidfile(held[0])
+    assert pidfile.write() == held[1]
+    assert identity._pid_in(held[0]) == os.getpid()
+    pidfile.remove()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1\n", "no greenwsgi has this pidfile: process 1 is another one"),
+        ("4194305\n", "no greenwsgi has this pidfile: process 4194305 is gone"),
+        ("hello\n", "this is no pidfile"),
+        ("", "this is no pidfile"),
+    ],
+)
+def test_a_pidfile_of_nobody(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "app.pid").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        Target(str(tmp_path / "app.pid"))
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        Target(str(tmp_path / "app.pid"))
+
+
+def test_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(UsageError, match="nobody reads this fifo"):
+        Target(str(tmp_path / "fifo")).ask("reload")
+
+
+def test_without_a_control_socket_there_is_no_answer(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+    fifos = Fifos([str(tmp_path / "fifo")], NOBODY, inbox, log)
+    target = Target(str(tmp_path / "fifo"))
+    assert target.ask("reload")["ok"]
+    assert [note.name for note in asked(inbox)] == ["reload"]
+    for command, wait in (("reload", True), ("status", False), ("pause", False), ("bananas", False)):
+        with pytest.raises(UsageError, match="control socket"):
+            target.ask(command, wait=wait)
+    fifos.close()
+
+
+def test_sigterm_has_uwsgis_old_meaning_if_asked() -> None:
+    assert by_signal(False)[SIGTERM] is BY_NAME["stop"]
+    assert by_signal(True)[SIGTERM] is BY_NAME["reload-now"]
