@@ -55,7 +55,7 @@ def _reload(kind: Reload, *, now_or_never: bool = False) -> Apply:
 _RELOADS = {
     Reload.WHOLE: "the application is loaded anew",
     Reload.CHAIN: "the application is loaded anew, and workers are replaced one after the other",
-    Reload.WORKERS: "the workers are replaced",
+    Reload.WORKERS: "the application is loaded anew, with the configuration as it was",
 }
 
 
@@ -93,8 +93,7 @@ def _workers(change: int) -> Apply:
     def apply(fleet: Fleet, now: float) -> str:
         if fleet.stop is not Stop.NO:
             return "ignored: the server stops"
-        fleet.workers_asked(change)
-        return "one worker more" if change > 0 else "one worker less"
+        return f"{fleet.workers_asked(change)} workers shall run"
 
     return apply
 
@@ -138,8 +137,7 @@ COMMANDS = (
     ),
     Command(
         "reload-workers",
-        "Replace the workers; under lazy-apps they import the application anew, otherwise they are forks of what is"
-        " loaded.",
+        "Load the application anew, with the configuration as it was.",
         _reload(Reload.WORKERS),
         letters="w",
         reloads=True,

@@ -87,7 +87,7 @@ class Desk:
             answer({"ok": outcome.ok, "said": outcome.said, "details": outcome.details})
 
     def _is_reloading(self) -> bool:
-        return self._fleet.reload_wanted or self._fleet.at(GenerationStage.RISING) is not None
+        return self._fleet.reload_wanted is not None or self._fleet.at(GenerationStage.RISING) is not None
 
     def _ping(self) -> dict[str, Any]:
         serving = self._fleet.at(GenerationStage.SERVING)
