@@ -18,6 +18,7 @@ from signal import (
     SIGTTOU,
     SIGURG,
     SIGUSR1,
+    SIGUSR2,
     SIGWINCH,
     Signals,
 )
