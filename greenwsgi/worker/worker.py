@@ -17,7 +17,7 @@ from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.config.settings import Settings
-from greenwsgi.log.access import AccessLog
+from greenwsgi.log.access import AccessLog, Worthy
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import greening
 from greenwsgi.serve.acceptor import Acceptor, endpoint_of
@@ -129,7 +129,7 @@ class Worker:
             harakiri=limits.harakiri or NEVER,
             harakiri_for=tuple((re.compile(path), seconds or NEVER) for path, seconds in limits.harakiri_for),
             log=boot.log,
-            access=None if settings.logging.disable_logging else AccessLog(os.getpid(), boot.log.fd),
+            access=self._access_log(),
             seat=boot.seat,
             total_requests=self._total_requests,
             deadlines=deadlines,
@@ -153,6 +153,20 @@ class Worker:
             forwarding=self._forwarding(),
             siblings_have_room=self._siblings_have_room,
             end_on_disconnect=limits.end_on_disconnect,
+        )
+
+    def _access_log(self) -> AccessLog | None:
+        wanted = self._boot.settings.logging
+        slow, big = wanted.log_slow / 1000 or None, wanted.log_big or None
+        worthy = Worthy(wanted.log_4xx, wanted.log_5xx, wanted.log_zero, slow, big)
+        if wanted.disable_logging and worthy == Worthy():
+            return None
+        return AccessLog(
+            os.getpid(),
+            self._boot.log.fd,
+            worthy=worthy if wanted.disable_logging else None,
+            micros=wanted.log_micros,
+            memory=wanted.memory_report,
         )
 
     def _forwarding(self) -> Forwarding | None:

@@ -53,3 +53,17 @@ def test_what_the_application_finds(lazy: tuple[str, ...]) -> None:
             "path": "/x",
         }
         assert os.path.basename(folder) == "inner"
+
+
+def test_which_requests_are_logged() -> None:
+    options = ("--disable-logging", "--log-5xx", "--log-micros", "--memory-report")
+    app = """
+def app(environ, start_response):
+    start_response(environ["PATH_INFO"][1:] + " Told", [("Content-Length", "0")])
+    return []
+"""
+    with Server(*options, app=app) as server:
+        assert [server.get(f"/{status}").status for status in (200, 404, 503)] == [200, 404, 503]
+        server.wait_for(r"\{address space usage: \d+ bytes/\d+MB\} .* GET /503 => .* micros \(HTTP/1.1 503\)")
+    assert "GET /404" not in server.log
+    assert "GET /200" not in server.log

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import time
+from typing import Any
 
 import pytest
 
-from greenwsgi.log.access import Access, AccessLog
+from greenwsgi.log.access import Access, AccessLog, Worthy
 from greenwsgi.log.server import ServerLog
 
 ONE = Access(
@@ -25,9 +27,9 @@ def test_the_default_line_of_uwsgi() -> None:
     )
 
 
-def written(one: Access) -> bytes:
+def written(one: Access, **options: Any) -> bytes:
     read, write = os.pipe()
-    AccessLog(1, write).write(one, 1, 1)
+    AccessLog(1, write, **options).write(one, 1, 1)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         return pipe.read()
@@ -60,3 +62,43 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_server() -> None:
         os.write(write, b"x")  # it really cannot be written
     ServerLog(write).info("nobody reads this")
     os.close(write)
+
+
+@pytest.mark.parametrize(
+    ("worthy", "of", "is_written"),
+    [
+        (Worthy(), {"status": "500"}, False),
+        (Worthy(refused=True), {"status": "404"}, True),
+        (Worthy(refused=True), {"status": "499"}, True),
+        (Worthy(refused=True), {"status": "200"}, False),
+        (Worthy(refused=True), {"status": "500"}, False),
+        (Worthy(failed=True), {"status": "503"}, True),
+        (Worthy(failed=True), {"status": "killed"}, True),
+        (Worthy(failed=True), {"status": "404"}, False),
+        (Worthy(failed=True), {"status": "304"}, False),
+        (Worthy(empty=True), {"sent": 0}, True),
+        (Worthy(empty=True), {"sent": 1}, False),
+        (Worthy(slow=0.5), {"duration": 0.5}, True),
+        (Worthy(slow=0.5), {"duration": 0.49}, False),
+        (Worthy(big=100), {"sent": 100}, True),
+        (Worthy(big=100), {"sent": 99}, False),
+        (Worthy(refused=True, slow=0.5), {"duration": 1.0}, True),
+        (None, {}, True),
+    ],
+)
+def test_which_requests_get_a_line(worthy: Worthy | None, of: dict[str, Any], is_written: bool) -> None:
+    assert bool(written(dataclasses.replace(ONE, **of), worthy=worthy)) is is_written
+
+
+def test_durations_in_microseconds() -> None:
+    assert b"generated 13 bytes in 12900 micros (HTTP/1.1 200)" in written(ONE, micros=True)
+
+
+def test_a_line_may_begin_with_the_memory() -> None:
+    line = written(ONE, memory=True).decode()
+    found = re.match(
+        r"\{address space usage: (\d+) bytes/(\d+)MB\} \{rss usage: (\d+) bytes/(\d+)MB\} \[pid: 1\|", line
+    )
+    assert found
+    _, _, rss, megabytes = map(int, found.groups())
+    assert megabytes == rss >> 20 > 1

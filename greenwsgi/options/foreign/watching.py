@@ -11,17 +11,10 @@ ROWS = (
         """
         log-format logformat =: the form of access lines
         log-format-strftime logformat-strftime: fill in the time by strftime
-        log-micros: write microseconds
         log-x-forwarded-for: write the address of X-Forwarded-For
             | trusted-proxy makes it REMOTE_ADDR, and so the line's
-        log-zero: write lines for empty responses
-        log-slow =: write lines for requests slower than so many milliseconds
-        log-4xx: write lines for 4xx
-        log-5xx: write lines for 5xx
-        log-big =: write lines for responses larger than this
         log-sendfile =: write lines for files
         log-ioerror =: write lines for requests with errors of the connection
-        memory-report -m: write the process's memory into each line
         req-logger logger-req =: where access lines go
         log-req-encoder =: how they are changed on the way
         log-req-route =: which lines go to which logger

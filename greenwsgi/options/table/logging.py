@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, PATH
+from greenwsgi.options.kinds import FLAG, INTEGER, PATH, SIZE
 from greenwsgi.options.spec import Reload, option
 
 
@@ -25,5 +25,49 @@ class Logging:
         short="L",
         kind=FLAG,
         default=False,
-        help="Write no access lines; the server's own messages and errors stay.",
+        help="Write no access lines, but for the requests that log-... names; the log's other lines stay.",
+    )
+    log_4xx: bool = option(
+        "log-4xx",
+        kind=FLAG,
+        default=False,
+        help="With disable-logging: write access lines of answers 400 to 499.",
+    )
+    log_5xx: bool = option(
+        "log-5xx",
+        kind=FLAG,
+        default=False,
+        help="With disable-logging: write access lines of answers from 500 on, and of killed requests.",
+    )
+    log_zero: bool = option(
+        "log-zero",
+        kind=FLAG,
+        default=False,
+        help="With disable-logging: write access lines of answers without a body.",
+    )
+    log_slow: int = option(
+        "log-slow",
+        metavar="MSECS",
+        kind=INTEGER,
+        default=0,
+        help="With disable-logging: write access lines of requests that took so many milliseconds; 0 is no such rule.",
+    )
+    log_big: int = option(
+        "log-big",
+        kind=SIZE,
+        default=0,
+        help="With disable-logging: write access lines of answers with so many bytes; 0 is no such rule.",
+    )
+    log_micros: bool = option(
+        "log-micros",
+        kind=FLAG,
+        default=False,
+        help="Write durations in microseconds into access lines, not in milliseconds.",
+    )
+    memory_report: bool = option(
+        "memory-report",
+        short="m",
+        kind=FLAG,
+        default=False,
+        help="Begin access lines with the memory of the worker.",
     )
