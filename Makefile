@@ -9,7 +9,7 @@ IN     := $(VENV)/bin
 SERVE  := $(VENV)/.installed-serve
 TEST   := $(VENV)/.installed-test
 
-.PHONY: help serve test coverage lint types bench fuzz dist clean
+.PHONY: help serve test coverage lint types bench fuzz soak dist clean
 
 help:
 	@echo "make serve     run the example application on http://127.0.0.1:8000"
@@ -19,6 +19,7 @@ help:
 	@echo "make types     mypy --strict"
 	@echo "make bench     processor time a request, beside gevent's own ceiling"
 	@echo "make fuzz      the property tests with many more examples, then the wire fuzzer"
+	@echo "make soak      hours of reloads, killings and held requests under load; an idle machine, please"
 	@echo "make dist      sdist and wheel in dist/"
 	@echo "make clean     remove what the others made"
 
@@ -51,6 +52,9 @@ fuzz: $(TEST)
 	$(IN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
 	$(IN)/python -m tests.wire.fuzz --protocol http --seconds 60
 	$(IN)/python -m tests.wire.fuzz --protocol uwsgi --seconds 60
+
+soak: $(TEST)
+	$(IN)/python -m tests.soak $(ARGS)
 
 dist: $(TEST)
 	$(IN)/python -m build

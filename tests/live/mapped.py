@@ -50,8 +50,8 @@ FACTORY = "\ndef %s(*arguments, **named):\n    return application\n"
 
 OPEN = {
     "process": "2", "worker": "2", "thread": "2", "harakiri": "30", "mercy": "5", "port": "8000", "listen": "100",
-    "level": "0", "user": "root", "group": "root", "host": "127.0.0.1", "http": "127.0.0.1:8000", "bind": "127.0.0.1:8000",
-    "socket": "/run/app.sock", "module": "wsgi", "mount": "", "prefix": "/", "dsn": "dsn",
+    "level": "0", "user": "root", "group": "root", "host": "127.0.0.1", "http": "127.0.0.1:8000",
+    "bind": "127.0.0.1:8000", "socket": "/run/app.sock", "module": "wsgi", "mount": "", "prefix": "/", "dsn": "dsn",
 }  # fmt: skip
 """Values for what a template or the environment would have filled in, by a part of the name."""
 

@@ -1,0 +1,1 @@
+"""Long runs of what the live tests show in seconds: `make soak`, whose figures stand in docs/reliability.md."""

@@ -1,0 +1,130 @@
+"""Reloads of every kind under load: what fails, and how long the longest silence is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.live.client import Answer
+from tests.live.load import Client, Close, KeepAlive, Load
+from tests.live.nginx import Nginx
+from tests.live.ps import wait_until
+from tests.live.server import Server
+
+IMPORT_SECONDS = 4.0
+"""What the application sleeps in its import, so that the processor time of imports does not blur the figures."""
+
+QUIET_SECONDS = 30.0
+"""How long a run without reloads takes, for comparison."""
+
+PACE = 0.005
+"""Seconds that a client waits between two requests: the load is to see gaps, not to fill the processors."""
+
+APP = f"""
+import os, time
+time.sleep({IMPORT_SECONDS})
+
+def app(environ, start_response):
+    body = str(os.getpid()).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+class Paced:
+    """Another client, with a rest behind each request."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.name = client.name
+
+    @property
+    def retries(self) -> int:
+        return self._client.retries
+
+    @retries.setter
+    def retries(self, count: int) -> None:
+        self._client.retries = count
+
+    def request(self) -> Answer:
+        time.sleep(PACE)
+        return self._client.request()
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _write(server: Server, letter: str) -> None:
+    with open(server.folder / "fifo", "w") as fifo:
+        fifo.write(letter)
+
+
+KINDS: dict[str, Callable[[Server], None]] = {
+    "SIGHUP": lambda server: server.signal(signal.SIGHUP),
+    "fifo r": lambda server: _write(server, "r"),
+    "fifo c (chain)": lambda server: _write(server, "c"),
+    "fifo w (workers)": lambda server: _write(server, "w"),
+    "touch-reload": lambda server: os.utime(server.folder / "touch"),
+    "SIGUSR2 (re-exec)": lambda server: server.signal(signal.SIGUSR2),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of the report."""
+
+    kind: str
+    workers: int
+    options: tuple[str, ...]
+    reloads: int
+    requests: int
+    failed: int
+    retries: int
+    longest_gap: float
+    failures: tuple[str, ...]
+
+    def __str__(self) -> str:
+        recycling = f", {' '.join(self.options)}" if self.options else ""
+        return (
+            f"{self.kind}, {self.workers} workers{recycling}: {self.reloads} reloads, {self.requests:,} requests,"
+            f" {self.failed} failed, {self.retries} sent again, longest gap {self.longest_gap * 1000:.0f} ms"
+        )
+
+
+def run(kind: str, workers: int, reloads: int, *options: str) -> Run:
+    """So many reloads of that kind under a load of HTTP keep-alive, HTTP close, and uwsgi through nginx."""
+    command = ["--processes", str(workers), "--async", "100", "--disable-logging", "--master-fifo", "fifo"]
+    command += ["--touch-reload", "touch", *options]
+    with (
+        Server(*command, app=APP, uwsgi=True, files={"touch": ""}) as server,
+        Nginx(server) as nginx,
+        Load(
+            *(Paced(KeepAlive(server.http_port)) for _ in range(2)),
+            *(Paced(Close(server.http_port)) for _ in range(2)),
+            *(Paced(Close(nginx.uwsgi_port)) for _ in range(2)),
+        ) as load,
+    ):
+        for _ in range(reloads):
+            _reload(server, kind, workers)
+        if not reloads:  # what the machine itself does to the longest gap
+            time.sleep(QUIET_SECONDS)
+        load.wait_for_answers(20)
+    failures = tuple(dict.fromkeys(load.failures))
+    return Run(
+        kind, workers, options, reloads, sum(load.answers.values()), len(load.failures), load.retries, load.longest_gap,
+        failures,
+    )  # fmt: skip
+
+
+def _reload(server: Server, kind: str, workers: int) -> None:
+    """Ask for it, and wait until nobody of before is there, and as many workers as there shall be."""
+    before = set(server.workers())
+    KINDS[kind](server)
+    wait_until(
+        lambda: before.isdisjoint(now := set(server.workers())) and len(now) == workers and len(server.zygotes()) == 1,
+        f"the end of a reload by {kind}",
+        120,
+    )
