@@ -93,7 +93,7 @@ def complete_path(variables: dict[str, str]) -> None:
     nginx with its stock scgi_params or fastcgi_params says DOCUMENT_URI; SCRIPT_NAME is missing or the same. Apache's
     mod_proxy_scgi and mod_proxy_fcgi say the whole path in SCRIPT_NAME, and in SCRIPT_FILENAME `proxy:` and the URL
     they pass the request to, percent-encoded: its path is what lies below the mount of ProxyPass. From any other
-    gateway a missing PATH_INFO is an empty one (RFC 3875 4.1.5).
+    gateway a missing PATH_INFO is an empty one (RFC 3875 4.1.5), which PEP 3333 wants to be there.
     """
     if "PATH_INFO" in variables:
         return
@@ -103,13 +103,11 @@ def complete_path(variables: dict[str, str]) -> None:
         mount = "" if script == path or not path.startswith(script) else script
         path = path.removeprefix(mount)
     else:
-        scheme, found, url = variables.get("SCRIPT_FILENAME", "").partition("://")
-        if not found or not scheme.startswith("proxy:"):
-            return
+        scheme, _, url = variables.get("SCRIPT_FILENAME", "").partition("://")
         path = unquote("/" + url.partition("?")[0].partition("/")[2], "latin-1")
         mount = script.removesuffix(path) if script.endswith(path) else ""
-        if path == "/" and not script.endswith(path):
-            mount, path = script, ""  # the mount itself, without a slash
+        if not scheme.startswith("proxy:") or (path == "/" and not script.endswith(path)):
+            mount, path = script, ""  # not Apache, or the mount itself, without a slash
     variables["SCRIPT_NAME"], variables["PATH_INFO"] = mount, path
 
 

@@ -243,6 +243,17 @@ def test_a_malformed_request_is_refused_and_the_next_client_served(make: Make) -
     assert b"hello" in site.answer(CLOSE)
 
 
+@pytest.mark.parametrize("bad", [b"x", b"012:", b"9999999999", b"\x16\x03\x01\x02\0\x01", GET], ids=repr)
+def test_a_malformed_netstring_ends_its_connection_at_once(make: Make, bad: bytes) -> None:
+    """While its client waits: one answer, one line, and the next one is served."""
+    site = make(hello, protocol="scgi")
+    with site.connect(bad) as client:
+        assert read_all(client).startswith((b"Status: 400 ", b"Status: 431 "))
+    settle()
+    assert site.log.count("refused 127.0.0.1 on here: 4") == len(site.log.splitlines()) == 1
+    assert b"hello" in site.answer(b"24:CONTENT_LENGTH\x000\0SCGI\x001\0,")
+
+
 def test_the_answer_to_a_good_request_goes_out_before_the_refusal_of_the_next(make: Make) -> None:
     said = make(hello).answer(GET + b"BAD\r\n\r\n")
     assert said.index(b"200 OK") < said.index(b"HTTP/1.1 400 ")

@@ -42,7 +42,7 @@ def get(*more: Pair) -> bytes:
 SIZE = len(headers(("CONTENT_LENGTH", "0"), ("SCGI", "1"), *GET))
 
 PROXY = "proxy:scgi://127.0.0.1:4000"
-PATHS: list[tuple[str, str, str | None, *tuple[Pair, ...]]] = [
+PATHS: list[tuple[str, str, str, *tuple[Pair, ...]]] = [
     ("of-nginx", "", "/a b", ("DOCUMENT_URI", "/a b")),
     ("of-nginx-with-fastcgi-params", "", "/a b", ("DOCUMENT_URI", "/a b"), ("SCRIPT_NAME", "/a b")),
     ("of-nginx-below-a-mount", "/app", "/x", ("DOCUMENT_URI", "/app/x"), ("SCRIPT_NAME", "/app")),
@@ -62,8 +62,8 @@ PATHS: list[tuple[str, str, str | None, *tuple[Pair, ...]]] = [
         ("SCRIPT_FILENAME", f"{PROXY}/caf%C3%A9"),
     ),
     ("of-apache-balancer", "", "/x", ("SCRIPT_NAME", "/x"), ("SCRIPT_FILENAME", "proxy:balancer://pool/x")),
-    ("of-nobody-we-know", "/app", None, ("SCRIPT_NAME", "/app"), ("SCRIPT_FILENAME", "/srv/app.py")),
-    ("of-nobody-at-all", "/app", None, ("SCRIPT_NAME", "/app")),
+    ("of-nobody-we-know", "/app", "", ("SCRIPT_NAME", "/app"), ("SCRIPT_FILENAME", "/srv/app.py")),
+    ("of-nobody-at-all", "/app", "", ("SCRIPT_NAME", "/app")),
 ]
 """What gateways say in place of PATH_INFO: name, SCRIPT_NAME and PATH_INFO that come of it, variables."""
 
@@ -82,7 +82,9 @@ SERVED = [
         request(*(pair for pair in NGINX if pair[0] != "CONTENT_LENGTH")),
         seen({str(name): str(value) for name, value in NGINX if name != "CONTENT_LENGTH"}),
     ),
-    closed("nothing-but-what-must-be", netstring(BARE), seen({"SCGI": "1"}, absent=("PATH_INFO", "REQUEST_METHOD"))),
+    closed(
+        "nothing-but-what-must-be", netstring(BARE), seen({"SCGI": "1", "PATH_INFO": ""}, absent=("REQUEST_METHOD",))
+    ),
     closed("mark-last", netstring(headers(("CONTENT_LENGTH", "0"), *GET, ("SCGI", "1"))), seen({"PATH_INFO": "/"})),
     closed("empty-value", get(("HTTP_X", "")), seen({"HTTP_X": ""})),
     closed("empty-values", get(("HTTP_X", ""), ("HTTP_Y", ""), ("HTTP_Z", "z")), seen({"HTTP_Y": "", "HTTP_Z": "z"})),
@@ -106,7 +108,7 @@ SERVED = [
         closed(
             f"path-{name}",
             request(*pairs),
-            seen({"SCRIPT_NAME": script, "PATH_INFO": path}) if path is not None else seen(absent=("PATH_INFO",)),
+            seen({"SCRIPT_NAME": script, "PATH_INFO": path}),
         )
         for name, script, path, *pairs in PATHS
     ),
