@@ -18,8 +18,8 @@ from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.subcommands import SUBCOMMANDS, helps
 
 Reread = Callable[[], Settings]
-Serve = Callable[[Settings, ServerLog, Reread], int]
-"""Serves, and reads the settings again for each reload; returns the exit status."""
+Serve = Callable[[Settings, ServerLog, Reread, Callable[[], None]], int]
+"""Serves, reads the settings again for each reload, calls when it first serves; returns the exit status."""
 
 USAGE_STATUS = 2
 PIPE_STATUS = 141  # 128 + SIGPIPE
@@ -76,8 +76,27 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
         rules.check_reload(settings, again.settings, log.warning)
         return again.settings
 
-    with _output_to(settings.logging.logto):
-        return serve(settings, log, reread)
+    if settings.logging.daemonize:
+        from greenwsgi.process.daemon import detach  # here, so that no subcommand waits for it
+
+        path = settings.logging.logto or settings.logging.daemonize
+        return detach(lambda ready: _serve_to(path, settings, log, reread, serve, ready))
+    return _serve_to(settings.logging.logto, settings, log, reread, serve, lambda: None)
+
+
+def _serve_to(
+    path: str, settings: Settings, log: ServerLog, reread: Reread, serve: Serve, ready: Callable[[], None]
+) -> int:
+    """Serve with all output in a file. What goes wrong is told where the server was started, too."""
+    with _output_to(path) as let_go:
+
+        def started() -> None:
+            if settings.logging.daemonize:
+                let_go()
+            ready()
+
+        status = serve(settings, log, reread, started)
+    return _complain(f"ended with status {status}; {path} says why", status) if path and status else status
 
 
 def _help_on(topic: str) -> str:
@@ -89,14 +108,15 @@ def _help_on(topic: str) -> str:
 
 
 @contextmanager
-def _output_to(path: str) -> Iterator[None]:
+def _output_to(path: str) -> Iterator[Callable[[], None]]:
     """Standard output and error go to the end of that file meanwhile; "" leaves them alone.
 
     As under uWSGI this takes all output: what the application prints and what a crash dumps too. They come back at the
-    end, so that the reason of a start that failed is seen where it was started.
+    end, so that the reason of a start that failed is seen where it was started; unless what is yielded was called: then
+    nothing holds the terminal any more.
     """
     if not path:
-        yield
+        yield lambda: None
         return
     try:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
@@ -106,18 +126,25 @@ def _output_to(path: str) -> Iterator[None]:
     for standard in before:
         os.dup2(file, standard)
     os.close(file)
+
+    def let_go() -> None:
+        null = os.open(os.devnull, os.O_RDWR)
+        for kept in (0, *before.values()):
+            os.dup2(null, kept, inheritable=kept == 0)
+        os.close(null)
+
     try:
-        yield
+        yield let_go
     finally:
         for standard, kept in before.items():
             os.dup2(kept, standard)
             os.close(kept)
 
 
-def _serve(settings: Settings, log: ServerLog, reread: Reread) -> int:
+def _serve(settings: Settings, log: ServerLog, reread: Reread, ready: Callable[[], None]) -> int:
     from greenwsgi.process import master  # here, so that --help and mistakes need not wait for it
 
-    return master.serve(settings, log, reread=reread)
+    return master.serve(settings, log, reread=reread, ready=ready)
 
 
 def _warn(loaded: Loaded, log: ServerLog) -> None:

@@ -28,7 +28,7 @@ class Server:
         self.result = result
         self.served: list[Settings] = []
 
-    def __call__(self, settings: Settings, log: ServerLog, reread: cli.Reread) -> int:
+    def __call__(self, settings: Settings, log: ServerLog, reread: cli.Reread, ready: Callable[[], None]) -> int:
         self.served.append(settings)
         self.reread = reread
         if isinstance(self.result, BaseException):
@@ -36,7 +36,7 @@ class Server:
         return self.result
 
 
-def must_not_serve(settings: Settings, log: ServerLog, reread: cli.Reread) -> int:
+def must_not_serve(settings: Settings, log: ServerLog, reread: cli.Reread, ready: Callable[[], None]) -> int:
     pytest.fail("served")
 
 
@@ -166,7 +166,7 @@ def test_logto_takes_all_output_until_the_end(tmp_path: Path, capfd: Capture) ->
     file = tmp_path / "app.log"
     file.write_text("before\n")
 
-    def serve(settings: Settings, log: ServerLog, reread: cli.Reread) -> int:
+    def serve(settings: Settings, log: ServerLog, reread: cli.Reread, ready: Callable[[], None]) -> int:
         log.info("logged")
         os.write(1, b"printed\n")
         raise UsageError("port taken")

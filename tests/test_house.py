@@ -59,12 +59,17 @@ FENCES = (
             *("subprocess", "multiprocessing", "pty"),
             *("os.fork*", "os.exec*", "os.spawn*", "os.posix_spawn*", "os.system", "os.popen", "_posixsubprocess"),
         ),
-        ("process/spawn.py", "worker/zygote.py", "serve/greening.py"),  # greening looks whether subprocess is patched
+        (
+            "process/spawn.py",
+            "process/daemon.py",
+            "worker/zygote.py",
+            "serve/greening.py",
+        ),  # greening looks whether subprocess is patched
     ),
     Fence(
         "kill and wait",
         ("os.kill", "os.killpg", "os.wait*", "signal.pidfd_send_signal"),
-        ("process/spawn.py", "worker/zygote.py"),
+        ("process/spawn.py", "process/daemon.py", "worker/zygote.py"),
     ),
     Fence("sys.exit", ("sys.exit", "exit", "quit"), ("cli.py", "__main__.py")),
 )

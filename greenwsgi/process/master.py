@@ -42,11 +42,12 @@ def serve(
     log: ServerLog,
     killed_line: KilledLine | None = None,
     reread: Callable[[], Settings] | None = None,
+    ready: Callable[[], None] | None = None,
 ) -> int:
     """Serve until told to stop; the exit status. Whatever is made on the way is gone again at the end.
 
-    reread: gives the configuration for each generation after the first. Raises UsageError, before anything is started,
-    for an address, user or pidfile that cannot be had.
+    reread: gives the configuration for each generation after the first. ready: called when the first one serves.
+    Raises UsageError, before anything is started, for an address, user or pidfile that cannot be had.
     """
     signals = by_signal(settings.processes.sigterm_reloads)
     with ExitStack() as made:
@@ -58,6 +59,7 @@ def serve(
         line = killed_line or _KilledLine(log.fd)
         bound = [one.bound for one in places]
         master = Master(settings, bound, log, inbox, Processes(), SystemClock(), line, reread, signals)
+        master.ready = ready or master.ready
         if pidfile:
             master.errands[Errand.WRITE_PIDFILE] = pidfile.write
         status = master.run()
@@ -165,6 +167,7 @@ class Master:
         self.desk = Desk(self.fleet, log, signals, self.status)
         self.witness = Witness(self.fleet, self.cycles, system, log, killed_line, self.desk)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
+        self.ready: Callable[[], None] = lambda: None
         self._first = settings
         self._reread = reread or (lambda: settings)
         self._log = log
@@ -300,6 +303,7 @@ class Master:
         else:
             where = ", ".join(words.address(listener) for listener in self._wiring.listeners)
             self._log.info(f"ready: {serves}: {where} (pid {os.getpid()})")
+            self.ready()
 
     def _give_up(self, generation: Generation, reason: str, now: float) -> None:
         if self.fleet.give_up(generation, now):

@@ -13,8 +13,6 @@ ROWS = (
     *later(
         "Not yet",
         """
-        daemonize -d =: go to the background, and log there | systemd, or nohup greenwsgi ... &, keeps it there
-        daemonize2 =: the same, once the application is loaded | systemd, or nohup greenwsgi ... &, keeps it there
         honour-stdin: leave standard input open
         pidfile2 =: write the process id there, as the user | pidfile
         safe-pidfile =: the same, once the server runs | pidfile

@@ -20,6 +20,16 @@ class Logging:
         help="Append all output to this file, not to standard error: the log and what the application prints.",
         reload=Reload.RESTART,
     )
+    daemonize: str = option(
+        "daemonize",
+        "daemonize2",
+        short="d",
+        metavar="FILE",
+        kind=PATH,
+        default="",
+        help="Go to the background when the server serves, and append all output to this file.",
+        reload=Reload.RESTART,
+    )
     disable_logging: bool = option(
         "disable-logging",
         short="L",
