@@ -85,11 +85,15 @@ def backoff(deaths: int) -> float:
 
 @dataclass(slots=True)
 class ZygoteSeen:
-    """A zygote, as the master sees it. It loads the application first, and can fork when it has `loaded`."""
+    """A zygote, as the master sees it. It loads the application first, and can fork when it has `loaded`.
+
+    stuck: why it must die although it was asked nothing.
+    """
 
     pid: int
     since: float
     loaded: bool = False
+    stuck: str = ""
     dismissed: bool = False
     kill_at: float = inf
 
@@ -104,8 +108,8 @@ class WorkerSeen:
     """A worker, as the master sees it. paused: it was told to accept nothing.
 
     parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
-    retiring: why it wants a successor. stuck: why it must die although it was asked nothing. told: the last signal that
-    asked it to go; kill_at: when it gets SIGKILL if it has not gone.
+    retiring: why it wants a successor, and since when. stuck: why it must die although it was asked nothing. told: the
+    last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone.
     """
 
     number: int
@@ -115,6 +119,7 @@ class WorkerSeen:
     pid: int = 0
     ready_at: float | None = None
     retiring: str = ""
+    retiring_since: float = 0.0
     stuck: str = ""
     told: Signals | None = None
     kill_at: float = inf
@@ -133,8 +138,9 @@ class Generation:
     """One load of the application: a zygote and its workers, by seat.
 
     size: how many workers it may have, which its seats are for; count: how many it shall have now, numbers 1 to count.
-    kind: how it takes over. mercy: seconds a worker may take to leave. proven: one of its workers has been
-    READY. failure: why it did not come up, with the exit status that says so.
+    kind: how it takes over; taken: in a chain reload, how many numbers it has taken over. mercy: seconds a worker may
+    take to leave. proven: one of its workers has been READY. failure: why it did not come up, with the exit status that
+    says so.
     """
 
     number: int
@@ -149,6 +155,7 @@ class Generation:
     failure_status: int = 0
     kind: Reload = Reload.WHOLE
     count: int = -1
+    taken: int = 0
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -157,6 +164,10 @@ class Generation:
     def team(self, number: int) -> list[WorkerSeen]:
         """The workers of that number that were not told to go."""
         return [worker for worker in self.workers.values() if worker.number == number and worker.told is None]
+
+    def has(self, number: int) -> bool:
+        """Does a worker of that number serve?"""
+        return any(worker.serves for worker in self.workers.values() if worker.number == number)
 
     def serving(self) -> int:
         """How many worker numbers have a worker that serves."""
@@ -215,6 +226,11 @@ class Fleet:
 
     def generation(self, number: int) -> Generation | None:
         return next((generation for generation in self.generations if generation.number == number), None)
+
+    def chain(self) -> Generation | None:
+        """The generation that takes over one worker after the other, if there is one, and one to take from."""
+        rising = self.at(GenerationStage.RISING)
+        return rising if rising and rising.kind is Reload.CHAIN and self.at(GenerationStage.SERVING) else None
 
     def workers(self) -> Iterator[tuple[Generation, WorkerSeen]]:
         for generation in self.generations:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from math import inf
-from signal import SIGCONT, SIGKILL, SIGTERM, SIGTSTP, Signals
+from signal import SIGABRT, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, Signals
 from typing import Any, Protocol, assert_never
 
 from greenwsgi.clock import Clock, SystemClock
@@ -211,6 +211,9 @@ class Master:
                 self._fork(generation, number, seat, now)
             case plan.Promote(generation):
                 self._promote(generation)
+            case plan.TakeOver(generation):
+                generation.taken += 1
+                self._log.info(f"chain reload: generation {generation.number} has taken over worker {generation.taken}")
             case plan.GiveUp(generation, reason):
                 self._give_up(generation, reason, now)
             case plan.Drain(generation):
@@ -221,6 +224,8 @@ class Master:
                 self.witness.worker_gone(generation, worker, 0, None, now)
             case plan.Dismiss(generation):
                 self._dismiss(generation, now)
+            case plan.AbortZygote(generation):
+                self._abort_zygote(generation, now)
             case plan.KillZygote(generation, why):
                 self._kill_zygote(generation, why)
             case plan.Forget(generation):
@@ -326,6 +331,13 @@ class Master:
         assert generation.zygote is not None
         generation.zygote.dismiss(now)
         self.cycles[generation.number].hang_up()
+
+    def _abort_zygote(self, generation: Generation, now: float) -> None:
+        zygote = generation.zygote
+        assert zygote is not None
+        self._log.info(f"zygote {generation.number} (pid {zygote.pid}) gets SIGABRT: {zygote.stuck}")
+        zygote.dismissed, zygote.kill_at = True, now + plan.DUMP_TIME
+        self._system.kill(zygote.pid, SIGABRT)
 
     def _kill_zygote(self, generation: Generation, why: str) -> None:
         assert generation.zygote is not None

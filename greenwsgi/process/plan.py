@@ -5,11 +5,17 @@ Every action, once done, changes the fleet so that the same plan does not ask fo
 The rules of one generation's life:
 
 * It is RISING until every worker has said READY; then it serves, and the one before it drains. A reload is a whole new
-  generation or nothing: when it fails, the one before serves on as if nothing had happened.
+  generation or nothing: when it fails, or takes longer than boot-timeout, the one before serves on as if nothing had
+  happened.
 * The first generation rises with none before it. If its application cannot be loaded, or no worker gets READY, the
   server ends with a status that says so. If some workers serve and others keep dying, it serves with those it has.
 * A worker that dies is started again: at once the first time, later and later while it dies quickly (`fleet.backoff`).
   A generation that serves is never given up for that.
+* A chain reload hands over number by number: its next worker is forked when the old one it relieved last is gone, so
+  there is one worker more than usual at most, besides those that have been told to leave. If it fails on the way, the
+  old generation is completed again, and each worker that has taken over stays until the old one's number serves.
+* A worker that wants a successor (it is old, or large) has one that is ready before it leaves. Only one of the whole
+  server is replaced at a time, whoever asked first.
 * A reload asked for while a generation loads its application starts the load again (the files may have changed since);
   while its workers boot, it waits until they have.
 """
@@ -67,6 +73,13 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The chain has come one worker further."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """The generation did not come up; without one before it, neither did the server."""
 
@@ -102,6 +115,13 @@ class Lose:
 @dataclass(frozen=True, slots=True)
 class Dismiss:
     """Ask the generation's zygote to leave."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class AbortZygote:
+    """Have a zygote that does not get done write its stack, and end."""
 
     generation: Generation
 
@@ -146,11 +166,13 @@ Action = (
     | StartZygote
     | Fork
     | Promote
+    | TakeOver
     | GiveUp
     | Drain
     | Tell
     | Lose
     | Dismiss
+    | AbortZygote
     | KillZygote
     | Forget
     | Pause
@@ -180,7 +202,7 @@ def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
         elif generation.stage is GenerationStage.RISING and (verdict := _verdict(fleet, generation)):
             yield verdict
         else:
-            yield from _upkeep(generation, now)
+            yield from _upkeep(fleet, generation, now)
         yield from _overdue(fleet, generation, now)
         yield from _pauses(fleet, generation)
 
@@ -192,11 +214,12 @@ def _may_start(fleet: Fleet) -> bool:
 
 def _verdict(fleet: Fleet, rising: Generation) -> Action | None:
     """Has it come up, has it failed, or is it too early to tell?"""
-    if rising.serving() >= rising.count:
+    if rising.zygote and rising.zygote.loaded and rising.serving() >= rising.count:
         return Promote(rising)
     reason = rising.failure or _crash_loop(rising)
     if not reason:
-        return None
+        goes_on = fleet.chain() is rising and rising.has(rising.taken + 1)
+        return TakeOver(rising) if goes_on else None
     if rising.proven and fleet.at(GenerationStage.SERVING) is None:
         return Promote(rising) if rising.serving() else None  # it works, if not whole, and there is nothing better
     return GiveUp(rising, reason)
@@ -209,27 +232,56 @@ def _crash_loop(rising: Generation) -> str:
     return ""
 
 
-def _upkeep(generation: Generation, now: float) -> Iterator[Action]:
-    """See to it that there is a zygote, and for each number one worker that stays."""
+def _upkeep(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
+    """See to it that there is a zygote, and for each number that it shall have one worker that stays."""
+    wanted = _wanted(fleet, generation)
+    for worker in generation.workers.values():
+        if worker.number not in wanted and worker.pid and worker.told is None:
+            yield Tell(worker, SIGTERM, now + generation.mercy, _why_unwanted(fleet, generation, worker))
     if generation.zygote is None:
         if not generation.wait(ZYGOTE, now):
             yield StartZygote(generation)
         return
-    if not generation.zygote.loaded:
+    if not generation.zygote.loaded or generation.zygote.dismissed:
         return
     free = generation.free_seats()
-    for worker in generation.workers.values():
-        if worker.number > generation.count and worker.told is None and worker.pid:
-            yield Tell(worker, SIGTERM, now + generation.mercy, f"{generation.count} workers are enough")
-    for number in range(1, generation.count + 1):
+    leaver = _next_leaver(fleet)
+    for number in wanted:
         team = generation.team(number)
         fresh = [worker for worker in team if not worker.retiring]
-        if not fresh and free and not generation.wait(number, now):
+        if not fresh and (not team or leaver in team) and free and not generation.wait(number, now):
             yield Fork(generation, number, free.pop(0))
-        if any(worker.serves for worker in fresh):
-            for worker in team:
-                if worker.retiring:
-                    yield Tell(worker, SIGTERM, now + generation.mercy, worker.retiring)
+        if leaver in team and any(worker.serves for worker in fresh):
+            yield Tell(leaver, SIGTERM, now + generation.mercy, leaver.retiring)
+
+
+def _wanted(fleet: Fleet, generation: Generation) -> range:
+    """The numbers that it shall have workers of; in a chain reload, what one generation takes over the other gives."""
+    chain, serving = fleet.chain(), fleet.at(GenerationStage.SERVING)
+    if chain is None or serving is None:
+        return range(1, generation.count + 1)
+    if generation is serving:
+        return range(chain.taken + 1, serving.count + 1)
+    relieved = [worker for worker in serving.workers.values() if worker.number <= chain.taken]
+    return range(1, min(chain.count, chain.taken + (not relieved)) + 1)
+
+
+def _why_unwanted(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> str:
+    chain = fleet.chain()
+    if chain and worker.number <= chain.taken:
+        return f"generation {chain.number} took over"
+    return f"{generation.count} worker{' is' if generation.count == 1 else 's are'} enough"
+
+
+def _next_leaver(fleet: Fleet) -> WorkerSeen | None:
+    """Of the workers that want a successor the one whose turn it is; one at a time, over the whole server."""
+    serving = fleet.at(GenerationStage.SERVING)
+    if serving is None or fleet.chain():
+        return None
+    retiring = [worker for worker in serving.workers.values() if worker.retiring]
+    if any(worker.told for worker in retiring):
+        return None
+    return min(retiring, key=lambda worker: worker.retiring_since, default=None)
 
 
 def _pauses(fleet: Fleet, generation: Generation) -> Iterator[Action]:
@@ -258,10 +310,20 @@ def _farewell(fleet: Fleet, generation: Generation, now: float) -> Iterator[Acti
     elif fleet.stop is Stop.NOW:
         signal, kill_at, why = SIGQUIT, fleet.stop_since + ABRUPT_MERCY, "the server stops at once"
     for worker in generation.workers.values():
+        if _is_needed(fleet, generation, worker):
+            continue
         until = kill_at if worker.ready_at is not None else min(kill_at, now + ABRUPT_MERCY)
         harder = worker.told is SIGTERM and (signal is SIGQUIT or until < worker.kill_at)
         if worker.pid and (worker.told is None or harder):
             yield Tell(worker, signal, until, why)
+
+
+def _is_needed(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> bool:
+    """Has it taken over, in a chain reload that failed later, what nobody has taken back yet?"""
+    serving = fleet.at(GenerationStage.SERVING)
+    if serving is None or worker.number > generation.taken or not worker.serves:
+        return False
+    return worker.number <= serving.count and not serving.has(worker.number)
 
 
 def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
@@ -269,6 +331,8 @@ def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Actio
     zygote = generation.zygote
     if zygote and now >= zygote.kill_at:
         yield KillZygote(generation, "it does not leave")
+    elif zygote and zygote.stuck and not zygote.dismissed:
+        yield AbortZygote(generation)
     for worker in generation.workers.values():
         if not worker.pid:
             yield from _unheard(generation, worker, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from math import inf
 from signal import SIGCHLD, SIGTERM
 from typing import Protocol
 
@@ -67,6 +68,7 @@ class Witness:
         if not self._system.adopts:
             self._miss_orphans(now)
         self._find_stuck(now)
+        self._find_unready(now)
 
     def _heard(self, message: Message, now: float) -> None:
         generation = self._fleet.generation(message.generation)
@@ -92,6 +94,8 @@ class Witness:
             worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
             generation.proven = True
         elif message.word is Word.RETIRE:
+            if not worker.retiring:
+                worker.retiring_since = now
             worker.retiring = message.reason
 
     def _failed(self, generation: Generation, message: Message, now: float) -> None:
@@ -151,6 +155,20 @@ class Witness:
         if not zygote.loaded:
             generation.fail(f"its zygote (pid {zygote.pid}) {words.ended(status)} while it loaded the application", 0)
         self._log.warning(f"zygote {generation.number} (pid {zygote.pid}) {words.ended(status)}")
+
+    def _find_unready(self, now: float) -> None:
+        """An application's import may hang, in the zygote or, under lazy-apps, in a worker."""
+        for generation in self._fleet.generations:
+            limit = self._cycles[generation.number].settings.processes.boot_timeout or inf
+            why = f"its application was not loaded within boot-timeout {limit:g}"
+            zygote = generation.zygote
+            if zygote and not zygote.loaded and not zygote.stuck and now - zygote.since >= limit:
+                zygote.stuck = why
+                generation.fail(why, 0)
+            for worker in generation.workers.values():
+                if worker.pid and worker.ready_at is None and not worker.stuck and now - worker.since >= limit:
+                    worker.stuck = why
+                    generation.fail(f"worker {worker.number}: {why}", 0)
 
     def _find_stuck(self, now: float) -> None:
         for generation, worker in self._fleet.workers():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
+from gevent.event import Event
 from greenlet import getcurrent
 
 from greenwsgi.clock import SystemClock
@@ -74,6 +75,8 @@ class Service:
     """Has another worker, which shares our listeners, a free slot?"""
     end_on_disconnect: bool = False
     draining: bool = False
+    leaving: Event = field(default_factory=Event)
+    """The same as an event, for applications: environ["greenwsgi.draining"]."""
     date: bytes = b""
     carriers: Carriers = field(default_factory=Carriers)
     running: dict[int, Exchange] = field(default_factory=dict)

@@ -7,8 +7,8 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import gevent
@@ -33,11 +33,15 @@ from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.worker.limits import Limits, measure
 from greenwsgi.wsgi.applications import load
 from greenwsgi.wsgi.dynamic import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
 from greenwsgi.wsgi.types import Application
+
+LIMITS_LOOK = 1.0
+"""Seconds between two looks at the worker's age and memory."""
 
 DESCRIPTOR_RESERVE = 128
 """Descriptors left to the application: its files, its database connections."""
@@ -77,6 +81,9 @@ class Worker:
         self._clock = clock
         self._leave = Event()
         self._retiring = False
+        self._born = clock.monotonic()
+        self._limits = Limits.of_worker(boot.number, boot.settings.processes)
+        self._limits_timer: Any = None
         self._acceptors: list[Acceptor] = []
 
     def run(self) -> int:
@@ -94,6 +101,7 @@ class Worker:
         Watchdog(service, self._clock, self._give_up, verbose=verbose, turned=monitor.turned).start()
         monitor.start()
         get_hub().loop.io(boot.lifeline, 1).start(self._leave.set)
+        self._watch_limits()
         self._accept(service)
         boot.seat.stage = Stage.READY
         boot.report("ready")
@@ -149,7 +157,7 @@ class Worker:
                 body_rate=limits.body_min_rate,
                 send=settings.listening.so_send_timeout,
             ),
-            finished=self._count(settings.processes.max_requests),
+            finished=self._finished if self._limits.requests < inf else None,
             forwarding=self._forwarding(),
             siblings_have_room=self._siblings_have_room,
             end_on_disconnect=limits.end_on_disconnect,
@@ -197,6 +205,7 @@ class Worker:
         fixed = fixed_part(multiprocess=workers > 1, node=os.uname().nodename)
         if self._boot.settings.python.wsgi_disable_file_wrapper:
             del fixed["wsgi.file_wrapper"]
+        fixed["greenwsgi.draining"] = service.leaving
         fixed["greenwsgi.harakiri"] = service.set_harakiri
         shares = dict(self._boot.settings.listening.map_socket)
         for number, listener in enumerate(self._boot.listeners):
@@ -224,19 +233,20 @@ class Worker:
 
     # Leaving
 
-    def _count(self, limit: int) -> Callable[[], None] | None:
-        """What is called after each request: nothing, or a counter that asks for a successor at `limit`."""
-        if not limit:
-            return None
-        served = 0
+    def _watch_limits(self) -> None:
+        if self._limits.any:
+            self._limits_timer = get_hub().loop.timer(LIMITS_LOOK, LIMITS_LOOK)
+            self._limits_timer.start(self._look_at_limits)
 
-        def count() -> None:
-            nonlocal served
-            served += 1
-            if served == limit:
-                self._retire(f"max-requests {limit}")
+    def _finished(self) -> None:
+        """A request has ended. This is the hot path: only the count is looked at here."""
+        if self._service.requests >= self._limits.requests and not self._retiring:
+            self._look_at_limits()
 
-        return count
+    def _look_at_limits(self) -> None:
+        age = self._clock.monotonic() - self._born
+        if reason := self._limits.reached(self._service.requests, age, measure):
+            self._retire(reason)
 
     def _retire(self, reason: str) -> None:
         """Ask for a successor, once; the master says when to leave."""
@@ -253,6 +263,7 @@ class Worker:
         """Accept no more, finish what runs, within `mercy` seconds."""
         service = self._service
         service.draining = True
+        service.leaving.set()
         for acceptor in self._acceptors:
             acceptor.close()
         now = self._clock.monotonic()

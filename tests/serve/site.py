@@ -81,7 +81,8 @@ class Site:
             PROTOCOLS[protocol],
             "here",
             fixed_part(multiprocess=False)
-            | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.service.set_harakiri},
+            | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.service.set_harakiri}
+            | {"greenwsgi.draining": self.service.leaving},
         )
         self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=siblings, capacity=1000)
         self._acceptor.start()

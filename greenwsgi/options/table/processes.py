@@ -63,14 +63,107 @@ class Processes:
         default=0,
         help="Replace a worker after this many requests; 0 means never.",
         status=Status.PARTIAL,
-        note="The successor is ready before the old worker stops accepting, so that one may serve a few more.",
+        note="The successor is ready before the old worker stops accepting, so that one may serve a few more."
+        " One worker of the server is replaced at a time.",
+    )
+    max_requests_delta: int = option(
+        "max-requests-delta",
+        kind=INTEGER,
+        default=0,
+        help="Worker 2 may serve this many requests more than worker 1, worker 3 twice as many more, ...",
+    )
+    min_worker_lifetime: float = option(
+        "min-worker-lifetime",
+        kind=SECONDS,
+        default=10,
+        help="No worker is replaced for its requests or its memory before it is this old.",
+    )
+    max_worker_lifetime: float = option(
+        "max-worker-lifetime",
+        kind=SECONDS,
+        default=0,
+        help="Replace a worker when it is this old; 0 means never.",
+    )
+    max_worker_lifetime_delta: float = option(
+        "max-worker-lifetime-delta",
+        kind=SECONDS,
+        default=0,
+        help="Worker 2 may grow this much older than worker 1, worker 3 twice as much, ...",
+    )
+    reload_on_as: int = option(
+        "reload-on-as",
+        metavar="MB",
+        kind=INTEGER,
+        default=0,
+        help="Replace a worker whose address space is larger than this; 0 means never.",
+    )
+    reload_on_rss: int = option(
+        "reload-on-rss",
+        metavar="MB",
+        kind=INTEGER,
+        default=0,
+        help="Replace a worker whose resident memory is larger than this; 0 means never.",
+    )
+    evil_reload_on_as: int = option(
+        "evil-reload-on-as",
+        metavar="MB",
+        kind=INTEGER,
+        default=0,
+        help="Kill a worker, with all that it runs, whose address space is larger than this; 0 means never.",
+        reload=Reload.LIVE,
+    )
+    evil_reload_on_rss: int = option(
+        "evil-reload-on-rss",
+        metavar="MB",
+        kind=INTEGER,
+        default=0,
+        help="Kill a worker, with all that it runs, whose resident memory is larger than this; 0 means never.",
+        reload=Reload.LIVE,
+    )
+    mem_collector_freq: float = option(
+        "mem-collector-freq",
+        kind=SECONDS,
+        default=3,
+        least=0.1,
+        help="How often the master looks at the memory of its workers.",
+        reload=Reload.LIVE,
+    )
+    boot_timeout: float = option(
+        "boot-timeout",
+        kind=SECONDS,
+        default=60,
+        help="How long the application may take to be imported before it is given up; 0 means for ever.",
+    )
+    touch_reload: tuple[str, ...] = option(
+        "touch-reload",
+        metavar="FILE",
+        kind=PATHS,
+        default=(),
+        help="Reload when this file is touched, replaced or made. May be repeated.",
+        reload=Reload.LIVE,
+    )
+    touch_workers_reload: tuple[str, ...] = option(
+        "touch-workers-reload",
+        metavar="FILE",
+        kind=PATHS,
+        default=(),
+        help="The same, but the configuration is not read again.",
+        reload=Reload.LIVE,
+    )
+    touch_chain_reload: tuple[str, ...] = option(
+        "touch-chain-reload",
+        metavar="FILE",
+        kind=PATHS,
+        default=(),
+        help="The same as touch-reload, but one worker after the other is replaced.",
+        reload=Reload.LIVE,
     )
     reload_mercy: float = option(
         "reload-mercy",
         kind=SECONDS,
         default=60,
         help="How long requests may take to finish when the server stops; then they are cut.",
-        reload=Reload.RESTART,
+        reload=Reload.LIVE,
     )
     worker_reload_mercy: float = option(
         "worker-reload-mercy",
