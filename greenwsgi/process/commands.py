@@ -23,6 +23,7 @@ from signal import (
     Signals,
 )
 
+from greenwsgi.process import words
 from greenwsgi.process.fleet import Errand, Fleet, Reload, Stop
 
 Apply = Callable[[Fleet, float], str]
@@ -47,16 +48,9 @@ def _reload(kind: Reload, *, now_or_never: bool = False) -> Apply:
             return "ignored: the server stops"
         fleet.hurry = now_or_never
         fleet.reload_asked(kind, now)
-        return _RELOADS[kind]
+        return words.RELOADS[kind]
 
     return apply
-
-
-_RELOADS = {
-    Reload.WHOLE: "the application is loaded anew",
-    Reload.CHAIN: "the application is loaded anew, and workers are replaced one after the other",
-    Reload.WORKERS: "the application is loaded anew, with the configuration as it was",
-}
 
 
 def _stop(how: Stop) -> Apply:

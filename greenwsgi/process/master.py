@@ -22,6 +22,7 @@ from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import control, fifo, identity, listeners, plan, status, words
 from greenwsgi.process.binding import Listener
+from greenwsgi.process.census import Census
 from greenwsgi.process.commands import BY_SIGNAL, Command, by_signal
 from greenwsgi.process.cycle import Cycle, System, Wiring
 from greenwsgi.process.desk import Desk, Outcome
@@ -166,6 +167,7 @@ class Master:
         self.cycles: dict[int, Cycle] = {}
         self.desk = Desk(self.fleet, log, signals, self.status)
         self.witness = Witness(self.fleet, self.cycles, system, log, killed_line, self.desk)
+        self.census = Census(self.fleet, self.cycles, log, settings)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
         self.ready: Callable[[], None] = lambda: None
         self._first = settings
@@ -190,6 +192,7 @@ class Master:
         try:
             notes = self._inbox.wait(timeout)
             self.witness.note(notes, self._clock.monotonic())
+            self.census.take(self._clock.monotonic())
             actions = plan.plan(self.fleet, self._clock.monotonic())
             for action in actions:
                 self.perform(action)
@@ -274,6 +277,8 @@ class Master:
             return
         processes = settings.processes
         generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind)
+        if kind is Reload.WORKERS and (serving := self.fleet.at(GenerationStage.SERVING)):
+            generation.count = min(generation.size, serving.count)
         self.cycles[generation.number] = Cycle(generation.number, settings)
         self.witness.show_past()
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from signal import Signals
 
-from greenwsgi.process.fleet import Generation, GenerationStage, WorkerSeen
+from greenwsgi.process.fleet import Generation, GenerationStage, Reload, WorkerSeen
 from greenwsgi.shared.messages import BoundListener
+
+RELOADS = {
+    Reload.WHOLE: "the application is loaded anew",
+    Reload.CHAIN: "the application is loaded anew, and workers are replaced one after the other",
+    Reload.WORKERS: "the application is loaded anew, with the configuration as it was",
+}
 
 
 def ended(status: int | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -303,13 +304,141 @@ def test_signals_that_mean_nothing_change_nothing(serving: World) -> None:
     finish(serving)
 
 
+@pytest.mark.parametrize("letter", ["c", "w"])
+def test_other_kinds_of_reload(serving: World, letter: str) -> None:
+    serving.command(letter)
+    serving.run(NOT_LONG)
+    assert serving.serving() == [(2, 1), (2, 2)]
+    assert "reloaded: generation 2 serves with 2 workers; generation 1 drains" in serving.log
+    finish(serving)
+
+
+def test_only_a_reload_of_the_workers_keeps_the_configuration(tmp_path: Path) -> None:
+    read = []
+    world = World(tmp_path / "log", reread=lambda: read.append(1))
+    for letter, reads in (("w", 0), ("c", 1), ("r", 2)):
+        world.run(NOT_LONG)
+        world.command(letter)
+        world.run(NOT_LONG)
+        assert len(read) == reads
+    finish(world)
+    world.close()
+
+
+def test_a_chain_reload_replaces_one_worker_at_a_time(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "processes=4")
+    world.run(NOT_LONG)
+    world.command("c")
+    seen: list[list[tuple[int, int]]] = []
+    until = world.now + 10
+    while world.now < until:
+        world.step()
+        assert len(world.workers()) <= 5
+        if seen[-1:] != [world.serving()]:
+            seen.append(world.serving())
+    old, new = [(1, n) for n in range(1, 5)], [(2, n) for n in range(1, 5)]
+    for step in range(1, 5):
+        assert sorted(old[step:] + new[:step]) in seen
+    assert all({number for _, number in serving} == {1, 2, 3, 4} for serving in seen)
+    finish(world)
+    world.close()
+
+
+@pytest.mark.parametrize("how", ["die", "never"])
+def test_a_chain_reload_that_fails_on_the_way_is_undone(tmp_path: Path, how: str) -> None:
+    world = World(tmp_path / "log", "processes=4", "boot-timeout=20")
+    world.run(NOT_LONG)
+    world.boot = lambda generation, number: how if (generation, number) == (2, 3) else "ok"
+    world.command("c")
+    until = world.now + 60
+    while world.now < until:
+        world.step()
+        assert {number for _, number in world.serving()} == {1, 2, 3, 4}, "never fewer than before"
+    assert world.serving() == [(1, 1), (1, 2), (1, 3), (1, 4)]
+    assert "reload failed: generation 2: worker 3" in world.log
+    assert len(world.zygotes()) == 1
+    finish(world)
+    world.close()
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_an_import_that_hangs_is_given_up(world: World, first: bool) -> None:
+    if not first:
+        world.run(NOT_LONG)
+    world.load = lambda generation: "never"
+    world.signal(SIGHUP)
+    world.run(59)
+    assert not world.over
+    assert len(world.zygotes()) == (1 if first else 2)
+    world.run(3)
+    assert "gets SIGABRT: its application was not loaded within boot-timeout 60" in world.log
+    if first:
+        assert world.master.fleet.exit_status == EXIT_APP_FAILED
+    else:
+        assert world.serving() == [(1, 1), (1, 2)]
+        assert "boot-timeout 60; generation 1 serves on" in world.log
+        finish(world)
+
+
+def test_workers_are_recycled_one_at_a_time(serving: World) -> None:
+    first = serving.workers()
+    for worker in reversed(first):
+        serving.say(worker, Word.RETIRE, "max-requests 5")
+    until = serving.now + 10
+    while serving.now < until:
+        serving.step()
+        assert len(serving.workers()) <= 3
+        assert serving.serving()[:1] == [(1, 1)]
+        assert len(serving.serving()) >= 2
+    assert not set(map(id, first)) & set(map(id, serving.workers()))
+    finish(serving)
+
+
+def test_more_and_fewer_workers(serving: World) -> None:
+    for letter, numbers in (("+", [1, 2]), ("-", [1]), ("-", [1]), ("+", [1, 2])):
+        serving.command(letter)
+        serving.run(NOT_LONG)
+        assert [number for _, number in serving.serving()] == numbers
+    assert "leaves: 1 worker is enough" in serving.log
+    finish(serving)
+
+
+def test_touched_files(tmp_path: Path) -> None:
+    file, other = tmp_path / "touched", tmp_path / "other"
+    other.touch()
+    world = World(
+        tmp_path / "log", f"touch-reload={file}", f"touch-reload={other}", f"touch-chain-reload={other}.chain"
+    )
+    world.run(5)
+    assert world.serving() == [(1, 1), (1, 2)], "nothing was touched"
+    assert f"touch-reload {file}: there is no such file yet" in world.log
+    file.touch()
+    world.run(5)
+    assert world.serving() == [(2, 1), (2, 2)]
+    new = tmp_path / "new"
+    os.utime(shutil.copy(other, new), ns=(1, other.stat().st_mtime_ns))
+    new.rename(other)
+    world.run(5)
+    assert world.serving() == [(3, 1), (3, 2)], "another file of the same time and size"
+    file.unlink()
+    world.run(5)
+    assert world.serving() == [(3, 1), (3, 2)]
+    Path(f"{other}.chain").touch()
+    world.run(5)
+    assert world.serving() == [(4, 1), (4, 2)]
+    assert "has taken over worker 1" in world.log
+    assert f"touch-chain-reload {other}.chain: the application is loaded anew, and" in world.log
+    finish(world)
+    world.close()
+
+
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["reload", "kill worker", "kill zygote", "retire", "nothing"]),
+        st.sampled_from(["reload", "chain", "workers", "count", "kill worker", "kill zygote", "retire", "nothing"]),
         st.integers(0, 9),
         st.sampled_from(["ok", "ok", "ok", "fail", "crash", "never"]),
-        st.sampled_from(["ok", "ok", "ok", "die"]),
-        st.sampled_from([0.0, 0.0, 0.25, 3.0]),
+        st.sampled_from(["ok", "ok", "ok", "die", "never"]),
+        st.sampled_from([0.0, 0.0, 0.25, 3.0, 70.0]),
     ),
     max_size=25,
 )
@@ -332,7 +461,10 @@ def test_whatever_happens_it_comes_back_and_leaves_nothing(
             assert not world.over, "nothing of that ends a server that has served"
         world.load, world.boot = functools.partial(_say, "ok"), functools.partial(_say, "ok")
         world.signal(SIGHUP)
-        world.run(100)
+        until = world.now + 400
+        while world.now < until and not is_well(world):
+            world.step()
+        world.run(NOT_LONG)
         (zygote,) = world.zygotes()
         assert world.serving() == [(zygote.generation, 1), (zygote.generation, 2)]
         assert len(world.workers()) == 2
@@ -342,14 +474,22 @@ def test_whatever_happens_it_comes_back_and_leaves_nothing(
     assert os.listdir("/dev/fd") == before
 
 
+def is_well(world: World) -> bool:
+    """One generation, all of which serves, and nothing is under way."""
+    generations = world.master.fleet.generations
+    wanted = world.master.fleet.reload_wanted is not None or bool(world._notes)
+    return not wanted and len(generations) == 1 and len(world.workers()) == len(world.serving()) == 2
+
+
 def _say(how: str, *_: int) -> str:
     return how
 
 
 def happen(world: World, what: str, which: int) -> None:
     workers, zygotes = world.workers(), world.zygotes()
-    if what == "reload":
-        world.signal(SIGHUP)
+    letters = {"reload": "r", "chain": "c", "workers": "w", "count": "+-"[which % 2]}
+    if what in letters:
+        world.command(letters[what])
     elif what == "kill worker" and workers:
         world.die(workers[which % len(workers)], -9)
     elif what == "kill zygote" and zygotes:

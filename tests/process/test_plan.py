@@ -127,6 +127,21 @@ DEATHS = {
         fleet(generation(1, SERVING, ready(1, 0), ready(2, 1), failure="no module named x")),
         [],
     ),
+    "the application's import hangs": (
+        fleet(generation(1, RISING, zygote=ZygoteSeen(100, NOW, stuck="boot-timeout"), failure="")),
+        ["AbortZygote 1"],
+    ),
+    "it was told to end": (
+        fleet(
+            generation(
+                1,
+                SERVING,
+                *[ready(1, 0), ready(2, 1)],
+                zygote=ZygoteSeen(100, NOW, stuck="boot-timeout", dismissed=True, kill_at=NOW + 1),
+            )
+        ),
+        [],
+    ),
     "the zygote is dead": (
         fleet(generation(1, SERVING, ready(1, 0), ready(2, 1), zygote=None)),
         ["StartZygote 1"],
@@ -187,6 +202,33 @@ RETIRING = {
     "the successor keeps dying": (
         fleet(generation(1, SERVING, ready(1, 0, retiring="x"), ready(2, 1), trouble={1: Trouble(9, NOW + 9)})),
         [],
+    ),
+    "another has asked before": (
+        fleet(
+            generation(
+                1,
+                SERVING,
+                ready(1, 0, retiring="x", retiring_since=NOW - 1),
+                ready(2, 1, retiring="x", retiring_since=NOW - 2),
+            )
+        ),
+        ["fork 1: 2 at 2"],
+    ),
+    "another one is leaving": (
+        fleet(
+            generation(
+                1,
+                SERVING,
+                ready(1, 0, retiring="x"),
+                ready(2, 1, retiring="x", told=SIGTERM, kill_at=NOW + 1),
+                ready(2, 2),
+            )
+        ),
+        [],
+    ),
+    "one that waits for its turn dies": (
+        fleet(generation(1, SERVING, ready(1, 0, retiring="x", told=SIGTERM, kill_at=NOW + 1), ready(1, 2))),
+        ["fork 1: 2 at 1"],
     ),
     "no seat is free": (
         fleet(
@@ -358,7 +400,97 @@ STOP = {
     "all have left": (fleet(stop=Stop.GRACEFUL), ["finish"]),
 }
 
-TABLES = {"boot": BOOT, "deaths": DEATHS, "retiring": RETIRING, "stuck": STUCK, "reload": RELOAD, "stop": STOP}
+
+def chain(*workers: WorkerSeen, taken: int = 0, **known: object) -> Generation:
+    return generation(2, RISING, *workers, kind=Reload.CHAIN, taken=taken, **known)
+
+
+CHAIN = {
+    "the new application is loading": (
+        fleet(generation(1, SERVING, *OLD), chain(zygote=loading(2))),
+        [],
+    ),
+    "one worker is forked": (fleet(generation(1, SERVING, *OLD), chain()), ["fork 2: 1 at 0"]),
+    "it boots": (fleet(generation(1, SERVING, *OLD), chain(booting(1, 0))), []),
+    "it is ready": (fleet(generation(1, SERVING, *OLD), chain(ready(1, 0))), ["TakeOver 2"]),
+    "the old one leaves": (fleet(generation(1, SERVING, *OLD), chain(ready(1, 0), taken=1)), ["SIGTERM 10 until 10"]),
+    "the old one takes its time": (
+        fleet(
+            generation(1, SERVING, ready(1, 0, told=SIGTERM, kill_at=NOW + 1), ready(2, 1)),
+            chain(ready(1, 0), taken=1),
+        ),
+        [],
+    ),
+    "the old one has left": (
+        fleet(generation(1, SERVING, ready(2, 1)), chain(ready(1, 0), taken=1)),
+        ["fork 2: 2 at 1"],
+    ),
+    "the last one is ready": (fleet(generation(1, SERVING, ready(2, 1)), chain(*NEW, taken=1)), ["Promote 2"]),
+    "a worker that has taken over dies": (
+        fleet(generation(1, SERVING, ready(2, 1)), chain(taken=1)),
+        ["fork 2: 1 at 0", "fork 2: 2 at 1"],
+    ),
+    "an old one dies whose turn comes later": (
+        fleet(generation(1, SERVING, ready(1, 0)), chain(booting(1, 0))),
+        ["fork 1: 2 at 1"],
+    ),
+    "a worker dies and dies": (
+        fleet(generation(1, SERVING, ready(2, 1)), chain(ready(1, 0), taken=1, trouble={2: Trouble(5, NOW)})),
+        ["GiveUp 2"],
+    ),
+    "it was given up: the old one is completed, and relieved by nobody meanwhile": (
+        fleet(generation(1, SERVING, ready(2, 1)), generation(2, DRAINING, ready(1, 0), taken=1)),
+        ["fork 1: 1 at 0"],
+    ),
+    "it was given up: the old one is complete": (
+        fleet(generation(1, SERVING, *OLD), generation(2, DRAINING, ready(1, 0), taken=1)),
+        ["SIGTERM 10 until 10"],
+    ),
+    "it was given up, and then the server stops": (
+        fleet(generation(1, DRAINING, zygote=None), generation(2, DRAINING, ready(1, 0), taken=1), stop=Stop.GRACEFUL),
+        ["Forget 1", "SIGTERM 10 until 30"],
+    ),
+    "more workers than before": (
+        fleet(generation(1, SERVING, count=1, size=1), chain(ready(1, 0), taken=1)),
+        ["fork 2: 2 at 1"],
+    ),
+    "fewer workers than before": (
+        fleet(generation(1, SERVING, *OLD), chain(ready(1, 0), count=1)),
+        ["Promote 2"],
+    ),
+    "nobody is recycled meanwhile": (
+        fleet(generation(1, SERVING, ready(1, 0), ready(2, 1, retiring="x")), chain(booting(1, 0))),
+        [],
+    ),
+    "another reload waits": (
+        fleet(generation(1, SERVING, *OLD), chain(booting(1, 0)), reload=True),
+        [],
+    ),
+}
+
+COUNT = {
+    "one less": (fleet(generation(1, SERVING, *OLD, count=1)), ["SIGTERM 21 until 10"]),
+    "one less, which was not heard of yet": (fleet(generation(1, SERVING, ready(1, 0), asked(2, 1), count=1)), []),
+    "one more": (fleet(generation(1, SERVING, ready(1, 0))), ["fork 1: 2 at 1"]),
+    "one more, while the one before leaves": (
+        fleet(generation(1, SERVING, ready(1, 0), ready(2, 1, told=SIGTERM, kill_at=NOW + 1))),
+        ["fork 1: 2 at 2"],
+    ),
+    "nobody": (fleet(generation(1, SERVING, *OLD, count=0)), ["SIGTERM 10 until 10", "SIGTERM 21 until 10"]),
+    "nobody, from the start": (fleet(generation(1, RISING, count=0)), ["Promote 1"]),
+    "nobody, but the application is loading": (fleet(generation(1, RISING, zygote=loading(1), count=0)), []),
+}
+
+TABLES = {
+    "chain": CHAIN,
+    "count": COUNT,
+    "boot": BOOT,
+    "deaths": DEATHS,
+    "retiring": RETIRING,
+    "stuck": STUCK,
+    "reload": RELOAD,
+    "stop": STOP,
+}
 CASES = [
     pytest.param(known, expected, id=f"{table}: {case}")
     for table, cases in TABLES.items()

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
-from greenwsgi.config.settings import Assignment, build
+from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process.inbox import Note, Signalled
+from greenwsgi.process.commands import BY_LETTER
+from greenwsgi.process.inbox import Asked, Note, Signalled
 from greenwsgi.process.master import Master
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Word
 from greenwsgi.shared.metrics import REQUESTS
@@ -55,7 +56,7 @@ class World:
 
     adopts = True
 
-    def __init__(self, log: Path, *options: str) -> None:
+    def __init__(self, log: Path, *options: str, reread: Callable[[], object] = bool) -> None:
         self.now = 0.0
         self.report = -1
         self.load: Callable[[int], str] = lambda generation: "ok"
@@ -72,13 +73,22 @@ class World:
         self.settings = build(Assignment(name, text, origin) for name, text in pairs)
         listeners = [BoundListener(99, "http", "127.0.0.1:80")]
         server_log = ServerLog(self._log.fileno())
-        self.master = Master(self.settings, listeners, server_log, self, self, self, self._killed)
+
+        def read_again() -> Settings:
+            reread()
+            return self.settings
+
+        self.master = Master(self.settings, listeners, server_log, self, self, self, self._killed, read_again)
         self.timeout = 0.0
 
     # What the tests do
 
     def signal(self, number: Signals) -> None:
         self._notes.append(Signalled(number))
+
+    def command(self, letter: str) -> None:
+        """As if it came through a master-fifo."""
+        self._notes.append(Asked(BY_LETTER[letter].name, "fifo"))
 
     def say(self, worker: Worker, word: Word, reason: str = "") -> None:
         self._notes.append(Message(word, worker.generation, worker.pid, worker.seat, worker.number, 0, reason))
