@@ -270,4 +270,44 @@ BLOCKS = [
     ProxyCase("v2-empty-lines", b"\r\n\r\nGET / HTTP/1.1"),
 ]
 
-CASES = [*LINES, *BLOCKS]
+HERE = "127.0.0.1"
+AES256 = "TLS_AES_256_GCM_SHA384"
+HAPROXY = [
+    good(
+        "haproxy-with-id-and-checksum",
+        bytes.fromhex(
+            "0d0a0d0a000d0a515549540a211100237f0000017f000001855c4d5a03000439ef411b05000d37463030303030313a38353543"
+        ),
+        (HERE, 34140),
+        (HERE, 19802),
+        unique_id=b"7F000001:855C",
+    ),
+    good(
+        "haproxy-by-tls",
+        bytes.fromhex(
+            "0d0a0d0a000d0a515549540a211100607f0000017f00000194204d5b030004615c4821010008687474702f312e3120003f01000000"
+            "00210007544c5376312e332500075253413230343824000a5253412d534841323536230016544c535f4145535f3235365f47434d5f"
+            "534841333834"
+        ),
+        (HERE, 37920),
+        (HERE, 19803),
+        tls=ProxyTls("TLSv1.3", AES256),
+        alpn="http/1.1",
+    ),
+    good(
+        "haproxy-by-tls-with-a-certificate",
+        bytes.fromhex(
+            "0d0a0d0a000d0a515549540a211100727f0000017f00000194304d5b030004b7ddf373010008687474702f312e31020009612e6578"
+            "616d706c652000450700000000210007544c5376312e33220003616e6e2500075253413230343824000a5253412d53484132353623"
+            "0016544c535f4145535f3235365f47434d5f534841333834"
+        ),
+        (HERE, 37936),
+        (HERE, 19803),
+        tls=ProxyTls("TLSv1.3", AES256, True, 0, "ann"),
+        alpn="http/1.1",
+        authority="a.example",
+    ),
+]
+"""As HAProxy 2.6 sent them, the second and third with proxy-v2-options crc32c,ssl,cert-cn,cert-key,authority."""
+
+CASES = [*LINES, *BLOCKS, *HAPROXY]
