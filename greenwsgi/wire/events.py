@@ -63,7 +63,6 @@ class WireLimits:
     chunk_line: int = 4096
     trailers: int = 16384
     commands: bool = False  # pass on the variables that name code to load (a uwsgi matter)
-    cgi: bool = False  # programs are served (a uwsgi matter: modifier 9)
     underscores: str = "drop"  # "drop" | "keep" | "refuse": header names with "_" (an HTTP matter)
 
 

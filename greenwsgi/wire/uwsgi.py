@@ -14,9 +14,8 @@ from greenwsgi.errors import PeerError
 from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, take_variable
 from greenwsgi.wire.events import Reply, RequestHead
 
-WSGI, CGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 9, 30, 100
-"""modifier1. 30 asks to take SCRIPT_NAME off the front of PATH_INFO; 9 is as good as 0 where programs are served; every
-other number is refused."""
+WSGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 30, 100
+"""modifier1. 30 asks to take SCRIPT_NAME off the front of PATH_INFO; every other number is refused."""
 
 PONG = b"\x64\x00\x00\x01"
 HEADER = 4
@@ -39,7 +38,7 @@ class Uwsgi(CgiConnection):
         if not here:
             return None
         modifier = data[start]
-        if modifier not in (WSGI, WSGI_UNDER_SCRIPT_NAME, PING) and not (modifier == CGI and self.limits.cgi):
+        if modifier not in (WSGI, WSGI_UNDER_SCRIPT_NAME, PING):
             raise PeerError(f"uwsgi modifier {modifier} is not served here", 501)
         if here < HEADER:
             return None

@@ -25,7 +25,6 @@ from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
-from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
@@ -74,11 +73,6 @@ def run(boot: WorkerBoot) -> int:
     return Worker(boot, SystemClock()).run()
 
 
-def find_application(settings: Settings) -> Application:
-    """The application that the settings name; beside programs there need be none."""
-    return load(settings.python, needed=not settings.programs.cgi)
-
-
 class Worker:
     """One worker's life: boot, serve, drain."""
 
@@ -96,11 +90,9 @@ class Worker:
         boot = self._boot
         greening.check()
         faulthandler.enable(boot.log.fd, all_threads=False)
-        application = boot.application or find_application(boot.settings)
+        application = boot.application or load(boot.settings.python)
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
-        if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log)
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
@@ -155,7 +147,6 @@ class Worker:
                 request_line=min(limits.buffer_size, 16384),
                 body=limits.limit_post,
                 commands=settings.proxies.dynamic_apps,
-                cgi=bool(settings.programs.cgi),
                 underscores=settings.sockets.underscore_headers,
             ),
             timeouts=Timeouts(

@@ -161,7 +161,6 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "path": WORDS,
     "paths": WORDS,
     "addresses": WORDS.filter(lambda text: not text.startswith("=")),  # =0 is not text of its own
-    "helpers": st.sampled_from([".py=python3", "pl=perl -T", ".sh=/bin/sh -e"]),
     "mask": st.sampled_from(["022", "0", "77 ; x"]),
     "owner": st.sampled_from(["www", "www:www", ":33", "0"]),
     "worker map": st.sampled_from(["0:1", "1:2,3", "2: 1, 2"]),

@@ -235,6 +235,13 @@ def test_socket_options(bound: Bind, options: dict[str, Any], level: int, name: 
 
 
 @needs_linux
+def test_listen_is_the_backlog(bound: Bind) -> None:
+    """TCP_INFO of a listening socket has it where a connection has its count of selective acknowledgements."""
+    info = bound("127.0.0.1:0").socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    assert int.from_bytes(info[28:32], sys.byteorder) == 16
+
+
+@needs_linux
 def test_defer_accept_leaves_silent_connections_in_the_kernel(bound: Bind) -> None:
     listener = bound("127.0.0.1:0", defer_accept=5)
     listener.socket.setblocking(False)

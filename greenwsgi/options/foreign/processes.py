@@ -23,15 +23,6 @@ ROWS = (
         procname-prefix =: what process names begin with
         procname-prefix-spaced =: the same, and a space
         procname-append =: what process names end with
-        max-requests-delta =: more requests for each next worker, so that they are not replaced together
-        min-worker-lifetime =: how long a worker runs at least
-        max-worker-lifetime =: replace a worker after this time
-        max-worker-lifetime-delta =: more time for each next worker
-        reload-on-as =: replace a worker whose address space is larger
-        reload-on-rss =: replace a worker whose memory is larger
-        evil-reload-on-as =: the same, judged by the master
-        evil-reload-on-rss =: the same, judged by the master
-        mem-collector-freq =: how often the master looks at memory
         reload-on-exception: replace a worker after an exception
         reload-on-exception-type =: the same, for this type
         reload-on-exception-value =: the same, for this text
@@ -58,9 +49,6 @@ ROWS = (
         idle =: stop the workers after this time without requests | they run on
         die-on-idle: stop the server then
         exit-on-reload: end when a reload is asked for
-        touch-reload =: reload when this file is touched | send SIGHUP
-        touch-workers-reload =: reload the workers | send SIGHUP
-        touch-chain-reload =: reload them one after the other | send SIGHUP
         touch-mules-reload =: reload the mules
         touch-spoolers-reload =: reload the spoolers
         touch-exec =: run a command when a file is touched

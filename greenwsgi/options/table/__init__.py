@@ -9,7 +9,6 @@ from greenwsgi.options.table.limits import Limits
 from greenwsgi.options.table.listening import Listening
 from greenwsgi.options.table.logging import Logging
 from greenwsgi.options.table.processes import Processes
-from greenwsgi.options.table.programs import Programs
 from greenwsgi.options.table.proxies import Proxies
 from greenwsgi.options.table.python import Python
 from greenwsgi.options.table.sockets import Sockets
@@ -20,7 +19,6 @@ class Sections:
     """All sections, in the order in which they are shown."""
 
     python: Python = field(default_factory=Python)
-    programs: Programs = field(default_factory=Programs)
     sockets: Sockets = field(default_factory=Sockets)
     listening: Listening = field(default_factory=Listening)
     processes: Processes = field(default_factory=Processes)

@@ -1,0 +1,103 @@
+"""Options whose effect is seen from outside, each in a real server; tests/options says where the others are tested."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.live.client import free_port, read_answer
+from tests.live.server import Server
+
+ECHO = """
+import json
+def app(environ, start_response):
+    environ["wsgi.input"].read()
+    told = {name: value for name, value in environ.items() if isinstance(value, str)}
+    told["scheme"] = environ["wsgi.url_scheme"]
+    body = json.dumps(told).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def test_max_requests() -> None:
+    with Server("--max-requests", "3") as server:
+        first = server.workers()
+        assert [server.get().status for _ in range(3)] == [200] * 3
+        server.wait_for(r"leaves: max-requests 3")
+        server.wait_for(rf"worker 1 \(pid {first[0]}\) .*(ended|left|gone|exit|with status)")
+        assert server.get().status == 200
+        assert server.workers() != first
+
+
+def test_limits() -> None:
+    options = ("--buffer-size", "2048", "--limit-post", "10", "--underscore-headers", "keep")
+    with Server(*options, app=ECHO) as server:
+        assert server.get("/", {"X-Long": "x" * 1900}).status == 200
+        assert server.get("/", {"X-Long": "x" * 2100}).status == 431
+        assert server.request("POST", "/", b"x" * 10).status == 200
+        assert server.request("POST", "/", b"x" * 11).status == 413
+        assert json.loads(server.get("/", {"X_Under": "kept"}).body)["HTTP_X_UNDER"] == "kept"
+
+
+def test_timeouts() -> None:
+    """That they end a connection, not when: the harness' patience is the only clock."""
+    options = ("--header-timeout", "0.2", "--keepalive-timeout", "0.2", "--socket-timeout", "0.2")
+    with Server(*options, app=ECHO) as server:
+        with server.connect() as half_a_head:
+            half_a_head.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            assert read_answer(half_a_head).status == 408
+        with server.connect() as half_a_body:
+            half_a_body.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+            assert read_answer(half_a_body).status == 408
+        with server.connect() as idle:
+            idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_answer(idle).status == 200
+            assert idle.recv(1) == b""
+
+
+def test_proxies() -> None:
+    options = (
+        "--trusted-proxy",
+        "127.0.0.0/8",
+        "--trusted-proxy-headers",
+        "for,proto,host",
+        "--trusted-proxy-count",
+        "2",
+    )
+    headers = {
+        "X-Forwarded-For": "6.6.6.6, 1.2.3.4, 10.0.0.1",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "shop.example",
+    }
+    with Server(*options, app=ECHO) as server:
+        told = json.loads(server.get("/", headers).body)
+    assert (told["REMOTE_ADDR"], told["scheme"], told["HTTP_HOST"]) == ("1.2.3.4", "https", "shop.example")
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("127.0.0.1", 200), ("10.0.0.0/8", 0)])
+def test_uwsgi_allow(allowed: str, status: int) -> None:
+    with Server("--uwsgi-allow", allowed, uwsgi=True) as server:
+        if status:
+            assert server.uwsgi("/").status == status
+        else:
+            with server.connect(server.uwsgi_port) as stranger:
+                assert stranger.recv(1) == b""
+        assert server.get().status == 200
+
+
+def test_dynamic_apps() -> None:
+    files = {"other.py": "def app(e, s):\n    s('200 OK', [('Content-Length', '5')])\n    return [b'other']\n"}
+    with Server("--dynamic-apps", uwsgi=True, files=files) as server:
+        assert server.uwsgi("/", variables={"UWSGI_FILE": f"{server.folder}/other.py"}).body == b"other"
+        assert server.uwsgi("/").body == b"hello"
+
+
+def test_scgi_nph_socket() -> None:
+    port = free_port()
+    words = ("CONTENT_LENGTH", "0", "SCGI", "1", "REQUEST_METHOD", "GET", "PATH_INFO", "/")
+    variables = "".join(f"{word}\0" for word in words).encode()
+    with Server("--scgi-nph-socket", f"127.0.0.1:{port}") as server, server.connect(port) as gateway:
+        gateway.sendall(b"%d:%s," % (len(variables), variables))
+        assert read_answer(gateway).body == b"hello"
