@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from greenwsgi import __version__
 from greenwsgi.config import rules
 from greenwsgi.config.load import Loaded, load
-from greenwsgi.config.settings import Settings
+from greenwsgi.config.settings import Settings, decode, silent
 from greenwsgi.config.show import show
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log.server import ServerLog
@@ -22,6 +22,8 @@ Serve = Callable[[Settings, ServerLog, Reread, Callable[[], None]], int]
 """Serves, reads the settings again for each reload, calls when it first serves; returns the exit status."""
 
 USAGE_STATUS = 2
+HANDOVER = "GREENWSGI_HANDOVER"  # as process.handover has it, which is not imported for this
+
 PIPE_STATUS = 141  # 128 + SIGPIPE
 INTERRUPTED_STATUS = 130  # as shells have it: 128 + SIGINT
 
@@ -48,6 +50,8 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
     if len(arguments) == 2 and arguments[0] in ("--help", "-h") and not arguments[1].startswith("-"):
         print(_help_on(arguments[1]), end="")
         return 0
+    if HANDOVER in os.environ:
+        return _go_on(arguments)
     environ = dict(os.environ)  # as it is now: what the server adds for its children is not configuration
     loaded = load(arguments, environ)
     settings, log = loaded.settings, ServerLog()
@@ -69,19 +73,23 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
         print(_printable(show(settings)), end="")
         return 0
     rules.check(settings, log.warning)
-
-    def reread() -> Settings:
-        again = load(arguments, environ)
-        _warn(again, log)
-        rules.check_reload(settings, again.settings, log.warning)
-        return again.settings
-
+    reread = _rereading(arguments, environ, settings, log)
     if settings.logging.daemonize:
         from greenwsgi.process.daemon import detach  # here, so that no subcommand waits for it
 
         path = settings.logging.logto or settings.logging.daemonize
         return detach(lambda ready: _serve_to(path, settings, log, reread, serve, ready))
     return _serve_to(settings.logging.logto, settings, log, reread, serve, lambda: None)
+
+
+def _rereading(arguments: Sequence[str], environ: Mapping[str, str], running: Settings, log: ServerLog) -> Reread:
+    def reread() -> Settings:
+        again = load(arguments, environ)
+        _warn(again, log)
+        rules.check_reload(running, again.settings, log.warning)
+        return again.settings
+
+    return reread
 
 
 def _serve_to(
@@ -97,6 +105,31 @@ def _serve_to(
 
         status = serve(settings, log, reread, started)
     return _complain(f"ended with status {status}; {path} says why", status) if path and status else status
+
+
+def _go_on(arguments: Sequence[str]) -> int:
+    """Go on as the next image of a master, which wrote down all that it has; or only rehearse that.
+
+    A configuration that has become wrong since the rehearsal must not end the server: then it goes on with the old one.
+    """
+    from greenwsgi.process import boot, handover
+
+    try:
+        rehearses, handed = handover.announced(os.environ)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    environ, log = dict(os.environ), ServerLog()
+    try:
+        settings = load(arguments, environ).settings
+        rules.check(settings, silent)
+    except UsageError as error:
+        if rehearses:
+            raise
+        log.error(f"the configuration stays as it was: {error}")
+        settings = decode(max(handed.cycles.items())[1].assignments)
+    if rehearses:
+        return 0
+    return boot.serve(settings, log, reread=_rereading(arguments, environ, settings, log), handed=handed)
 
 
 def _help_on(topic: str) -> str:
@@ -142,9 +175,9 @@ def _output_to(path: str) -> Iterator[Callable[[], None]]:
 
 
 def _serve(settings: Settings, log: ServerLog, reread: Reread, ready: Callable[[], None]) -> int:
-    from greenwsgi.process import master  # here, so that --help and mistakes need not wait for it
+    from greenwsgi.process import boot  # here, so that --help and mistakes need not wait for it
 
-    return master.serve(settings, log, reread=reread, ready=ready)
+    return boot.serve(settings, log, reread=reread, ready=ready)
 
 
 def _warn(loaded: Loaded, log: ServerLog) -> None:

@@ -231,5 +231,5 @@ def test_as_a_module() -> None:
 
 def test_the_command_line_needs_neither_the_server_nor_gevent() -> None:
     code = "import sys, greenwsgi.cli as cli; cli.main(['--help']); sys.exit(any(m in sys.modules for m in {}))"
-    code = code.format(["gevent", "ssl", "greenwsgi.process.master"])
+    code = code.format(["gevent", "ssl", "greenwsgi.process.boot"])
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0

@@ -101,6 +101,12 @@ def _errand(errand: Errand) -> Apply:
     return apply
 
 
+def _reexec(fleet: Fleet, now: float) -> str:
+    if fleet.stop is not Stop.NO:
+        return "ignored: the server stops"
+    return _errand(Errand.REEXEC)(fleet, now)
+
+
 def _nothing(why: str) -> Apply:
     return lambda fleet, now: why
 
@@ -144,6 +150,14 @@ COMMANDS = (
         reloads=True,
     ),
     Command(
+        "reexec",
+        "Execute the master anew, after an upgrade of greenwsgi or Python: same pid, same sockets. Then reload. What"
+        " could not start is not executed.",
+        _reexec,
+        (SIGUSR2,),
+        "f",
+    ),
+    Command(
         "stop",
         "Stop: finish what runs, within reload-mercy. A second time: at once.",
         _stop(Stop.GRACEFUL),
@@ -164,7 +178,7 @@ COMMANDS = (
         "wake",
         "Nothing: there is no spooler here that would have to be woken.",
         _nothing("ignored: there is no spooler to wake"),
-        (SIGURG, SIGWINCH, SIGUSR2),
+        (SIGURG, SIGWINCH),
     ),
     Command(
         "cheap",

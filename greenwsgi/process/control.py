@@ -54,7 +54,7 @@ class ControlSocket:
         self._inbox = inbox
         self._listening = socket.socket(fileno=fd) if fd >= 0 else _bind(path, who)
         self._listening.setblocking(False)
-        for link in links:
+        for link in links if fd < 0 else ():
             _link(path, link)
         self._file = _file_of(path)
         self._clients: list[_Client] = []

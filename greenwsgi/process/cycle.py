@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from signal import Signals
-from typing import Protocol
+from typing import Any, Protocol
 
 import greenwsgi
 from greenwsgi.config.settings import Settings, encode
@@ -41,15 +41,38 @@ class Wiring:
     log: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeptCycle:
+    """A cycle over a re-exec: the configuration as it travels, descriptors, the board's measures."""
+
+    assignments: list[list[Any]]
+    commands: int
+    board: int
+    failure: int
+    seats: int
+    cores: int
+
+
 class Cycle:
     """One generation's, from its birth until nobody is left of it."""
 
-    def __init__(self, generation: int, settings: Settings) -> None:
+    def __init__(
+        self, generation: int, settings: Settings, kept: KeptCycle | None = None, *, readable: bool = True
+    ) -> None:
+        """kept: from before a re-exec; where its board is not `readable`, its layout being another, an empty one is."""
         self.generation = generation
         self.settings = settings
-        self.board = Scoreboard.create(seats_for(settings.processes.processes), settings.processes.async_)
-        self._commands = -1
-        self._failure = anonymous_file("greenwsgi-failure")
+        seats = kept.seats if kept else seats_for(settings.processes.processes)
+        cores = kept.cores if kept else settings.processes.async_
+        self._cores = cores
+        self.board = Scoreboard(kept.board, seats, cores) if kept and readable else Scoreboard.create(seats, cores)
+        self._commands = kept.commands if kept else -1
+        self._failure = kept.failure if kept else anonymous_file("greenwsgi-failure")
+
+    def keep(self) -> KeptCycle:
+        """What the next image of the master needs to make it again."""
+        seats, cores = len(self.board.seats), self._cores
+        return KeptCycle(encode(self.settings), self._commands, self.board.fd, self._failure, seats, cores)
 
     def start_zygote(self, system: System, wiring: Wiring) -> int:
         """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
@@ -104,6 +127,6 @@ class Cycle:
             scoreboard=self.board.fd,
             log=wiring.log,
             seats=len(self.board.seats),
-            cores=self.settings.processes.async_,
+            cores=self._cores,
             failure=self._failure,
         )

@@ -86,6 +86,12 @@ class Desk:
         for answer in waiting:
             answer({"ok": outcome.ok, "said": outcome.said, "details": outcome.details})
 
+    def hang_up(self, why: str) -> None:
+        """Nobody is kept waiting any more."""
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer({"ok": False, "said": why})
+
     def _is_reloading(self) -> bool:
         return self._fleet.reload_wanted is not None or self._fleet.at(GenerationStage.RISING) is not None
 

@@ -31,24 +31,32 @@ class Fifos:
         self._who = who
         self._inbox = inbox
         self._log = log
-        self._fd = -1
+        self.fd = -1
         self.slot = 0
+
+    def open(self) -> None:
+        """Make the first."""
         self._open(0)
+
+    def go_on(self, fd: int, slot: int) -> None:
+        """Take over the one that an image of this process before a re-exec has opened."""
+        self.fd, self.slot = fd, min(slot, len(self._paths) - 1)
+        self._inbox.watch(fd, EVENT_READ, self._read)
 
     def close(self) -> None:
         """Close the one that is open, and remove it if it still is ours."""
-        if self._fd < 0:
+        if self.fd < 0:
             return
         if self._is_ours():
             os.unlink(self._paths[self.slot])
-        self._inbox.unwatch(self._fd)
-        os.close(self._fd)
-        self._fd = -1
+        self._inbox.unwatch(self.fd)
+        os.close(self.fd)
+        self.fd = -1
 
     def look(self) -> None:
         """Make it again if somebody removed it; if another server has taken the name over, it keeps it."""
         path = self._paths[self.slot]
-        if self._fd >= 0 and not os.path.lexists(path):
+        if self.fd >= 0 and not os.path.lexists(path):
             self._switch(self.slot)
 
     def _open(self, slot: int) -> None:
@@ -63,12 +71,12 @@ class Fifos:
             os.fchown(fd, *self._who.owner)
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", Origin("master-fifo")) from None
-        self._fd, self.slot = fd, slot
+        self.fd, self.slot = fd, slot
         self._inbox.watch(fd, EVENT_READ, self._read)
 
     def _read(self, events: int) -> list[Note]:
         try:
-            data = os.read(self._fd, 4096).decode("latin-1")
+            data = os.read(self.fd, 4096).decode("latin-1")
         except BlockingIOError:
             return []
         notes: list[Note] = []
@@ -93,7 +101,7 @@ class Fifos:
 
     def _switch(self, slot: int) -> None:
         """Listen there; if it cannot be had, where we did before."""
-        before, slot_before = self._fd, self.slot
+        before, slot_before = self.fd, self.slot
         ours = self._is_ours()
         try:
             self._open(slot)
@@ -108,7 +116,7 @@ class Fifos:
 
     def _is_ours(self) -> bool:
         try:
-            found, opened = os.stat(self._paths[self.slot]), os.fstat(self._fd)
+            found, opened = os.stat(self._paths[self.slot]), os.fstat(self.fd)
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)

@@ -51,6 +51,8 @@ class Errand(Enum):
 
     STATISTICS = "statistics are logged"
     WRITE_PIDFILE = "the pidfile is written anew"
+    REEXEC = "the master is executed anew, if a rehearsal succeeds"
+    EXECUTE = "the rehearsal has succeeded"
 
     @property
     def needs(self) -> str:

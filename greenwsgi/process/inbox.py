@@ -52,22 +52,27 @@ class Inbox:
 
     A handler does nothing at all: the wakeup descriptor carries the signal's number to `wait`, where it is one event
     among others. `report` is the end of the report pipe that children write to; `pipe` is a whole one that was made
-    by the image of this process before a re-exec.
+    by the image of this process before a re-exec, and `rest` what it had read of a line.
     """
 
-    def __init__(self, signals: Iterable[Signals], pipe: tuple[int, int] | None = None) -> None:
+    def __init__(self, signals: Iterable[Signals], pipe: tuple[int, int] | None = None, rest: str = "") -> None:
         self._selector = selectors.DefaultSelector()
-        self.look: Callable[[], None] = lambda: None
+        self.looks: list[Callable[[], None]] = []
         """Called before each wait, for what no descriptor tells of."""
         self._wakeup, self._signalled = os.pipe()
         self.reader, self.report = pipe or os.pipe()
-        self._lines = Lines(self.reader)
+        self._lines = Lines(self.reader, rest)
         for fd in (self._wakeup, self._signalled, self.reader):
             os.set_blocking(fd, False)
         self.watch(self._wakeup, EVENT_READ, self._read_signals)
         self.watch(self.reader, EVENT_READ, lambda _: [*self._lines.read()])
         self._old_wakeup = signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
         self._old_handlers = {number: signal.signal(number, _woken) for number in (SIGCHLD, *signals)}
+
+    @property
+    def rest(self) -> str:
+        """What was read of a report that has not ended."""
+        return self._lines.rest
 
     def watch(self, fd: int, events: int, ready: Ready) -> None:
         """Wait for this descriptor too, from now on or with other events than before."""
@@ -84,7 +89,8 @@ class Inbox:
     def wait(self, timeout: float) -> list[Note]:
         """What came in within `timeout` seconds, at the first event."""
         notes: list[Note] = []
-        self.look()
+        for look in self.looks:
+            look()
         for key, events in self._selector.select(timeout):
             if key.fd in self._selector.get_map():  # an event before this one may have ended it
                 notes += key.data(events)

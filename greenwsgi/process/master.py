@@ -7,133 +7,30 @@ plan; here is only how each action is done, and what the log says of it.
 from __future__ import annotations
 
 import os
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from math import inf
-from signal import SIGABRT, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, Signals
+from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, Signals, raise_signal
 from typing import Any, Protocol, assert_never
 
-from greenwsgi.clock import Clock, SystemClock
-from greenwsgi.config.settings import Settings
+from greenwsgi.clock import Clock
+from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import GreenwsgiError
-from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import control, fifo, identity, listeners, plan, status, words
-from greenwsgi.process.binding import Listener
+from greenwsgi.process import plan, status, words
 from greenwsgi.process.census import Census
-from greenwsgi.process.commands import BY_SIGNAL, Command, by_signal
+from greenwsgi.process.commands import BY_SIGNAL, Command
 from greenwsgi.process.cycle import Cycle, System, Wiring
 from greenwsgi.process.desk import Desk, Outcome
 from greenwsgi.process.fleet import Errand, Fleet, Generation, GenerationStage, Reload, WorkerSeen, ZygoteSeen
-from greenwsgi.process.inbox import Inbox, Note
-from greenwsgi.process.spawn import Processes
+from greenwsgi.process.handover import Handover
+from greenwsgi.process.inbox import Inbox, Note, Signalled
 from greenwsgi.process.witness import KilledLine, Witness
-from greenwsgi.shared import title
 from greenwsgi.shared.messages import BoundListener, Message, Word
-from greenwsgi.shared.scoreboard import RunningRequest
+from greenwsgi.shared.scoreboard import LAYOUT, Totals
 
 TICK = 0.25
 """Seconds between two looks at deadlines and heartbeats when nothing happens."""
-
-
-def serve(
-    settings: Settings,
-    log: ServerLog,
-    killed_line: KilledLine | None = None,
-    reread: Callable[[], Settings] | None = None,
-    ready: Callable[[], None] | None = None,
-) -> int:
-    """Serve until told to stop; the exit status. Whatever is made on the way is gone again at the end.
-
-    reread: gives the configuration for each generation after the first. ready: called when the first one serves.
-    Raises UsageError, before anything is started, for an address, user or pidfile that cannot be had.
-    """
-    signals = by_signal(settings.processes.sigterm_reloads)
-    with ExitStack() as made:
-        inbox = Inbox(signals)
-        made.callback(inbox.close)
-        last = made.enter_context(ExitStack())
-        places, pidfile = _take_places(settings, inbox, log, made, last)
-        title.show("master")
-        line = killed_line or _KilledLine(log.fd)
-        bound = [one.bound for one in places]
-        master = Master(settings, bound, log, inbox, Processes(), SystemClock(), line, reread, signals)
-        master.ready = ready or master.ready
-        if pidfile:
-            master.errands[Errand.WRITE_PIDFILE] = pidfile.write
-        status = master.run()
-    log.info("stopped")
-    return status
-
-
-def _take_places(
-    settings: Settings, inbox: Inbox, log: ServerLog, made: ExitStack, last: ExitStack
-) -> tuple[list[Listener], identity.Pidfile | None]:
-    """Bind the listeners, write the pidfile, open the doors for operators, and become who we shall be.
-
-    In this order, since only root may do all. What goes to `last` is closed after all that goes to `made`.
-    """
-    who = identity.find(settings.processes.uid, settings.processes.gid)
-    vacuum = settings.listening.vacuum
-    if settings.listening.umask is not None:
-        os.umask(settings.listening.umask)
-
-    def close_at_the_end(listener: Listener) -> None:
-        made.callback(_clean, lambda: listener.close(vacuum=vacuum), log)
-
-    places = listeners.listen(settings, os.environ, log, close_at_the_end)
-    pidfile = _write_pidfile(settings.processes.pidfile, log, made, vacuum=vacuum)
-    _open_doors(settings, who, inbox, log, last)
-    who.assume()
-    return places, pidfile
-
-
-def _write_pidfile(path: str, log: ServerLog, made: ExitStack, *, vacuum: bool) -> identity.Pidfile | None:
-    if not path:
-        return None
-    pidfile = identity.Pidfile(path)
-    if other := pidfile.write():
-        log.warning(f"pidfile {pidfile.path} named process {other}, which lives; now it names this one")
-    if vacuum:
-        made.callback(_clean, pidfile.remove, log)
-    return pidfile
-
-
-def _open_doors(settings: Settings, who: identity.Identity, inbox: Inbox, log: ServerLog, made: ExitStack) -> None:
-    """The ways by which operators ask, besides signals. They are closed last: who waits for the end sees it there."""
-    processes = settings.processes
-    paths = control.places(processes.control_socket, (processes.pidfile, *processes.master_fifo))
-    if paths:
-        made.callback(_clean, control.ControlSocket(paths[0], paths[1:], who, inbox).close, log)
-    if processes.master_fifo:
-        fifos = fifo.Fifos(processes.master_fifo, who, inbox, log)
-        made.callback(_clean, fifos.close, log)
-        inbox.look = fifos.look
-
-
-def _clean(remove: Callable[[], None], log: ServerLog) -> None:
-    """At the end we may not be who we were at the start: a file that cannot be removed is told of, and no more."""
-    try:
-        remove()
-    except OSError as error:
-        log.warning(f"left behind: {error}")
-
-
-class _KilledLine:
-    """The access line of a request that died with its worker, in the worker's name; its status is `killed`."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
-        ran = time.monotonic() - request.started
-        one = Access(
-            request.addr, request.method, request.uri, request.protocol or "HTTP/1.1", "", 0, 0, time.time() - ran, ran,
-            "killed", 0, 0, 0, 0, request.core,
-        )  # fmt: skip
-        AccessLog(pid, self._fd).write(one, 0, 0)
 
 
 class Waiting(Protocol):
@@ -146,6 +43,8 @@ class Waiting(Protocol):
 
 class Master:
     """Supervises generations of workers on listeners that are bound already.
+
+    handed: what the image of this process before a re-exec knew; it goes on from there.
 
     reread gives the configuration for each generation after the first. signals: what each asks for. errands: how those
     are done that are not the master's own. All state is in `fleet`, `cycles` and `witness`.
@@ -162,8 +61,9 @@ class Master:
         killed_line: KilledLine,
         reread: Callable[[], Settings] | None = None,
         signals: Mapping[Signals, Command] = BY_SIGNAL,
+        handed: Handover | None = None,
     ) -> None:
-        self.fleet = Fleet(reload_mercy=settings.processes.reload_mercy)
+        self.fleet = handed.fleet if handed else Fleet(reload_mercy=settings.processes.reload_mercy)
         self.cycles: dict[int, Cycle] = {}
         self.desk = Desk(self.fleet, log, signals, self.status)
         self.witness = Witness(self.fleet, self.cycles, system, log, killed_line, self.desk)
@@ -176,9 +76,47 @@ class Master:
         self._inbox = inbox
         self._system = system
         self._clock = clock
-        self._lifeline, self._life = os.pipe()
+        self._lifeline, self._life = handed.lifeline if handed else os.pipe()
         self._wiring = Wiring(listeners, inbox.report, self._lifeline, log.fd)
         self._over = False
+        if handed:
+            self._take_over(handed)
+
+    def note_all(self) -> None:
+        """Take note of what has come in. Signals are blocked: the next image of this process gets them."""
+        while notes := self._inbox.wait(0):
+            for note in notes:
+                if isinstance(note, Signalled) and note.signal is not SIGCHLD:
+                    raise_signal(note.signal)
+            self.witness.note([note for note in notes if not isinstance(note, Signalled)], self._clock.monotonic())
+        self.desk.hang_up("the master is executed anew; ask again")
+
+    def hand_over(self, inbox: Inbox) -> Handover:
+        """All that the next image of this process needs of us."""
+        seats = [seat for cycle in self.cycles.values() for seat in cycle.board.seats]
+        return Handover(
+            fleet=self.fleet,
+            cycles={number: cycle.keep() for number, cycle in self.cycles.items()},
+            layout=LAYOUT,
+            totals=self.witness.totals.named(),
+            living=Totals.of_living(seats).named(),
+            starts=dict(self.witness.starts),
+            report=[inbox.reader, inbox.report],
+            rest=inbox.rest,
+            lifeline=[self._lifeline, self._life],
+        )
+
+    def _take_over(self, handed: Handover) -> None:
+        readable = handed.layout == LAYOUT
+        for number, kept in handed.cycles.items():
+            self.cycles[number] = Cycle(number, decode(kept.assignments), kept, readable=readable)
+        self.witness.totals.restore(handed.totals)
+        if not readable:  # by another greenwsgi: what its workers count from now on is not seen
+            self.witness.totals.restore(handed.living)
+        self.witness.starts.update(handed.starts)
+        self.fleet.errands.clear()
+        self.fleet.reload_mercy = self._first.processes.reload_mercy
+        self.witness.show_past()
 
     def run(self) -> int:
         """Supervise until the end; the exit status."""

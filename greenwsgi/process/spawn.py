@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from signal import SIGKILL, Signals
 
@@ -27,18 +27,19 @@ class Processes:
     def __init__(self) -> None:
         self.adopts = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
-    def start(self, arguments: list[str], descriptors: Iterable[int]) -> int:
+    def start(self, arguments: list[str], descriptors: Iterable[int], environ: Mapping[str, str] | None = None) -> int:
         """Execute a program that is given these descriptors, the standard three, and nothing else; its pid.
 
         It starts with all signals blocked, so that none can end it before it has said what to do with them, and it dies
-        with the master where the system has that. Raises OSError if there cannot be another process.
+        with the master where the system has that. environ: the master's own, if None. Raises OSError if there cannot be
+        another process.
         """
         master, named = os.getpid(), list(descriptors)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
             if pid == 0:
-                _become(lambda: _prepare(master, named), arguments)
+                _become(lambda: _prepare(master, named), arguments, environ or os.environ)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -79,11 +80,23 @@ def lives(pid: int) -> bool:
     return True
 
 
-def _become(prepare: Callable[[], None], arguments: list[str]) -> None:
+def become_again(arguments: list[str], descriptors: Iterable[int], environ: Mapping[str, str]) -> None:
+    """Be that program from now on, in this process, with these descriptors. Raises OSError, and nothing has changed."""
+    named = list(descriptors)
+    for fd in named:
+        os.set_inheritable(fd, True)
+    try:
+        os.execve(arguments[0], arguments, environ)
+    finally:
+        for fd in named:
+            os.set_inheritable(fd, False)
+
+
+def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[str, str]) -> None:
     """In the forked child: be the program, or be gone. Nothing of the master may run on here."""
     try:
         prepare()
-        os.execv(arguments[0], arguments)
+        os.execve(arguments[0], arguments, environ)
     except BaseException as error:
         write_whole(2, f"cannot execute {arguments[0]}: {error}\n".encode())
     finally:

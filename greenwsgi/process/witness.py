@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from math import inf
 from signal import SIGCHLD, SIGTERM
 from typing import Protocol
@@ -49,6 +50,8 @@ class Witness:
         self.totals = Totals()
         self.starts: Counter[int] = Counter()
         """How often a worker of each number has become ready."""
+        self.strangers: Callable[[int, int], None] = lambda pid, status: None
+        """Called with pid and status of each child that was neither a zygote nor a worker."""
         self._desk = desk
         self._fleet = fleet
         self._cycles = cycles
@@ -120,6 +123,8 @@ class Witness:
         for generation, worker in self._fleet.workers():
             if worker.pid == pid:
                 self.worker_gone(generation, worker, pid, status, now)
+                return
+        self.strangers(pid, status)
 
     def _miss_orphans(self, now: float) -> None:
         """Where orphans are not ours, nobody tells us of their death."""

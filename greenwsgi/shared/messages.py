@@ -81,10 +81,15 @@ class Message:
 class Lines:
     """The reading end of a pipe: bytes in, whole messages out."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, rest: str = "") -> None:
         self.fd = fd
         self.closed = False
-        self._rest = b""
+        self._rest = rest.encode("latin-1")
+
+    @property
+    def rest(self) -> str:
+        """The beginning of a line whose end has not come, each byte a character."""
+        return self._rest.decode("latin-1")
 
     def read(self) -> list[Message]:
         """What has arrived, after one read; nothing if there was nothing. Sets `closed` at the end of file.

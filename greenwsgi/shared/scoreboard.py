@@ -22,7 +22,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -45,6 +45,10 @@ _begin_core = _CORE.pack_into
 _account = _ACCOUNT.pack_into
 _end_core = _STARTED.pack_into
 _beat = _BEAT.pack_into
+
+
+LAYOUT = f"{_HEAD_SIZE} {_CORE_SIZE} {' '.join(metric.name for metric in METRICS)}"
+"""Boards of the same layout can be read, whichever greenwsgi made them."""
 
 
 class Stage(IntEnum):
@@ -199,6 +203,26 @@ class Totals:
         """Keep a dead worker's counters. Call it once, before the seat is wiped."""
         dead = [0 if metric.kind is Kind.GAUGE else count for metric, count in zip(METRICS, seat.counters, strict=True)]
         self._folded[seat.number] = _add(self._folded.get(seat.number, []), dead)
+
+    @classmethod
+    def of_living(cls, seats: Iterable[Seat]) -> Totals:
+        """What the living have counted until now, and will count on."""
+        totals = cls()
+        for seat in seats:
+            if seat.number:
+                totals.fold(seat)
+        return totals
+
+    def named(self) -> dict[int, dict[str, int]]:
+        """By worker number and metric, for another image of the master."""
+        names = [metric.name for metric in METRICS]
+        return {number: dict(zip(names, values, strict=True)) for number, values in self._folded.items()}
+
+    def restore(self, named: Mapping[int, Mapping[str, int]]) -> None:
+        """Add what was `named`; metrics that are unknown here are forgotten."""
+        for number, counts in named.items():
+            values = [counts.get(metric.name, 0) for metric in METRICS]
+            self._folded[number] = _add(self._folded.get(number, []), values)
 
     def past(self) -> list[int]:
         """What all the dead counted together."""

@@ -53,7 +53,6 @@ QUIET: list[tuple[Signals | str, str]] = [
     ("P", r"fifo P: the pidfile is written anew"),
     ("write-pidfile", r"write-pidfile: the pidfile"),
     (SIGURG, r"SIGURG: ignored"),
-    (SIGUSR2, r"SIGUSR2: ignored"),
     (SIGWINCH, r"SIGWINCH: ignored"),
     ("wake", r"wake: ignored"),
     ("C", r"fifo C: ignored"),
@@ -80,8 +79,11 @@ QUIET: list[tuple[Signals | str, str]] = [
 STOPS: list[Signals | str] = [SIGTERM, SIGINT, SIGQUIT, "q", "Q", "stop", "stop-now"]
 
 
+REEXECS: set[Signals | str] = {SIGUSR2, "f", "reexec"}  # in test_reexec.py
+
+
 def test_every_row_is_tried_here() -> None:
-    tried = {way for way, _ in QUIET} | set(STOPS)
+    tried = {way for way, _ in QUIET} | set(STOPS) | REEXECS
     assert {way for row in COMMANDS for way in (row.name, *row.signals, *row.letters)} == tried
 
 

@@ -204,6 +204,7 @@ def log(tmp_path: Path) -> Iterator[ServerLog]:
 def test_letters_and_digits(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
     names = [str(tmp_path / "0"), str(tmp_path / "1")]
     fifos = Fifos(names, NOBODY, inbox, log)
+    fifos.open()
     assert not os.path.exists(names[1])
     tell(names[0], "rw\n")
     assert [note.name for note in asked(inbox)] == ["reload", "reload-workers"]
@@ -222,7 +223,8 @@ def test_letters_and_digits(inbox: Inbox, log: ServerLog, tmp_path: Path) -> Non
 def test_a_fifo_that_was_removed_is_made_again(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
     name = str(tmp_path / "fifo")
     fifos = Fifos([name], NOBODY, inbox, log)
-    inbox.look = fifos.look
+    fifos.open()
+    inbox.looks.append(fifos.look)
     os.unlink(name)
     inbox.wait(0)
     tell(name, "r")
@@ -233,7 +235,9 @@ def test_a_fifo_that_was_removed_is_made_again(inbox: Inbox, log: ServerLog, tmp
 def test_the_name_of_another_server_is_taken_over(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
     name = str(tmp_path / "fifo")
     old = Fifos([name], NOBODY, inbox, log)
+    old.open()
     new = Fifos([name], NOBODY, inbox, log)
+    new.open()
     old.look()
     old.close()
     tell(name, "r")
@@ -244,7 +248,7 @@ def test_the_name_of_another_server_is_taken_over(inbox: Inbox, log: ServerLog, 
 def test_a_file_is_no_fifo(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UsageError, match="it is no fifo"):
-        Fifos([str(tmp_path / "file")], NOBODY, inbox, log)
+        Fifos([str(tmp_path / "file")], NOBODY, inbox, log).open()
     assert (tmp_path / "file").read_text() == "precious"
 
 
@@ -311,6 +315,7 @@ def test_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
 
 def test_without_a_control_socket_there_is_no_answer(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
     fifos = Fifos([str(tmp_path / "fifo")], NOBODY, inbox, log)
+    fifos.open()
     target = Target(str(tmp_path / "fifo"))
     assert target.ask("reload")["ok"]
     assert [note.name for note in asked(inbox)] == ["reload"]

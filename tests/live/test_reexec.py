@@ -1,0 +1,112 @@
+"""The master executed anew: same pid, same sockets, today's code; under load, and when the new code is broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from signal import SIGTERM, SIGUSR2
+
+import pytest
+
+from tests.live import ps
+from tests.live.load import Close, KeepAlive, Load, Uwsgi
+from tests.live.ps import wait_until
+from tests.live.server import ROOT, Server
+from tests.live.test_commands import DOORS, ask, control, greenwsgi
+
+
+def reexec(server: Server, generation: int) -> None:
+    """Ask for it, and wait until the next generation serves and the old one is gone."""
+    old = set(server.processes()) - {server.pid}
+    mark = server.mark()
+    server.signal(SIGUSR2)
+    server.wait_for(r"executed anew: greenwsgi", after=mark)
+    server.wait_for(rf"reloaded: generation {generation} serves", after=mark)
+    wait_until(lambda: old.isdisjoint(server.processes()), "the old generation's end")
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_no_request_fails_and_nothing_leaks() -> None:
+    with Server("--processes", "2", "--disable-logging", *DOORS, uwsgi=True) as server:
+        http = server.http_port
+        with Load(KeepAlive(http), Close(http), Uwsgi(server.uwsgi_port)) as load:
+            reexec(server, 2)
+            open_now = descriptors(server.pid)
+            for generation in (3, 4):
+                reexec(server, generation)
+                load.wait_for_answers(20)
+            assert descriptors(server.pid) == open_now
+        assert load.failures == []
+        assert load.retries == 0
+        assert (server.folder / "app.pid").read_text() == f"{server.pid}\n"
+        assert control(server, b'{"command": "ping"}')["pid"] == server.pid
+        assert len(server.workers()) == 2
+
+
+def test_the_letter_and_the_name() -> None:
+    with Server(*DOORS) as server:
+        for generation, way in ((2, "f"), (3, "reexec")):
+            mark = server.mark()
+            ask(server, way)
+            server.wait_for(rf"reloaded: generation {generation} serves", after=mark)
+        ask(server, "stop")
+        server.wait(status=0)
+
+
+def test_signals_meanwhile_are_not_lost() -> None:
+    with Server(*DOORS) as server:
+        server.signal(SIGUSR2)
+        server.wait_for(r"the master is executed anew$")
+        server.signal(SIGTERM)
+        server.wait(status=0)
+
+
+@pytest.fixture
+def own() -> Server:
+    """A server that runs from a copy of the package."""
+    server = Server(*DOORS)
+    shutil.copytree(ROOT / "greenwsgi", server.folder / "greenwsgi", ignore=shutil.ignore_patterns("__pycache__"))
+    server._env["PYTHONPATH"] = str(server.folder)
+    return server
+
+
+def test_an_upgrade_and_one_that_is_broken(own: Server) -> None:
+    with own as server:
+        init = server.folder / "greenwsgi" / "__init__.py"
+        whole = init.read_text()
+        init.write_text(whole + "1 / 0\n")
+        server.signal(SIGUSR2)
+        server.wait_for(r"ZeroDivisionError")
+        server.wait_for(r"not executed anew, all goes on: the rehearsal ended with status 1")
+        assert server.get("/").body == b"hello"
+        init.write_text(whole + '__version__ = "9.9.9"\n')
+        reexec(server, 2)
+        assert control(server, b'{"command": "ping"}')["version"] == "9.9.9"
+        assert server.get("/").body == b"hello"
+
+
+def test_a_broken_configuration_is_found_in_the_rehearsal() -> None:
+    ini = "[uwsgi]\nwsgi-file = app.py\n"
+    with Server("app.ini", files={"app.ini": ini}) as server:
+        server.write("app.ini", ini + "processes = many\n")
+        server.signal(SIGUSR2)
+        server.wait_for(r"greenwsgi: error: app.ini:3: processes: found 'many'")
+        server.wait_for(r"not executed anew, all goes on: the rehearsal ended with status 2")
+        assert server.get("/").body == b"hello"
+
+
+def test_a_broken_application_leaves_the_old_workers_to_the_new_master() -> None:
+    with Server("--processes", "2", *DOORS) as server:
+        old = server.workers()
+        server.write("app.py", "def app(:\n")
+        server.signal(SIGUSR2)
+        server.wait_for(r"reload failed: generation 2: .*SyntaxError.*generation 1 serves on")
+        assert server.workers() == old
+        os.kill(old[0], 9)
+        ps.wait_gone(old[0])
+        server.wait_for(r"worker \d \(pid \d+\) died by signal 9 \(SIGKILL\), started again")
+        wait_until(lambda: len(server.workers()) == 2, "another worker")
+        assert greenwsgi(server, "status", "app.pid")[0] == 0

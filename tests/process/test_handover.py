@@ -1,0 +1,144 @@
+"""Over a re-exec: plain data and back, other versions, and a master that goes on where another one left off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from signal import SIGHUP, SIGKILL, SIGTERM
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, Stop, Trouble, WorkerSeen, ZygoteSeen
+from greenwsgi.process.handover import Handover, plain, typed
+from greenwsgi.process.inbox import Inbox
+from greenwsgi.process.master import Master
+from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.scoreboard import LAYOUT, Stage
+from tests.process.world import World
+
+
+def travelled(value: Any) -> Any:
+    return typed(type(value), json.loads(json.dumps(plain(value))))
+
+
+def test_a_fleet_travels() -> None:
+    worker = WorkerSeen(1, 0, 100, 3.5, pid=7, ready_at=4.0, told=SIGTERM, kill_at=9.0)
+    generation = Generation(
+        2, 1, 60.0, GenerationStage.SERVING, ZygoteSeen(100, 1.0), {0: worker}, {0: Trouble(2, 1.0)}
+    )
+    fleet = Fleet(60.0, [generation], 2, Reload.CHAIN, Stop.GRACEFUL, 1.0, paused=True)
+    assert travelled(fleet) == fleet
+    assert travelled(replace(worker, ready_at=None, kill_at=inf)).kill_at == inf
+
+
+def test_another_greenwsgi_may_know_more_or_less() -> None:
+    data = plain(ZygoteSeen(100, 1.0))
+    assert typed(ZygoteSeen, data | {"colour": "red"}) == ZygoteSeen(100, 1.0)
+    del data["loaded"]
+    assert typed(ZygoteSeen, data) == ZygoteSeen(100, 1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, [], {"pid": "x", "since": 1.0}, {"pid": 1}, {"pid": 1, "since": 1.0, "kill_at": None}]
+)
+def test_nonsense_is_refused(wrong: object) -> None:
+    with pytest.raises(ValueError, match="makes no sense here"):
+        typed(ZygoteSeen, wrong)
+
+
+def test_an_unknown_member_is_refused() -> None:
+    with pytest.raises(ValueError, match="makes no sense here"):
+        typed(Fleet, plain(Fleet(60.0)) | {"stop": "SIDEWAYS"})
+
+
+# A world whose master is executed anew
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "log")
+    world.run(1.0)
+    assert world.serving() == [(1, 1), (1, 2)]
+    yield world
+    world.close()
+
+
+def handed_over(world: World) -> Handover:
+    inbox = cast(Inbox, SimpleNamespace(reader=-1, report=-1, rest=""))
+    return cast(Handover, travelled(world.master.hand_over(inbox)))
+
+
+def execute(world: World, handed: Handover) -> None:
+    """Put another master in the old one's place."""
+    log, wiring = world.master._log, world.master._wiring
+    world.master = Master(world.settings, wiring.listeners, log, world, world, world, world._killed, handed=handed)
+
+
+def requests(world: World) -> int:
+    found = world.master.status(world.now)["totals"]
+    return sum(one["requests"] for one in found)
+
+
+def finish(world: World) -> None:
+    world.signal(SIGTERM)
+    world.run(200)
+    assert world.over
+    assert world.workers() == []
+    assert "in the master" not in world.log
+
+
+def test_it_goes_on_and_the_next_reload_relieves_the_old_workers(world: World) -> None:
+    execute(world, handed_over(world))
+    world.run(5)
+    assert world.serving() == [(1, 1), (1, 2)]
+    world.signal(SIGHUP)
+    world.run(5)
+    assert world.serving() == [(2, 1), (2, 2)]
+    finish(world)
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_at_any_moment_of_a_reload(world: World, steps: int) -> None:
+    world.signal(SIGHUP)
+    for _ in range(steps):
+        world.step()
+    execute(world, handed_over(world))
+    world.run(10)
+    assert {number for _, number in world.serving()} == {1, 2}
+    finish(world)
+
+
+def test_old_workers_that_die_are_replaced_and_counted(world: World) -> None:
+    execute(world, handed_over(world))
+    before = requests(world)
+    assert before == 2
+    victim = world.workers()[0]
+    world.die(victim, -SIGKILL)
+    world.run(5)
+    assert world.serving() == [(1, 1), (1, 2)]
+    assert requests(world) == before + 1
+    finish(world)
+
+
+def test_boards_of_another_layout_are_not_read(world: World) -> None:
+    for worker in world.workers():
+        seat = world.master.cycles[1].board.seats[worker.seat]
+        assert seat.stage is not Stage.FREE
+        seat.counters[REQUESTS] += 10
+    before = requests(world)
+    execute(world, replace(handed_over(world), layout="of another greenwsgi"))
+    assert requests(world) == before
+    world.die(world.workers()[0], -SIGKILL)
+    world.run(5)
+    assert world.serving() == [(1, 1), (1, 2)]
+    assert requests(world) >= before
+    finish(world)
+
+
+def test_the_document_names_its_layout(world: World) -> None:
+    assert handed_over(world).layout == LAYOUT
