@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from signal import SIGTERM, SIGUSR2
+from signal import SIGTERM, SIGUSR2, Signals
 
 import pytest
 
@@ -15,11 +15,11 @@ from tests.live.server import ROOT, Server
 from tests.live.test_commands import DOORS, ask, control, greenwsgi
 
 
-def reexec(server: Server, generation: int) -> None:
+def reexec(server: Server, generation: int, way: Signals | str = SIGUSR2) -> None:
     """Ask for it, and wait until the next generation serves and the old one is gone."""
     old = set(server.processes()) - {server.pid}
     mark = server.mark()
-    server.signal(SIGUSR2)
+    ask(server, way)
     server.wait_for(r"executed anew: greenwsgi", after=mark)
     server.wait_for(rf"reloaded: generation {generation} serves", after=mark)
     wait_until(lambda: old.isdisjoint(server.processes()), "the old generation's end")
@@ -29,14 +29,14 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def test_no_request_fails_and_nothing_leaks() -> None:
+def test_each_way_no_request_fails_and_nothing_leaks() -> None:
     with Server("--processes", "2", "--disable-logging", *DOORS, uwsgi=True) as server:
         http = server.http_port
         with Load(KeepAlive(http), Close(http), Uwsgi(server.uwsgi_port)) as load:
             reexec(server, 2)
             open_now = descriptors(server.pid)
-            for generation in (3, 4):
-                reexec(server, generation)
+            for generation, way in ((3, "f"), (4, "reexec")):
+                reexec(server, generation, way)
                 load.wait_for_answers(20)
             assert descriptors(server.pid) == open_now
         assert load.failures == []
@@ -44,16 +44,6 @@ def test_no_request_fails_and_nothing_leaks() -> None:
         assert (server.folder / "app.pid").read_text() == f"{server.pid}\n"
         assert control(server, b'{"command": "ping"}')["pid"] == server.pid
         assert len(server.workers()) == 2
-
-
-def test_the_letter_and_the_name() -> None:
-    with Server(*DOORS) as server:
-        for generation, way in ((2, "f"), (3, "reexec")):
-            mark = server.mark()
-            ask(server, way)
-            server.wait_for(rf"reloaded: generation {generation} serves", after=mark)
-        ask(server, "stop")
-        server.wait(status=0)
 
 
 def test_signals_meanwhile_are_not_lost() -> None:
