@@ -8,6 +8,7 @@ import socket
 import stat
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +29,23 @@ class Listener:
     """A bound socket.
 
     text: its address as it was written, "" for one that came without. file: the device and inode of a unix socket that
-    we made, by which its owner knows it again.
+    we made, by which its owner knows it again. own: we bound it; others are somebody's who may go on with them.
     """
 
     socket: socket.socket
     bound: BoundListener
     text: str = ""
     file: tuple[int, int] | None = None
+    own: bool = True
+
+    def refuse(self) -> None:
+        """Have the kernel refuse new connections, whoever else holds the socket; if it is ours.
+
+        While the server stops nobody would accept them: their clients would wait for its end, and then be reset.
+        """
+        if self.own:
+            with suppress(OSError):  # it is refusing already; a system that cannot do that
+                self.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self, *, vacuum: bool = True) -> None:
         """Stop listening and, under vacuum, remove a unix socket's file if it is still ours."""

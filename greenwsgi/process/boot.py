@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from greenwsgi import __version__
@@ -66,6 +67,7 @@ def serve(
         processes, clock = Processes(), SystemClock()
         master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
         master.ready = ready or master.ready
+        master.refuse = partial(listeners.refuse, places.listeners)
         reexec = Reexec(
             master.fleet,
             processes,

@@ -59,7 +59,7 @@ def adopt(fd: int, address: Address, options: Listening) -> Listener:
         raise UsageError(f"{address.text}: {why}", address.origin) from None
     listening.set_inheritable(False)
     tune(listening, options)
-    return Listener(listening, BoundListener(fd, address.protocol, name_of(listening)), address.text)
+    return Listener(listening, BoundListener(fd, address.protocol, name_of(listening)), address.text, own=False)
 
 
 def standard_input(protocol: str, options: Listening) -> Listener | None:
@@ -100,18 +100,19 @@ def keep(listeners: Collection[Listener]) -> list[dict[str, Any]]:
             "name": one.bound.name,
             "text": one.text,
             "file": list(one.file) if one.file else None,
+            "own": one.own,
         }
         for one in listeners
     ]
 
 
-def kept(said: Mapping[str, Any], options: Listening, protocol: str = "") -> Listener:
-    """One of the listeners that `keep` wrote down, by another protocol if one is given. Raises UsageError."""
-    address = Address(protocol or said["protocol"], said["name"], Origin("re-exec"))
+def kept(said: Mapping[str, Any], options: Listening) -> Listener:
+    """One of the listeners that `keep` wrote down, perhaps by an older greenwsgi. Raises UsageError."""
+    address = Address(said["protocol"], said["name"], Origin("re-exec"))
     found = adopt(said["fd"], address, options)
     file = said["file"]
     bound = BoundListener(found.bound.fd, address.protocol, said["name"])
-    return Listener(found.socket, bound, said["text"], (file[0], file[1]) if file else None)
+    return Listener(found.socket, bound, said["text"], (file[0], file[1]) if file else None, said.get("own", True))
 
 
 def _listening(fd: int, backlog: int) -> socket.socket:

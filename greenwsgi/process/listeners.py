@@ -7,7 +7,7 @@ it is a listening socket; else the default address.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,56 +22,50 @@ from greenwsgi.process.binding import Listener
 
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
-Kept = Sequence[Mapping[str, Any]]
-"""What `inherited.keep` wrote down before a re-exec."""
-
 
 def listen(
     settings: Settings,
     environ: MutableMapping[str, str],
     log: ServerLog,
     made: Callable[[Listener], Any],
-    kept: Kept = (),
 ) -> list[Listener]:
     """Listen wherever the settings say; each listener is given to `made` as soon as there is one.
 
-    environ: the process's own; the variables of socket activation are taken out of it. kept: listeners from before a
-    re-exec; those that are still wanted are used again, the others closed. Raises UsageError.
+    environ: the process's own; the variables of socket activation are taken out of it. Raises UsageError.
     """
-    doors = _Doors(settings, made, kept)
+    doors = _Doors(settings, made)
     sockets, warning = inherited.passed(environ, os.getpid())
     if warning:
         log.warning(warning)
     if not settings.listens_by_default:
         for address in settings.listeners:
             doors.open(address)
-    doors.reopen()
     doors.take(sockets)
     if not doors.listeners:
         doors.open_default(log)
-    doors.close_others()
     _check(settings, len(doors.listeners))
     _tell(settings, doors.listeners, log)
     return doors.listeners
 
 
-class _Doors:
-    """The listeners that there are so far, and what is left over from before a re-exec."""
+def refuse(listeners: Iterable[Listener]) -> None:
+    """The server stops: have the kernel refuse new connections."""
+    for one in listeners:
+        one.refuse()
 
-    def __init__(self, settings: Settings, made: Callable[[Listener], Any], kept: Kept) -> None:
+
+class _Doors:
+    """The listeners that there are so far."""
+
+    def __init__(self, settings: Settings, made: Callable[[Listener], Any]) -> None:
         self.listeners: list[Listener] = []
         self._settings = settings
         self._options = settings.listening
         self._owner = identity.owner(self._options.chown_socket, settings.origin("chown-socket"))
         self._made = made
-        self._kept = list(kept)
 
     def open(self, address: Address) -> None:
         """One that was written."""
-        if before := next((one for one in self._kept if one["text"] == address.text), None):
-            self._kept.remove(before)
-            self._add(inherited.kept(before, self._options, address.protocol))
-            return
         try:
             place = read_place(address.text, abstract=self._options.abstract_socket)
         except ValueError as error:
@@ -93,12 +87,6 @@ class _Doors:
             address = Address(protocol, one.name or f"fd://{one.fd}", Origin("LISTEN_FDS"))
             self._add(replace(inherited.adopt(one.fd, address, self._options), text=""))
 
-    def reopen(self) -> None:
-        """Those that nobody wrote, from before a re-exec."""
-        for one in [one for one in self._kept if not one["text"]]:
-            self._kept.remove(one)
-            self._add(inherited.kept(one, self._options))
-
     def open_default(self, log: ServerLog) -> None:
         found = inherited.standard_input(self._settings.sockets.protocol, self._options)
         if found is not None:
@@ -107,10 +95,6 @@ class _Doors:
         address = self._settings.listeners[0]
         self.open(address)
         log.info(f"no socket given: serving {words.address(self.listeners[0].bound)}")
-
-    def close_others(self) -> None:
-        for one in self._kept:
-            inherited.kept(one, self._options).close()
 
     def _add(self, listener: Listener) -> None:
         self._made(listener)

@@ -22,7 +22,7 @@ from greenwsgi.process.census import Census
 from greenwsgi.process.commands import BY_SIGNAL, Command
 from greenwsgi.process.cycle import Cycle, System, Wiring
 from greenwsgi.process.desk import Desk, Outcome
-from greenwsgi.process.fleet import Errand, Fleet, Generation, GenerationStage, Reload, WorkerSeen, ZygoteSeen
+from greenwsgi.process.fleet import Errand, Fleet, Generation, GenerationStage, Reload, Stop, WorkerSeen, ZygoteSeen
 from greenwsgi.process.handover import Handover
 from greenwsgi.process.inbox import Inbox, Note, Signalled
 from greenwsgi.process.witness import KilledLine, Witness
@@ -47,7 +47,8 @@ class Master:
     handed: what the image of this process before a re-exec knew; it goes on from there.
 
     reread gives the configuration for each generation after the first. signals: what each asks for. errands: how those
-    are done that are not the master's own. All state is in `fleet`, `cycles` and `witness`.
+    are done that are not the master's own. ready: called when the first generation serves. refuse: called, again and
+    again, while the server stops. All state is in `fleet`, `cycles` and `witness`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Master:
         self.census = Census(self.fleet, self.cycles, log, settings)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
         self.ready: Callable[[], None] = lambda: None
+        self.refuse: Callable[[], None] = lambda: None
         self._first = settings
         self._reread = reread or (lambda: settings)
         self._log = log
@@ -130,6 +132,8 @@ class Master:
         try:
             notes = self._inbox.wait(timeout)
             self.witness.note(notes, self._clock.monotonic())
+            if self.fleet.stop is not Stop.NO:
+                self.refuse()
             self.census.take(self._clock.monotonic())
             actions = plan.plan(self.fleet, self._clock.monotonic())
             for action in actions:

@@ -76,6 +76,9 @@ class Acceptor(StreamServer):
         except ConnectionError:
             return None  # it left while it was in the queue
         except OSError as error:
+            if error.errno == errno.EINVAL:  # the master has shut it down: the server stops
+                self.stop_accepting()
+                return None
             if error.errno not in _SHORTAGE:
                 raise
             self._service.log.warning(f"cannot accept on {self._endpoint.name} for now: {error.strerror}")

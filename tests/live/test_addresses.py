@@ -231,6 +231,11 @@ def test_socket_activation(tmp_path: Path) -> None:
         server.signal(1)
         server.wait_for(r"generation 2 serves")
         assert http_by(tcp(port)).status == 200
+        server.stop()
+        with tcp(port) as early:  # they wait for the next server that systemd starts
+            accepted, address = web.accept()
+            accepted.close()
+            assert address == early.getsockname()
     assert path.is_socket(), "it is systemd's"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import pytest
 
@@ -43,6 +44,26 @@ def test_a_request_in_flight_finishes(sig: int, protocol: str) -> None:
             answer = read_answer(sock)
         assert (answer.status, answer.text) == (200, "finished")
         server.wait(status=0)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_new_clients_are_refused_at_once(kind: str) -> None:
+    """They go elsewhere, and do not wait for the end of a server that would never accept them."""
+    with Server("--http-socket", "x.sock", app=APP) as server, server.connect() as sock:
+        sock.sendall(HEAD)
+        server.wait_for("held")
+        server.signal(signal.SIGTERM)
+        server.wait_for(r"leaves: the server stops")
+        tcp, unix = ("127.0.0.1", server.http_port), str(server.folder / "x.sock")
+        late = socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX)
+        with late, pytest.raises(ConnectionRefusedError):
+            late.connect(tcp if kind == "tcp" else unix)
+        sock.sendall(b"last")
+        assert read_answer(sock).text == "finished"
+        server.wait(status=0)
+        assert "Traceback" not in server.log
+        assert "EINVAL" not in server.log
+        assert "Invalid argument" not in server.log
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])

@@ -7,16 +7,16 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
+from greenwsgi.options.table.listening import Listening
 from greenwsgi.process import inherited
 from greenwsgi.process.binding import Listener
-from greenwsgi.process.listeners import backlog_warning, listen
+from greenwsgi.process.listeners import backlog_warning, listen, refuse
 
 Start = Callable[..., list[Listener]]
 
@@ -52,8 +52,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Log) -> Iterator
     monkeypatch.chdir(tmp_path)
     made: list[Listener] = []
 
-    def start_it(text: str, environ: dict[str, str] | None = None, kept: Any = ()) -> list[Listener]:
-        return listen(settings(text), {} if environ is None else environ, log, made.append, kept)
+    def start_it(text: str, environ: dict[str, str] | None = None) -> list[Listener]:
+        return listen(settings(text), {} if environ is None else environ, log, made.append)
 
     yield start_it
     for one in made:
@@ -214,20 +214,29 @@ def reopened(fd: int) -> int:
     return moved
 
 
-def test_what_is_kept_is_used_again(start: Start, three: int, tmp_path: Path) -> None:
-    before = start("http = a.sock; http = 127.0.0.1:0; socket = b.sock", activation("http:http:http"))
+def test_what_is_kept_is_the_same_afterwards(start: Start, three: int, tmp_path: Path) -> None:
+    before = start("http = a.sock; http = 127.0.0.1:0", activation("http:http:http"))
     said = json.loads(json.dumps(inherited.keep(before)))
     assert all(os.get_inheritable(one.bound.fd) for one in before)
     for one in said:
         one["fd"] = reopened(one["fd"])
-    after = start("socket = a.sock; http = c.sock; http = 127.0.0.1:0", {}, said)
-    assert [one.bound.protocol for one in after] == ["uwsgi", "http", "http", "http", "http", "http"]
-    assert after[0].bound.name == f"{tmp_path}/a.sock"
-    assert after[0].file == before[0].file, "it is removed at the end"
-    assert after[2].bound.name == before[1].bound.name, "the port that the system chose"
-    assert [one.bound.name for one in after[3:]] == [one.bound.name for one in before[3:]]
+    after = [inherited.kept(one, Listening()) for one in said]
+    assert [(one.bound.protocol, one.bound.name) for one in after] == described(before)
+    assert [(one.text, one.file, one.own) for one in after] == [(one.text, one.file, one.own) for one in before]
+    assert [one.own for one in after] == [True, True, False, False, False]
     assert not any(os.get_inheritable(one.bound.fd) for one in after)
-    assert not (tmp_path / "b.sock").exists(), "nobody wants it any more"
+    for one in after:
+        one.close()
+    assert not (tmp_path / "a.sock").exists()
+
+
+def test_only_our_own_sockets_refuse(start: Start, three: int) -> None:
+    listeners = start("http = 127.0.0.1:0", activation())
+    refuse(listeners)
+    refuse(listeners)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listeners[0].socket.getsockname(), 10)
+    socket.create_connection(listeners[1].socket.getsockname(), 10).close()
 
 
 def test_backlog_warning(tmp_path: Path) -> None:
