@@ -7,10 +7,11 @@ things at all is for the caller to know.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv6Address
 
 from greenwsgi.errors import PeerError
 
@@ -140,11 +141,14 @@ def _read_v1(data: bytes | bytearray) -> ProxyHeader | None:
     return ProxyHeader(end + 1, source, (address(words[3]), _port(words[5])))
 
 
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+
+
 def _ipv4(text: str) -> str:
-    try:
-        return str(IPv4Address(text))
-    except AddressValueError:
-        raise PeerError("PROXY line with an IPv4 address that is none") from None
+    if _IPV4.fullmatch(text) is None:
+        raise PeerError("PROXY line with an IPv4 address that is none")
+    return text
 
 
 def _ipv6(text: str) -> str:
@@ -219,9 +223,13 @@ def _endpoints(block: bytes, family: int) -> tuple[Peer, Peer]:
         return (_path(block[:108]), None), (_path(block[108:]), None)
     if family == _INET:
         source, destination, source_port, destination_port = struct.unpack("!4s4sHH", block)
-        return (str(IPv4Address(source)), source_port), (str(IPv4Address(destination)), destination_port)
+        return (_dotted(source), source_port), (_dotted(destination), destination_port)
     source, destination, source_port, destination_port = struct.unpack("!16s16sHH", block)
     return (str(IPv6Address(source)), source_port), (str(IPv6Address(destination)), destination_port)
+
+
+def _dotted(address: bytes) -> str:
+    return ".".join(map(str, address))
 
 
 def _path(field: bytes) -> str:

@@ -70,6 +70,8 @@ SIGNS: dict[str, Callable[[bytes], bool]] = {
 }
 """By the name of what is spoken: may a connection of it begin with these bytes? True for none at all."""
 
+_BY_FIRST_BYTE = [[name for name, may_be in SIGNS.items() if may_be(bytes((byte,)))] for byte in range(256)]
+
 
 def tell(data: bytes | bytearray, offered: Collection[str] = tuple(SIGNS)) -> str | None:
     """What is spoken by a peer whose first bytes these are: a name of SIGNS, or None when more bytes are needed.
@@ -79,13 +81,18 @@ def tell(data: bytes | bytearray, offered: Collection[str] = tuple(SIGNS)) -> st
     none of them, or may be several whatever still comes. A caller that reads on only after None holds ENOUGH bytes.
     Behind a "proxy" header the question is asked again, of the rest and without "proxy".
     """
-    for size in range(1, len(data[:ENOUGH]) + 1):  # byte by byte, so that it does not matter how they came
-        first = bytes(data[:size])
-        left = [name for name in offered if SIGNS[name](first)]
-        if len(left) == 1:
-            return left[0]
-        if not left:
-            raise PeerError(f"the first bytes are of no protocol that is served here ({', '.join(offered)})")
-    if len(data) < ENOUGH:
+    if not data:
         return None
-    raise PeerError(f"the first bytes may be of {' and '.join(left)}")
+    left = [name for name in _BY_FIRST_BYTE[data[0]] if name in offered]
+    size = 1
+    while len(left) > 1:  # byte by byte, so that it does not matter how they came
+        size += 1
+        if size > ENOUGH:
+            raise PeerError(f"the first bytes may be of {' and '.join(left)}")
+        if size > len(data):
+            return None
+        first = bytes(data[:size])
+        left = [name for name in left if SIGNS[name](first)]
+    if not left:
+        raise PeerError(f"the first bytes are of no protocol that is served here ({', '.join(offered)})")
+    return left[0]
