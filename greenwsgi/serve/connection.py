@@ -20,6 +20,7 @@ from greenwsgi.serve.slots import Overloaded
 from greenwsgi.serve.stream import Stream
 from greenwsgi.shared.metrics import REFUSED
 from greenwsgi.wire.events import Event, Reply, RequestHead
+from greenwsgi.wsgi.errors import GatewayErrors
 
 _now = SystemClock.monotonic
 
@@ -70,6 +71,8 @@ class Connection:
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()
         environ["greenwsgi.disconnected"] = self.departure
+        if service.gateway_errors and self.gateway:
+            environ["wsgi.errors"] = GatewayErrors(self.protocol.complain, environ["wsgi.errors"])
         environ["REMOTE_ADDR"] = self.peer
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
@@ -168,18 +171,28 @@ class Connection:
 
     def _read_slow_head(self, event: Event | None) -> RequestHead | None:
         """A head in pieces: all of it before the header deadline, else 408. Answers on the way what is no request."""
-        protocol, stream = self.protocol, self.stream
-        deadline = _now() + self.service.timeouts.header
+        protocol, stream, timeouts = self.protocol, self.stream, self.service.timeouts
+        deadline = _now() + timeouts.header
         while type(event) is not RequestHead:
             if type(event) is Reply:
                 stream.send(event.data)
             elif event is not None:  # the end, behind a Reply
+                self.lingers = True
                 return None
             else:
+                if protocol.idle:  # behind a Reply: as between two requests
+                    self.waiting_since = now = _now()
+                    deadline = now + (IDLE_GRACE if self.service.draining else timeouts.keepalive)
                 try:
-                    protocol.receive_data(stream.recv(deadline))
+                    data = stream.recv(deadline)
                 except PeerStalled:
+                    if protocol.idle:
+                        return None
                     raise PeerError("the request head did not come in time (header-timeout)", 408) from None
+                if self.waiting_since:
+                    self.waiting_since = 0.0
+                    deadline = _now() + timeouts.header
+                protocol.receive_data(data)
             event = protocol.next_event()
             if event is None and protocol.at_eof:
                 return None

@@ -29,7 +29,8 @@ class ClientLeft(GreenletExit):
 
 class Departure:
     """One client's answer to "are you still there?". A client that ends its side only (half-closes) has left as far as
-    anyone can tell; it still gets its answer."""
+    anyone can tell; it still gets its answer. A gateway that aborts a request but keeps its connection has
+    left that request."""
 
     __slots__ = ("_event", "_protocol", "_read", "_stream", "_victim", "_watcher", "left")
 
@@ -81,12 +82,16 @@ class Departure:
             self._watcher = get_hub().loop.io(self._stream.sock.fileno(), 1)
         if not self.left:
             self._watcher.start(self._readable)
+            if self._protocol.aborted:
+                self._depart()
 
     def rest(self) -> None:
-        """The request has ended: stop watching."""
+        """The request has ended: stop watching. Who aborted it is there for the next one."""
         if self._watcher is not None:
             self._watcher.stop()
             self._victim = None
+            if self.left and self._protocol.aborted:
+                self.left, self._event = False, None
 
     def close(self) -> None:
         """The connection has ended."""
@@ -94,7 +99,7 @@ class Departure:
             self._watcher.close()
 
     def _readable(self) -> None:
-        """In the hub: the end, a reset, or bytes of the next request, which the protocol keeps."""
+        """In the hub: the end, a reset, an abort, or bytes of the next request, which the protocol keeps."""
         stream = self._stream
         try:
             data = stream.sock.recv(READ_AHEAD)
@@ -108,7 +113,12 @@ class Departure:
             self._read += len(data)
             if self._read >= READ_AHEAD:
                 self._watcher.stop()
-            return
+            if not self._protocol.aborted:
+                return
+        self._depart()
+
+    def _depart(self) -> None:
+        """The client wants its answer no more, or cannot get it."""
         self._watcher.stop()
         self.left = True
         if self._event is not None:

@@ -115,8 +115,8 @@ class Exchange:
         ending = ""
         try:
             run(service.application, self._environ, response, connection.sendfile)
-            if self.seen and connection.departure.left and connection.stream.answer_was_lost():
-                ending = self._cut(499, "")
+            if self.seen and connection.departure.left and self._unheard():
+                ending = self._left()
         except BaseException as error:
             ending = self._failed(error)
         finally:
@@ -133,7 +133,7 @@ class Exchange:
                 slots.free.append(core)
         if service.finished is not None:
             service.finished()
-        if ending or response.cut or not (self._intake is None or self._intake.close()):
+        if response.cut or not (self._intake is None or self._intake.close()):
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
         connection.lingers = service.draining
@@ -157,8 +157,9 @@ class Exchange:
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             connection.service.seat.counters[HARAKIRIS] += 1
             return self._cut(504, "the request took longer than harakiri allows")
-        if connection.stream.gone or (isinstance(error, ClientLeft) and error.departure is connection.departure):
-            return self._cut(499, "")
+        left = isinstance(error, ClientLeft) and error.departure is connection.departure
+        if left or connection.stream.gone or connection.protocol.aborted:
+            return self._left()
         if isinstance(error, PeerStalled):
             return self._cut(408, "the request body did not come in time (socket-timeout)")
         if isinstance(error, PeerError):
@@ -168,13 +169,29 @@ class Exchange:
         return self._application_failed(error)
 
     def _cut(self, status: int, text: str) -> str:
-        """End the connection; before an answer has begun, say why in one. 499 is for those who cannot hear it."""
+        """End the connection; before an answer has begun, say why in one."""
         self._response.cut = True
-        if status == 499:
-            self._connection.service.seat.counters[CLIENT_GONE] += 1
-        elif not self._response.begun:
+        if not self._response.begun:
             self._connection.refuse(status, text)
         return str(status)
+
+    def _unheard(self) -> bool:
+        """The client has left, or has half-closed: is the answer for nobody?"""
+        connection = self._connection
+        return connection.protocol.aborted or connection.stream.answer_was_lost()
+
+    def _left(self) -> str:
+        """The client has left: 499, which it cannot hear. Who only aborted the request keeps its connection."""
+        connection = self._connection
+        connection.service.seat.counters[CLIENT_GONE] += 1
+        if not connection.protocol.aborted:
+            self._response.cut = True
+        elif end := connection.protocol.end():
+            try:
+                connection.send(end)
+            except PeerGone:
+                self._response.cut = True
+        return "499"
 
     def _application_failed(self, error: BaseException) -> str:
         """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
@@ -187,7 +204,7 @@ class Exchange:
         try:
             response.fail("500 Internal Server Error")
         except PeerGone:
-            return self._cut(499, "")
+            return self._left()
         return ""
 
     def _account(self, ending: str) -> None:

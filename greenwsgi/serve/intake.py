@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError
+from greenwsgi.wire.events import Reply
 
 if TYPE_CHECKING:
     from greenwsgi.serve.connection import Connection
@@ -44,9 +45,14 @@ class Intake:
         if self._owes_continue:
             self._owes_continue = False
             stream.send(protocol.interim())
-        while (event := protocol.next_event()) is None:
-            protocol.receive_data(self._receive() if self._rate else stream.recv())
-        return event if type(event) is bytes else b""
+        while type(event := protocol.next_event()) is not bytes:
+            if event is None:
+                protocol.receive_data(self._receive() if self._rate else stream.recv())
+            elif type(event) is Reply:
+                stream.send(event.data)
+            else:
+                return b""
+        return event
 
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""

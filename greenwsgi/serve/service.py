@@ -74,6 +74,8 @@ class Service:
     siblings_have_room: Callable[[], bool] = bool
     """Has another worker, which shares our listeners, a free slot?"""
     end_on_disconnect: bool = False
+    gateway_errors: bool = False
+    """wsgi.errors goes to the gateway, where its protocol can carry it."""
     draining: bool = False
     leaving: Event = field(default_factory=Event)
     """The same as an event, for applications: environ["greenwsgi.draining"]."""

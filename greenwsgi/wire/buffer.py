@@ -23,6 +23,15 @@ class Buffer:
         self.at_eof = False
         self.deaf = False
 
+    @property
+    def aborted(self) -> bool:
+        """Has the peer said that it wants no answer? Few protocols can."""
+        return False
+
+    def complain(self, data: bytes) -> bool:
+        """Bytes for the peer's error log; False where there is none."""
+        return False
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer; b"" says that it will send no more. A deaf buffer forgets what it is given."""
         held = self.data

@@ -127,7 +127,7 @@ class CgiConnection(Buffer):
         super().__init__()
         self.limits = limits
         self._body: LengthBody | None = None
-        self._fault: PeerError | None = None
+        self._fault: PeerError | PeerGone | None = None
         self._first = "HTTP/1.0 " if self.nph else "Status: "
         self._head_done = self._answered = self._ended = self.body_done = False
 
@@ -169,7 +169,7 @@ class CgiConnection(Buffer):
             self._first = "HTTP/1.1 "
         return RequestHead(variables, length, size, False, modifiers)
 
-    def _read_body(self) -> bytes | None:
+    def _read_body(self) -> Event | None:
         body = self._body
         assert body is not None
         piece = body.read(self)

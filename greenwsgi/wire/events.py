@@ -41,9 +41,10 @@ END = EndOfRequest()
 
 @dataclass(slots=True)
 class Reply:
-    """The protocol answers by itself (a uwsgi ping): send `data`, then ask `next_event` again. No request begins.
+    """The protocol answers by itself (a uwsgi ping, FastCGI's GET_VALUES): send `data`, then ask `next_event` again.
 
-    After a Reply of a protocol that carries one request, `next_event` gives END and the connection is to be closed.
+    No request begins by it; one that runs goes on. END behind a Reply, while no request runs, says that the connection
+    is to be closed.
     """
 
     data: bytes
@@ -62,6 +63,7 @@ class WireLimits:
     body: int = 0  # 0 is unlimited
     chunk_line: int = 4096
     trailers: int = 16384
+    requests: int = 1  # how many are served at once, for gateways that ask (a FastCGI matter)
     commands: bool = False  # pass on the variables that name code to load (a uwsgi matter)
     underscores: str = "drop"  # "drop" | "keep" | "refuse": header names with "_" (an HTTP matter)
 
@@ -102,6 +104,10 @@ class WireProtocol(Interface):
     def at_eof(self) -> bool:
         """The peer said that it will send no more."""
 
+    @property
+    def aborted(self) -> bool:
+        """The peer wants no answer any more, but may go on with the connection (FastCGI's ABORT_REQUEST)."""
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer; b"" says that it will send no more."""
 
@@ -123,13 +129,16 @@ class WireProtocol(Interface):
         """
 
     def chunk(self, data: bytes) -> bytes:
-        """A non-empty piece of the answer's body, framed."""
+        """A non-empty piece of the answer's body, framed. Raises PeerGone when the peer has aborted, as `head` does."""
 
     def end(self) -> bytes:
         """What closes the answer: the last chunk, an end record, or nothing."""
 
     def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
         """A whole answer that refuses, with `Connection: close` where there is such a thing; may be b""."""
+
+    def complain(self, data: bytes) -> bool:
+        """Take bytes for the peer's error log, which go with the answer. False when they cannot be taken."""
 
     def detach(self) -> bytes:
         """Give the connection away (upgrade): returns the bytes received and not used."""

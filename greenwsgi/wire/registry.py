@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from greenwsgi.wire.events import ProtocolRow
+from greenwsgi.wire.fastcgi import FastCgi, FastCgiNph
 from greenwsgi.wire.http1 import Http1
 from greenwsgi.wire.scgi import Scgi, ScgiNph
 from greenwsgi.wire.uwsgi import Uwsgi
@@ -12,6 +13,8 @@ PROTOCOLS: dict[str, ProtocolRow] = {
     for row in (
         ProtocolRow("http", Http1, "http", "HTTP/1.0 and 1.1, from browsers and proxies"),
         ProtocolRow("uwsgi", Uwsgi, "", "uwsgi packets, from nginx uwsgi_pass and its like"),
+        ProtocolRow("fastcgi", FastCgi, "", "FastCGI, from nginx fastcgi_pass, Apache mod_proxy_fcgi and their like"),
+        ProtocolRow("fastcgi-nph", FastCgiNph, "", "FastCGI whose answers begin with a status line as in HTTP"),
         ProtocolRow("scgi", Scgi, "", "SCGI, from nginx scgi_pass, Apache mod_proxy_scgi and their like"),
         ProtocolRow("scgi-nph", ScgiNph, "", "SCGI whose answers begin with a status line as in HTTP"),
     )

@@ -146,6 +146,7 @@ class Worker:
                 head=limits.buffer_size,
                 request_line=min(limits.buffer_size, 16384),
                 body=limits.limit_post,
+                requests=settings.processes.async_ * settings.processes.processes,
                 commands=settings.proxies.dynamic_apps,
                 underscores=settings.sockets.underscore_headers,
             ),
@@ -161,6 +162,7 @@ class Worker:
             forwarding=self._forwarding(),
             siblings_have_room=self._siblings_have_room,
             end_on_disconnect=limits.end_on_disconnect,
+            gateway_errors=settings.logging.fastcgi_stderr,
         )
 
     def _access_log(self) -> AccessLog | None:

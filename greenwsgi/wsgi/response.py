@@ -47,7 +47,7 @@ class Response:
     """
 
     __slots__ = (
-        "_bodiless", "_declared", "_protocol", "_send", "_server",
+        "_bodiless", "_declared", "_over", "_protocol", "_send", "_server",
         "begun", "cut", "excess", "head_size", "headers", "sent", "status",
     )  # fmt: skip
 
@@ -59,7 +59,7 @@ class Response:
         self._declared = -1
         self.status = ""
         self.headers: Headers = []
-        self.begun = self.cut = False
+        self.begun = self.cut = self._over = False
         self.sent = self.excess = self.head_size = 0
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
@@ -93,13 +93,14 @@ class Response:
             return
         data = self._within(data)
         if data:
-            self._send(self._protocol.chunk(data))
+            piece = self._protocol.chunk(data)
+            self._send(piece + self._end() if self.sent == self._declared else piece)
 
     def only(self, data: bytes) -> None:
         """The whole body in one piece, so that its length is known even when the application did not say it."""
         if type(data) is not bytes:
             data = _as_bytes(data)
-        self._begin(len(data), data)
+        self._begin(len(data), data, last=True)
         self.finish()
 
     def file(self, part: FilePart, sendfile: SendFile) -> None:
@@ -120,15 +121,20 @@ class Response:
     def finish(self) -> None:
         """The application has no more to say."""
         if not self.begun:
-            self._begin(0, b"")
+            self._begin(0, b"", last=True)
         if self._declared > self.sent and not self._bodiless:
             self.cut = True  # RFC 9112 8: only closing tells the client that the body is incomplete
             raise ResponseError(f"the body ended after {self.sent} bytes, Content-Length said {self._declared}")
-        if not self.cut and (end := self._protocol.end()):
+        if not self.cut and not self._over and (end := self._end()):
             self._send(end)
 
-    def _begin(self, length: int, data: bytes) -> None:
-        """Send the head, and with it the first piece of body."""
+    def _end(self) -> bytes:
+        """What closes the answer. It goes with the last piece when that is known: one send, one packet."""
+        self._over = True
+        return self._protocol.end()
+
+    def _begin(self, length: int, data: bytes, last: bool = False) -> None:
+        """Send the head, and with it the first piece of body, and the end if nothing can come behind."""
         if not self.status:
             raise ResponseError("the application sent a body, or ended, before it called start_response")
         if self._declared >= 0 or (self._bodiless and not length):
@@ -141,7 +147,11 @@ class Response:
             data = self._within(data)
         else:
             self.sent = len(data)
-        self._send(head + protocol.chunk(data) if data else head)
+        if data:
+            head += protocol.chunk(data)
+        if self.sent == self._declared or (last and (self._declared < 0 or self._bodiless)):
+            head += self._end()
+        self._send(head)
 
     def _within(self, data: bytes) -> bytes:
         """`data`, but nothing for a bodiless answer and nothing beyond the Content-Length that was declared."""

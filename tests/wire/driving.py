@@ -8,14 +8,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import fields, scgi, target, uwsgi
+from greenwsgi.wire import fields, namevalue, scgi, target, uwsgi
 from greenwsgi.wire.events import Reply, RequestHead, WireLimits, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
-from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, http_bodies, http_heads, scgi_requests, uwsgi_packets
+from tests.wire.cases import (
+    CLOSED,
+    GONE,
+    KEPT,
+    REFUSED,
+    Case,
+    fastcgi_records,
+    http_bodies,
+    http_heads,
+    scgi_requests,
+    uwsgi_packets,
+)
 
 TABLES: dict[str, list[Case]] = {
     "http": [*http_heads.CASES, *http_bodies.CASES],
     "uwsgi": uwsgi_packets.CASES,
+    "fastcgi": fastcgi_records.CASES,
+    "fastcgi-nph": fastcgi_records.NPH,
     "scgi": scgi_requests.CASES,
     "scgi-nph": scgi_requests.NPH,
 }
@@ -29,17 +42,21 @@ DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
 
 @dataclass
 class Outcome:
-    """What happened on a connection. requests: (variables, body or None). sent: all that we sent."""
+    """What happened on a connection. requests: (variables, body or None). sent: all that we sent.
+
+    replies: what of it the protocol said by itself.
+    """
 
     requests: list[tuple[dict[str, str], bytes | None]] = field(default_factory=list)
     ending: str = ""
     status: int = 0
     sent: bytes = b""
+    replies: bytes = b""
 
 
 def fingerprint(outcome: Outcome) -> tuple[object, ...]:
     """What must not depend on how the bytes were split."""
-    return outcome.requests, outcome.ending, outcome.status
+    return outcome.requests, outcome.ending, outcome.status, outcome.replies
 
 
 def make(protocol: str, **limits: Any) -> WireProtocol:
@@ -72,10 +89,7 @@ def drive(wire: WireProtocol, pieces: Iterable[bytes]) -> Outcome:
             wire.receive_data(next(feed))
         elif isinstance(event, Reply):
             outcome.sent += event.data
-            assert wire.body_done
-            assert not wire.reusable
-            outcome.ending = CLOSED
-            return outcome
+            outcome.replies += event.data
         elif isinstance(event, RequestHead):
             assert parts is None
             outcome.requests.append((event.vars, b""))
@@ -85,8 +99,13 @@ def drive(wire: WireProtocol, pieces: Iterable[bytes]) -> Outcome:
             assert parts is not None
             assert event
             parts.append(event)
+        elif parts is None:  # the end, behind a reply
+            assert outcome.replies
+            assert wire.body_done
+            assert not wire.reusable
+            outcome.ending = CLOSED
+            return outcome
         else:
-            assert parts is not None
             assert wire.body_done
             outcome.requests[-1] = (outcome.requests[-1][0], b"".join(parts))
             parts = None
@@ -103,7 +122,8 @@ def forget() -> None:
     """Empty the tables of what was seen lately, so that nothing takes the quick way."""
     for table in (fields.KNOWN_LINES, fields.KNOWN_NAMES, target.KNOWN_REQUESTS, uwsgi.KNOWN_NAMES, uwsgi.LAYOUTS):
         table.clear()
-    scgi.KNOWN_NAMES.clear()
+    for other in (scgi.KNOWN_NAMES, namevalue.KNOWN_NAMES, namevalue.LAYOUTS):
+        other.clear()
 
 
 def splits(data: bytes) -> dict[str, list[bytes]]:

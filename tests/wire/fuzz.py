@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import resource
 import sys
 import time
 from collections import Counter
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import answer, cgi, fields, http1, proxy, scgi, sniff, target, uwsgi
+from greenwsgi.wire import answer, cgi, fields, http1, layouts, namevalue, proxy, scgi, sniff, target, uwsgi
 from greenwsgi.wire.events import END, RequestHead, WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
 from tests.wire.cases import proxy_headers
@@ -50,6 +51,12 @@ TOKENS = {
         |\x04\0\0|\x03\0\x04|\x20\0\x05\x07\0\0\0\0|\x02\0\x01a|\x05\0\x02id|\x22\0\x01x""",
     "sniff": rb"""\0|\x01|\x16\x03\x01|\x1e|d|\r\n|\r|\n|PROXY |PROXY T|7:|70|12345|GET |POST / |:| |/|\xff""",
 }
+TOKENS["fastcgi"] = rb"""\0|\0\0|\x01|\x80|\xff|\x7f|\x7f\xff\xff\xff|\x80\0\0\5|\n|hello|\x01\x01\0\x01\0\x08\0\0
+        |\x01\x01\0\x01\0\x08\0\0\0\x01\x01\0\0\0\0\0|\x01\x01\0\2\0\x08\0\0\0\x01\x01\0\0\0\0\0|\x01\2\0\x01\0\0\0\0
+        |\x01\4\0\x01\0\0\0\0|\x01\5\0\x01\0\0\0\0|\x01\5\0\x01\0\5\0\0hello|\x01\5\0\2\0\5\0\0hello|\x01\x09\0\0\0\0\0\0
+        |\x01\x09\0\0\0\x0f\0\0\x0d\0FCGI_MAX_REQS|\x01\x0c\0\0\0\0\3\0abc|\x0e\1CONTENT_LENGTH5|\x09\1HTTP_HOSTh
+        |\x0a\1UWSGI_FILEx|\x0e\4REQUEST_METHODPOST|\x01\4\0\1\0\x10\0\0\x0e\0CONTENT_LENGTH"""
+TOKENS["fastcgi-nph"] = TOKENS["fastcgi"]
 TOKENS["scgi-nph"] = TOKENS["scgi"]
 """What is put in, between bars, with Python's escapes."""
 
@@ -104,7 +111,31 @@ def mend_proxy(data: bytes, plain: bool) -> bytes:
     return data
 
 
-MENDERS = {"uwsgi": mend_uwsgi, "scgi": mend_scgi, "scgi-nph": mend_scgi, "proxy": mend_proxy}
+def mend_fastcgi(data: bytes, plain: bool) -> bytes:
+    """The same with each record as long as it is up to where the next one seems to begin; or the first of them only."""
+    starts = [match.start() for match in re.finditer(rb"\x01[\x01-\x0c]\0[\0-\x09]", data)]
+    if not starts:
+        return data
+    pieces = [data[: starts[0]]]
+    for start, stop in zip(starts, [*starts[1:], len(data)], strict=True):
+        content = data[start + 8 : stop]
+        padding = min(data[start + 6] if start + 6 < stop else 0, len(content))
+        size = min(len(content) - padding, 65535)
+        pieces.append(data[start : start + 4] + size.to_bytes(2, "big") + bytes((padding, 0)) + content)
+        if not plain:
+            pieces.append(data[stop:])
+            break
+    return b"".join(pieces)
+
+
+MENDERS = {
+    "uwsgi": mend_uwsgi,
+    "fastcgi": mend_fastcgi,
+    "fastcgi-nph": mend_fastcgi,
+    "scgi": mend_scgi,
+    "scgi-nph": mend_scgi,
+    "proxy": mend_proxy,
+}
 """What makes a mutated input's size right again, or nothing would get past it."""
 
 
@@ -211,6 +242,8 @@ def exercise(protocol: str, limits: WireLimits, pieces: list[bytes]) -> str:
             wire.receive_data(piece)
             while (event := wire.next_event()) is not None:
                 if event is END:
+                    if not served:
+                        return "closed"  # behind a reply
                     wire.head("200 OK", HEADERS, -1, DATE, True)
                     wire.end()
                     if not wire.reusable or served > MOST_REQUESTS:
@@ -246,7 +279,9 @@ def check_tables() -> None:
         (fields.KNOWN_NAMES, fields.MOST_NAMES),
         (target.KNOWN_REQUESTS, target.MOST_REQUESTS),
         (uwsgi.KNOWN_NAMES, uwsgi.MOST_NAMES),
-        (uwsgi.LAYOUTS, uwsgi.MOST_LAYOUTS),
+        (uwsgi.LAYOUTS, layouts.MOST_LAYOUTS),
+        (namevalue.KNOWN_NAMES, namevalue.MOST_NAMES),
+        (namevalue.LAYOUTS, layouts.MOST_LAYOUTS),
         (scgi.KNOWN_NAMES, scgi.MOST_NAMES),
         (http1.known_connections, http1.MOST_CONNECTIONS),
         (answer.known_names, answer.MOST),

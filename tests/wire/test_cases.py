@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, scgi_requests, uwsgi_packets
+from tests.wire.cases import CLOSED, GONE, KEPT, REFUSED, Case, fastcgi_records, scgi_requests, uwsgi_packets
 from tests.wire.cases.paths import PATHS, as_markdown
 from tests.wire.driving import ANSWERED, TABLES, Outcome, drive, forget, make, splits
 
 TAILS = {
     "http": b"GET /tail HTTP/1.1\r\nHost: tail\r\n\r\n",
     "uwsgi": uwsgi_packets.get(("PATH_INFO", "/tail")),
+    "fastcgi": fastcgi_records.get(("PATH_INFO", "/tail")),
+    "fastcgi-nph": fastcgi_records.get(("PATH_INFO", "/tail")),
     "scgi": scgi_requests.get(("PATH_INFO", "/tail")),
     "scgi-nph": scgi_requests.get(("PATH_INFO", "/tail")),
 }
@@ -36,8 +38,9 @@ def check(case: Case, outcome: Outcome, way: str) -> None:
         assert {name: variables.get(name) for name in expected.vars} == expected.vars, way
         assert not [name for name in expected.absent if name in variables], way
         assert "" not in variables, way
+    assert outcome.replies == case.replies, way
     if case.ending == REFUSED:
-        answers = [200 for _, body in outcome.requests if body is not None] + [case.status]
+        answers = [200 for _, body in outcome.requests if body is not None] + [case.status] * case.answered
         assert [int(status) for status in ANSWERED.findall(outcome.sent) if status != b"100"] == answers, way
 
 

@@ -9,7 +9,7 @@ import pytest
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.wire.events import END, RequestHead, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
-from tests.wire.cases import scgi_requests
+from tests.wire.cases import fastcgi_records, scgi_requests
 from tests.wire.cases.uwsgi_packets import block, packet
 from tests.wire.driving import DATE, drive, make
 
@@ -33,20 +33,43 @@ def scgi_request(method: str, path: str, body: bytes) -> bytes:
     return scgi_requests.request(*variables, body=body)
 
 
+def fastcgi_request(method: str, path: str, body: bytes) -> bytes:
+    """The same as records, on a connection that is to be kept."""
+    variables = [("REQUEST_METHOD", method), ("PATH_INFO", path), ("SERVER_PROTOCOL", "HTTP/1.1"), ("HTTP_HOST", "h")]
+    more = [("CONTENT_LENGTH", str(len(body)))] if body else []
+    return (
+        fastcgi_records.begin()
+        + fastcgi_records.params(fastcgi_records.pairs(*variables, *more))
+        + fastcgi_records.stdin(body)
+    )
+
+
 REQUESTS: dict[str, Callable[[str, str, bytes], bytes]] = {
     "http": http_request,
     "uwsgi": uwsgi_request,
+    "fastcgi": fastcgi_request,
+    "fastcgi-nph": fastcgi_request,
     "scgi": scgi_request,
     "scgi-nph": scgi_request,
 }
 BAD = {
     "http": b"GET / HTTP/1.1\r\n\r\n",
     "uwsgi": packet(b"\0\0\0\0"),
+    "fastcgi": fastcgi_records.raw(b"\0\0"),
+    "fastcgi-nph": fastcgi_records.raw(b"\0\0"),
     "scgi": b"x",
     "scgi-nph": b"x",
 }
-FIRST = {"scgi": b"Status: 200 OK\r\n"}
+FIRST = {"scgi": b"Status: 200 OK\r\n", "fastcgi": b"Status: 200 OK\r\n"}
 """How an answer begins, where it is not as in HTTP."""
+
+KEEPS = ("http", "fastcgi", "fastcgi-nph")
+"""Those whose connections carry more than one request."""
+
+
+def content(protocol: str, answer: bytes) -> bytes:
+    """What an answer says, without what frames it."""
+    return fastcgi_records.streams(answer)[fastcgi_records.STDOUT] if protocol.startswith("fastcgi") else answer
 
 
 def test_every_protocol_is_tested_here() -> None:
@@ -78,15 +101,18 @@ class TestEveryProtocol:
         assert wire.next_event() is END
         assert wire.next_event() is END
         answer = wire.head("200 OK", [("Content-Length", "2")], -1, DATE, True) + wire.chunk(b"ok") + wire.end()
+        answer = content(protocol, answer)
         assert answer.startswith(FIRST.get(protocol, b"HTTP/1.1 200 OK\r\n") + b"Content-Length: 2\r\n")
         assert answer.endswith(b"\r\n\r\nok")
 
     def test_a_body_in_pieces(self, protocol: str) -> None:
         """Each piece as it comes, then END."""
-        wire, head = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"hello world")[:-6])
+        data = REQUESTS[protocol]("POST", "/", b"hello world")
+        cut = data.index(b" world")
+        wire, head = self.begin(protocol, data[:cut])
         assert head.length == 11
         steps: list[object] = [wire.body_done, wire.next_event(), wire.next_event()]
-        wire.receive_data(b" world")
+        wire.receive_data(data[cut:])
         steps += [wire.next_event(), wire.body_done, wire.next_event()]
         assert steps == [False, b"hello", None, b" world", True, END]
 
@@ -105,7 +131,8 @@ class TestEveryProtocol:
 
     def test_the_peer_leaves_within_a_body(self, protocol: str) -> None:
         """PeerGone, again and again, and no reuse."""
-        wire, _ = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"hello")[:-1])
+        data = REQUESTS[protocol]("POST", "/", b"hello")
+        wire, _ = self.begin(protocol, data[: data.index(b"hello") + 4])
         wire.receive_data(b"")
         assert wire.next_event() == b"hell"
         for _ in range(2):
@@ -134,7 +161,7 @@ class TestEveryProtocol:
                 wire.next_event()
             wire.receive_data(REQUESTS[protocol]("GET", "/", b""))
         answer = wire.refuse(400, "because", DATE, [("X-Why", "test")])
-        head, _, body = answer.partition(b"\r\n\r\n")
+        head, _, body = content(protocol, answer).partition(b"\r\n\r\n")
         assert head.split(b"\r\n")[0].endswith(b" 400 Bad Request")
         assert b"X-Why: test" in head.split(b"\r\n")
         assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
@@ -171,7 +198,7 @@ class TestEveryProtocol:
         """Two requests at once: both are served in order, or the connection ends behind the first."""
         data = REQUESTS[protocol]("GET", "/1", b"") + REQUESTS[protocol]("GET", "/2", b"")
         paths = [variables["PATH_INFO"] for variables, _ in drive(make(protocol), [data]).requests]
-        assert paths == (["/1", "/2"] if protocol == "http" else ["/1"])
+        assert paths == (["/1", "/2"] if protocol in KEEPS else ["/1"])
 
     def test_not_reusable_before_the_body_was_read(self, protocol: str) -> None:
         """What is left of a body must never be taken for a request."""
@@ -180,11 +207,13 @@ class TestEveryProtocol:
         wire.end()
         assert not wire.reusable
         assert wire.next_event() == b"hello"
-        assert wire.reusable == (protocol == "http")
+        assert wire.reusable == (protocol in KEEPS)
 
     def test_a_body_in_one_piece_is_not_copied(self, protocol: str) -> None:
         """5 MB bodies pass through."""
-        wire, _ = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"x" * 4096)[:-4096])
+        data = REQUESTS[protocol]("POST", "/", b"x" * 4096)
+        wire, _ = self.begin(protocol, data[: data.index(b"x" * 4096)])
+        assert wire.next_event() is None
         piece = bytes(4096)
         wire.receive_data(piece)
         assert wire.next_event() is piece

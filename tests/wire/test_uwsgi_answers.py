@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire import uwsgi
+from greenwsgi.wire import layouts, uwsgi
 from greenwsgi.wire.events import END, Reply, RequestHead
 from tests.wire.cases.uwsgi_packets import GET, NGINX, block, get, packet
 from tests.wire.driving import DATE, forget, make
@@ -92,10 +92,10 @@ def test_a_remembered_layout_never_changes_what_a_block_means(blocks: list[list[
         texts = [text.encode("latin-1") for pair in pairs for text in pair]
         packed = b"".join(len(text).to_bytes(2, "little") + text for text in texts)
         warm = outcome(packed)
-        layouts = dict(uwsgi.LAYOUTS)
+        learned = dict(uwsgi.LAYOUTS)
         forget()
         assert outcome(packed) == warm
-        uwsgi.LAYOUTS.update(layouts)
+        uwsgi.LAYOUTS.update(learned)
 
 
 def outcome(packed: bytes) -> object:
@@ -116,6 +116,6 @@ def test_layouts_are_used_bounded_and_hold_no_values() -> None:
         "HTTP_COOKIE": "others",
         "PATH_INFO": "!",
     }
-    for size in range(2 * uwsgi.MOST_LAYOUTS):
+    for size in range(2 * layouts.MOST_LAYOUTS):
         uwsgi.parse_block(block(("PATH_INFO", "x" * size), ("HTTP_X", "")), 9)
-    assert len(uwsgi.LAYOUTS) <= uwsgi.MOST_LAYOUTS
+    assert len(uwsgi.LAYOUTS) <= layouts.MOST_LAYOUTS

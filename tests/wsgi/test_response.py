@@ -58,7 +58,7 @@ def app(*pieces: bytes, status: str = "200 OK", headers: Any = ()) -> Any:
 
 def test_one_piece_has_its_length_known_and_leaves_in_one_send() -> None:
     outlet, response = answer(app(b"hello"))
-    assert outlet.sends == [b"[200 OK 5 0]<hello>", b"$"]
+    assert outlet.sends == [b"[200 OK 5 0]<hello>$"]
     assert response.sent == 5
 
 
@@ -89,7 +89,12 @@ def test_headers_wait_for_the_first_piece_that_is_not_empty() -> None:
 
 def test_the_declared_length_is_the_applications_word() -> None:
     outlet, _ = answer(app(b"hello", headers=[("Content-Length", "5")]))
-    assert outlet.sends[0] == b"[200 OK -1 1]<hello>"
+    assert outlet.sends == [b"[200 OK -1 1]<hello>$"]
+
+
+def test_the_end_goes_with_the_last_piece_that_was_declared() -> None:
+    outlet, _ = answer(app(b"hel", b"lo", headers=[("Content-Length", "5")]))
+    assert outlet.sends == [b"[200 OK -1 1]<hel>", b"<lo>$"]
 
 
 def test_a_body_longer_than_declared_is_cut_there_and_counted() -> None:

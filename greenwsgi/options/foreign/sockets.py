@@ -42,8 +42,6 @@ ROWS = (
     *refused(
         "it is not spoken yet; serve HTTP or uwsgi there, with http-socket or uwsgi-socket",
         """
-        fastcgi-socket =: listen there and speak FastCGI
-        fastcgi-nph-socket =: listen there and speak FastCGI with a status line
         puwsgi-socket =: listen there and speak uwsgi on connections that stay
         """,
     ),

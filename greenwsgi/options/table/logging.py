@@ -30,6 +30,12 @@ class Logging:
         help="Go to the background when the server serves, and append all output to this file.",
         reload=Reload.RESTART,
     )
+    fastcgi_stderr: bool = option(
+        "fastcgi-stderr",
+        kind=FLAG,
+        default=False,
+        help="Send what applications write to wsgi.errors to FastCGI gateways, for their log; not to ours.",
+    )
     disable_logging: bool = option(
         "disable-logging",
         short="L",

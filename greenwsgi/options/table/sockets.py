@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from greenwsgi.options.kinds import SHARED, Address, address, choice
 from greenwsgi.options.spec import Reload, Status, option
 
-PROTOCOL_NAMES = ("uwsgi", "http", "scgi", "scgi-nph")
+PROTOCOL_NAMES = ("uwsgi", "http", "fastcgi", "fastcgi-nph", "scgi", "scgi-nph")
 """The names of wire's PROTOCOLS, which this room cannot import; a test holds the two together."""
 
 
@@ -38,6 +38,20 @@ class Sockets:
         kind=address("uwsgi"),
         default=(),
         help="Listen there and speak uwsgi (nginx: uwsgi_pass).",
+        reload=Reload.RESTART,
+    )
+    fastcgi_socket: tuple[Address, ...] = option(
+        "fastcgi-socket",
+        kind=address("fastcgi"),
+        default=(),
+        help="Listen there and speak FastCGI (nginx: fastcgi_pass, Apache: mod_proxy_fcgi).",
+        reload=Reload.RESTART,
+    )
+    fastcgi_nph_socket: tuple[Address, ...] = option(
+        "fastcgi-nph-socket",
+        kind=address("fastcgi-nph"),
+        default=(),
+        help="The same, answered with a status line as in HTTP instead of a Status header.",
         reload=Reload.RESTART,
     )
     scgi_socket: tuple[Address, ...] = option(
@@ -74,6 +88,7 @@ class Sockets:
         "protocol",
         "socket-protocol",
         kind=choice(*PROTOCOL_NAMES),
+        metavar="NAME",
         default="uwsgi",
         help="The protocol of the addresses given with socket, and of inherited sockets whose name is no protocol's.",
         reload=Reload.RESTART,

@@ -28,7 +28,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Case:
-    """id: unique in its protocol. requests: what reaches the application, in order. status: of the refusal, or 0."""
+    """id: unique in its protocol. requests: what reaches the application, in order. status: of the refusal, or 0.
+
+    answered: the refusal can be said to somebody. replies: what the protocol answers by itself.
+    """
 
     id: str
     data: bytes
@@ -36,6 +39,8 @@ class Case:
     ending: str = KEPT
     status: int = 0
     limits: dict[str, Any] = field(default_factory=dict)
+    answered: bool = True
+    replies: bytes = b""
 
 
 def seen(vars: dict[str, str] | None = None, body: bytes | None = b"", absent: Iterable[str] = ()) -> Seen:

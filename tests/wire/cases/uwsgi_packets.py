@@ -130,8 +130,8 @@ MODIFIERS = [
         seen({"PATH_INFO": "/x"}),
     ),
     closed("modifier-30-without-script-name", packet(block(*GET), modifier1=30), seen({"PATH_INFO": "/"})),
-    Case("ping", b"\x64\x00\x00\x00", (), CLOSED),
-    Case("ping-with-a-block", packet(b"hello", modifier1=100), (), CLOSED),
+    Case("ping", b"\x64\x00\x00\x00", (), CLOSED, replies=b"\x64\x00\x00\x01"),
+    Case("ping-with-a-block", packet(b"hello", modifier1=100), (), CLOSED, replies=b"\x64\x00\x00\x01"),
     *(
         refused(f"modifier-{number}", 501, packet(block(*GET), modifier1=number))
         for number in (
