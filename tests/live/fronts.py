@@ -284,7 +284,7 @@ class Rig:
 
     def __init__(self, server: Server, places: Places, stack: ExitStack) -> None:
         self.server = server
-        self._places = places
+        self.places = places
         self._stack = stack
         self._fronts: dict[str, Front] = {}
 
@@ -294,11 +294,11 @@ class Rig:
             folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="greenwsgi-front-")))
             folder.chmod(0o755)
             if name == "nginx":
-                front = nginx(folder, self._places)
+                front = nginx(folder, self.places)
             elif name == "haproxy":
-                front = haproxy(folder, self._places)
+                front = haproxy(folder, self.places)
             else:
-                front = apache(folder, self._places, name.removeprefix("apache-"))
+                front = apache(folder, self.places, name.removeprefix("apache-"))
             self._fronts[name] = self._stack.enter_context(front.running())
         return self._fronts[name]
 

@@ -119,7 +119,9 @@ def mend_fastcgi(data: bytes, plain: bool) -> bytes:
     pieces = [data[: starts[0]]]
     for start, stop in zip(starts, [*starts[1:], len(data)], strict=True):
         content = data[start + 8 : stop]
-        padding = min(data[start + 6] if start + 6 < stop else 0, len(content))
+        if data[start + 1] == 1:  # BEGIN_REQUEST
+            content = (content + b"\0\x01\x01\0\0\0\0\0"[len(content) :])[:8]
+        padding = 0 if data[start + 1] == 1 else min(data[start + 6] if start + 6 < stop else 0, len(content))
         size = min(len(content) - padding, 65535)
         pieces.append(data[start : start + 4] + size.to_bytes(2, "big") + bytes((padding, 0)) + content)
         if not plain:
