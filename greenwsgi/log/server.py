@@ -34,6 +34,14 @@ class ServerLog:
         write_whole(self.fd, f"{stamp} [{os.getpid()}] {safe}\n".encode("utf-8", "backslashreplace"))
 
 
+def open_output(path: str) -> None:
+    """Standard output and error go to the end of that file from now on. Raises OSError, and nothing has changed."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    for standard in (1, 2):
+        os.dup2(file, standard)
+    os.close(file)
+
+
 def write_whole(fd: int, data: bytes) -> None:
     """Write all of `data`; a log that cannot take it (a full disk, a closed pipe) must not stop the server."""
     while data:

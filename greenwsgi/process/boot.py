@@ -66,6 +66,8 @@ def serve(
         bound = [one.bound for one in places.listeners]
         processes, clock = Processes(), SystemClock()
         master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
+        if path := settings.logging.logto or settings.logging.daemonize:
+            _look_after_log(os.path.abspath(path), master)
         master.ready = ready or master.ready
         master.refuse = partial(listeners.refuse, places.listeners)
         reexec = Reexec(
@@ -88,6 +90,15 @@ def serve(
         status = master.run()
     log.info("stopped")
     return status
+
+
+def _look_after_log(path: str, master: Master) -> None:
+    def rotate() -> None:
+        os.rename(path, f"{path}.{int(time.time())}")
+        master.open_log(path)
+
+    master.logs_to(path)
+    master.errands |= {Errand.REOPEN_LOG: lambda: master.open_log(path), Errand.ROTATE_LOG: rotate}
 
 
 def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> Inbox:

@@ -173,6 +173,13 @@ COMMANDS = (
     Command(
         "statistics", "Write what `greenwsgi status` shows to the log.", _errand(Errand.STATISTICS), (SIGUSR1,), "s"
     ),
+    Command("reopen-log", "Open the file of logto anew; it was moved away.", _errand(Errand.REOPEN_LOG), letters="l"),
+    Command(
+        "rotate-log",
+        "Move the file of logto away, to its name and the time in seconds, and open a new one.",
+        _errand(Errand.ROTATE_LOG),
+        letters="L",
+    ),
     Command("write-pidfile", "Write the pidfile again.", _errand(Errand.WRITE_PIDFILE), letters="P"),
     Command(
         "wake",

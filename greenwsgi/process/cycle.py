@@ -39,6 +39,7 @@ class Wiring:
     report: int
     lifeline: int
     log: int
+    log_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +130,5 @@ class Cycle:
             seats=len(self.board.seats),
             cores=self._cores,
             failure=self._failure,
+            log_file=wiring.log_file,
         )

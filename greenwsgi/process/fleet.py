@@ -51,13 +51,15 @@ class Errand(Enum):
 
     STATISTICS = "statistics are logged"
     WRITE_PIDFILE = "the pidfile is written anew"
+    REOPEN_LOG = "the log is opened anew"
+    ROTATE_LOG = "the log is rotated"
     REEXEC = "the master is executed anew, if a rehearsal succeeds"
     EXECUTE = "the rehearsal has succeeded"
 
     @property
     def needs(self) -> str:
         """Why it may be that there is nothing to do."""
-        return {Errand.WRITE_PIDFILE: "there is no pidfile"}.get(self, "")
+        return "there is no pidfile" if self is Errand.WRITE_PIDFILE else "the log goes to no file (logto)"
 
 
 class GenerationStage(Enum):

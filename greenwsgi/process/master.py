@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import inf
-from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, Signals, raise_signal
+from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, SIGURG, Signals, raise_signal
 from typing import Any, Protocol, assert_never
 
 from greenwsgi.clock import Clock
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import GreenwsgiError
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server import ServerLog, open_output
 from greenwsgi.process import plan, status, words
 from greenwsgi.process.census import Census
 from greenwsgi.process.commands import BY_SIGNAL, Command
@@ -83,6 +84,20 @@ class Master:
         self._over = False
         if handed:
             self._take_over(handed)
+
+    def logs_to(self, path: str) -> None:
+        """The log is this file: children shall know, to open it anew."""
+        self._wiring = replace(self._wiring, log_file=path)
+
+    def open_log(self, path: str) -> None:
+        """Open the log's file anew, here and in all processes. Raises OSError."""
+        open_output(path)
+        for generation in self.fleet.generations:
+            if generation.zygote and generation.zygote.pid:
+                self._system.kill(generation.zygote.pid, SIGURG)
+        for _, worker in self.fleet.workers():
+            if worker.pid:
+                self._system.kill(worker.pid, SIGURG)
 
     def note_all(self) -> None:
         """Take note of what has come in. Signals are blocked: the next image of this process gets them."""

@@ -152,7 +152,8 @@ class BootDocument:
 
     assignments: the configuration, as config.settings encodes it.
     report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures. failure: a file
-    for the traceback of an application that cannot be loaded, which no line would hold; -1 for none.
+    for the traceback of an application that cannot be loaded, which no line would hold; -1 for none. log_file: what the
+    log is opened anew with at SIGURG; "" if it goes to no file.
 
     A zygote may be newer than its master: what it does not know it ignores, and what is new has a default.
     """
@@ -168,6 +169,7 @@ class BootDocument:
     seats: int
     cores: int
     failure: int = -1
+    log_file: str = ""
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()

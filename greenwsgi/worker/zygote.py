@@ -28,7 +28,7 @@ from gevent import monkey
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.log import tracebacks
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server import ServerLog, open_output
 from greenwsgi.serve import drivers, forksafety, greening
 from greenwsgi.shared import title
 from greenwsgi.shared.messages import BootDocument, Lines, Message, Report, Word
@@ -68,6 +68,8 @@ def main(document: int) -> NoReturn:
         os.set_inheritable(fd, False)  # programs that the application starts are none of ours
     log = ServerLog(boot.log)
     report = Report(boot.report, boot.generation)
+    if boot.log_file:
+        _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
     try:
         settings = decode(boot.assignments)
         title.show(f"zygote {boot.generation}")
@@ -107,6 +109,14 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
     gc.collect()
     gc.freeze()  # a collection in a worker must not touch, and so copy, the pages all workers share
     return application
+
+
+def reopen(path: str, log: ServerLog) -> None:
+    """Somebody has moved the log's file away: open it anew, in zygote and workers."""
+    try:
+        open_output(path)
+    except OSError as error:
+        log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
 
 
 def fail(report: Report, log: ServerLog, error: BaseException, file: int = -1) -> None:

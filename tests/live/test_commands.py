@@ -50,6 +50,8 @@ QUIET: list[tuple[Signals | str, str]] = [
     (SIGUSR1, r"since the start:"),
     ("s", r"since the start:"),
     ("statistics", r"since the start:"),
+    ("l", r"fifo l: the log is opened anew\n.*nothing is done: the log goes to no file"),
+    ("L", r"fifo L: the log is rotated\n.*nothing is done"),
     ("P", r"fifo P: the pidfile is written anew"),
     ("write-pidfile", r"write-pidfile: the pidfile"),
     (SIGURG, r"SIGURG: ignored"),
@@ -82,8 +84,11 @@ STOPS: list[Signals | str] = [SIGTERM, SIGINT, SIGQUIT, "q", "Q", "stop", "stop-
 REEXECS: set[Signals | str] = {SIGUSR2, "f", "reexec"}  # in test_reexec.py
 
 
+LOGS: set[Signals | str] = {"reopen-log", "rotate-log"}  # in test_a_log_is_rotated
+
+
 def test_every_row_is_tried_here() -> None:
-    tried = {way for way, _ in QUIET} | set(STOPS) | REEXECS
+    tried = {way for way, _ in QUIET} | set(STOPS) | REEXECS | LOGS
     assert {way for row in COMMANDS for way in (row.name, *row.signals, *row.letters)} == tried
 
 
@@ -190,6 +195,34 @@ def test_a_paused_server_keeps_connections_waiting_and_resumes() -> None:
             assert sum(one["requests"] for one in found["totals"]) == 0
             assert greenwsgi(server, "--resume", "app.pid")[0] == 0
             assert read_answer(sock).body == b"hello"
+
+
+SAYS_PID = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    print("served by", os.getpid(), flush=True)
+    return [b"ok"]
+"""
+
+
+def test_a_log_is_rotated() -> None:
+    with Server("--logto", "server.log", *DOORS, app=SAYS_PID, ready="^$") as server:
+        log = server.folder / "server.log"
+        wait_until(lambda: log.exists() and "generation 1 serves" in log.read_text(), "the start")
+
+        def answered_in_new_file() -> bool:
+            server.get("/")
+            return log.exists() and f"served by {server.workers()[0]}" in log.read_text()
+
+        log.rename(server.folder / "moved.log")
+        control(server, b'{"command": "reopen-log"}')
+        wait_until(answered_in_new_file, "the worker's line in the new file")
+        control(server, b'{"command": "rotate-log"}')
+        wait_until(lambda: len(list(server.folder.glob("server.log.*"))) == 1 and answered_in_new_file(), "both files")
+        control(server, b'{"command": "reload"}')
+        wait_until(lambda: "generation 2 serves" in log.read_text(), "the reload")
+        wait_until(answered_in_new_file, "a new worker's line")
 
 
 def test_sigterm_reloads_if_that_is_wanted() -> None:
