@@ -157,6 +157,12 @@ def _worker_map(text: str) -> Reading[tuple[WorkerMap, ...]]:
     return Reading((WorkerMap(int(number), tuple(map(int, workers.split(",")))),))
 
 
+def _header(text: str) -> Reading[tuple[str, ...]]:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:[\t -~\x80-\xff]*", text):
+        raise ValueError(text)
+    return Reading((text,))
+
+
 def _mount(text: str) -> Reading[tuple[str, ...]]:
     if not re.match(r"(/[^=\0]*)?=[^\0]+\Z", text):
         raise ValueError(text)
@@ -211,6 +217,7 @@ ALLOWANCES = Kind(
     texts=lambda value: tuple(f"{pattern} {seconds:g}" for pattern, seconds in value),
     many=True,
 )
+HEADERS = Kind("headers", "HEADER", "NAME: VALUE", _header, tuple, many=True)
 MOUNTS = Kind("mounts", "PATH=APP", "/PATH=FILE or /PATH=MODULE:NAME", _mount, tuple, many=True)
 VARIABLES = Kind("variables", "NAME=VALUE", "NAME=VALUE", _variable, tuple, many=True)
 

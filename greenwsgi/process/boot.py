@@ -34,7 +34,7 @@ from greenwsgi.process.master import Master
 from greenwsgi.process.reexec import Reexec
 from greenwsgi.process.spawn import Processes
 from greenwsgi.process.witness import KilledLine
-from greenwsgi.shared import title
+from greenwsgi.shared import shares, title
 from greenwsgi.shared.scoreboard import RunningRequest
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def serve(
         last = made.enter_context(ExitStack())
         opening = _Opening(settings, inbox, log, made, last, handed)
         places = opening.take_all()
-        title.show("master")
+        title.show("master", settings.machine)
         line = killed_line or _KilledLine(log.fd)
         bound = [one.bound for one in places.listeners]
         processes, clock = Processes(), SystemClock()
@@ -143,7 +143,8 @@ class _Opening:
 
     def take_all(self) -> Places:
         """In this order, since only root may do all."""
-        who = identity.find(self.settings.processes.uid, self.settings.processes.gid)
+        who = identity.find(self.settings.processes.uid, self.settings.processes.gid, self.settings.machine.add_gid)
+        self._try(lambda: shares.limit(self.settings.machine))
         if self.settings.listening.umask is not None:
             os.umask(self.settings.listening.umask)
         places = Places(

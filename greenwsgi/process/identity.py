@@ -6,6 +6,7 @@ import fcntl
 import grp
 import os
 import pwd
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from greenwsgi.errors import Origin, UsageError
@@ -64,8 +65,8 @@ def owner(text: str, origin: Origin) -> Owner | None:
         raise UsageError(f"chown-socket {text}: {error.text}", origin) from None
 
 
-def find(user: str, group: str) -> Identity:
-    """Look up `uid` and `gid`, each a name, a number, or "" for none given.
+def find(user: str, group: str, more: Sequence[str] = ()) -> Identity:
+    """Look up `uid` and `gid`, each a name, a number, or "" for none given, and groups to have besides (`add-gid`).
 
     A user without a group takes his own group, not root's, and his supplementary groups. Raises UsageError for one who
     is not known; a number need not be known.
@@ -73,9 +74,11 @@ def find(user: str, group: str) -> Identity:
     account = _account(user)
     uid = account.pw_uid if account else int(user) if user else None
     gid = _gid(group) if group else account.pw_gid if account else None
+    added = tuple(_gid(one) for one in more)
     if gid is None:
-        return Identity(uid, gid, None)
-    return Identity(uid, gid, tuple(os.getgrouplist(account.pw_name, gid)) if account else (gid,))
+        return Identity(uid, gid, (*os.getgroups(), *added) if added else None)
+    own = tuple(os.getgrouplist(account.pw_name, gid)) if account else (gid,)
+    return Identity(uid, gid, tuple(dict.fromkeys((*own, *added))))
 
 
 def _account(user: str) -> pwd.struct_passwd | None:

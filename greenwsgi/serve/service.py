@@ -20,6 +20,7 @@ from greenwsgi.serve.slots import Slots
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
 from greenwsgi.wire.events import ProtocolRow, WireLimits
+from greenwsgi.wsgi.dressing import Dressing
 from greenwsgi.wsgi.forwarded import Forwarding
 from greenwsgi.wsgi.types import Application
 
@@ -73,6 +74,7 @@ class Service:
     """Finds the real client behind proxies."""
     siblings_have_room: Callable[[], bool] = bool
     """Has another worker, which shares our listeners, a free slot?"""
+    dressing: Dressing | None = None
     end_on_disconnect: bool = False
     gateway_errors: bool = False
     """wsgi.errors goes to the gateway, where its protocol can carry it."""

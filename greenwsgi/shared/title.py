@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from greenwsgi.options.table.machine import Machine
 
-def show(title: str) -> None:
-    """Show `greenwsgi TITLE`; where setproctitle is missing, whatever the system shows by itself."""
+
+def show(title: str, options: Machine) -> None:
+    """Show `greenwsgi TITLE`, or what the options want; without setproctitle, what the system shows by itself."""
     with suppress(ImportError):
         import setproctitle
 
-        setproctitle.setproctitle(f"greenwsgi {title}")
+        setproctitle.setproctitle(named(title, options))
+
+
+def named(title: str, options: Machine) -> str:
+    """The name of the process that is `title`, which begins with its part: master, zygote, worker."""
+    own = options.procname_master if title == "master" else ""
+    prefix = options.procname_prefix_spaced and f"{options.procname_prefix_spaced} "
+    return (
+        options.procname_prefix + prefix + (own or options.procname or f"greenwsgi {title}") + options.procname_append
+    )

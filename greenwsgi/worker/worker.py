@@ -28,6 +28,7 @@ from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
+from greenwsgi.shared import shares
 from greenwsgi.shared.messages import BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
@@ -35,6 +36,7 @@ from greenwsgi.wire.events import WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
 from greenwsgi.worker.limits import Limits, measure
 from greenwsgi.wsgi.applications import load
+from greenwsgi.wsgi.dressing import dressing
 from greenwsgi.wsgi.dynamic import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
@@ -89,6 +91,7 @@ class Worker:
     def run(self) -> int:
         boot = self._boot
         greening.check()
+        shares.bind(boot.number, boot.settings.machine.cpu_affinity)
         faulthandler.enable(boot.log.fd, all_threads=False)
         application = boot.application or load(boot.settings.python)
         if boot.settings.proxies.dynamic_apps:
@@ -163,6 +166,7 @@ class Worker:
             siblings_have_room=self._siblings_have_room,
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
+            dressing=dressing(settings.responses),
         )
 
     def _access_log(self) -> AccessLog | None:

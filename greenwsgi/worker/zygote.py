@@ -72,7 +72,7 @@ def main(document: int) -> NoReturn:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
     try:
         settings = decode(boot.assignments)
-        title.show(f"zygote {boot.generation}")
+        title.show(f"zygote {boot.generation}", settings.machine)
         application = prepare(settings, log)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         fail(report, log, error, boot.failure)
@@ -254,7 +254,7 @@ class Zygote:
         seat.occupy(number, self._boot.generation, os.getpid())
         report = self._report.of_worker(seat_index, number)
         report("forked")
-        title.show(f"worker {number}")
+        title.show(f"worker {number}", self._settings.machine)
         worker = WorkerBoot(
             settings=self._settings,
             number=number,

@@ -155,6 +155,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "choices": st.lists(st.sampled_from(["for", "proto", "host"]), min_size=1).map(",".join),
     "networks": st.sampled_from(["unix", "*", "127.0.0.1", "::1 10.0.0.0/8", "10.1.2.3/8,fe80::/10"]),
     "variables": st.builds("{}={}".format, WORDS.filter(lambda text: "=" not in text), WORDS),
+    "headers": st.sampled_from(["X-A: b", "X-A:", "X-A: b: c"]),
     "mounts": st.sampled_from(["=app.py", "/=a.b:c", "/x/y=/srv/app.wsgi"]),
     "allowances": st.sampled_from(["^/report 120", "/a b/ 1.5", "x 0"]),
     "text": WORDS,

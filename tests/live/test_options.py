@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
+from tests.live import ps
 from tests.live.client import free_port, read_answer
 from tests.live.server import Server
 
 ECHO = """
 import json
+import os
 def app(environ, start_response):
     environ["wsgi.input"].read()
     told = {name: value for name, value in environ.items() if isinstance(value, str)}
@@ -101,3 +104,54 @@ def test_scgi_nph_socket() -> None:
     with Server("--scgi-nph-socket", f"127.0.0.1:{port}") as server, server.connect(port) as gateway:
         gateway.sendall(b"%d:%s," % (len(variables), variables))
         assert read_answer(gateway).body == b"hello"
+
+
+MACHINE = """
+import json, os, resource
+def app(environ, start_response):
+    told = {
+        "cpus": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [],
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "space": resource.getrlimit(resource.RLIMIT_AS)[1],
+        "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "processes": resource.getrlimit(resource.RLIMIT_NPROC)[1],
+    }
+    body = json.dumps(told).encode()
+    start_response("200 OK", [("Content-Length", str(len(body))), ("X-Powered-By", "app")])
+    return [body]
+"""
+
+
+def test_shares_of_the_machine_names_and_headers() -> None:
+    nice = min(os.getpriority(os.PRIO_PROCESS, 0) + 1, 19)
+    options = (
+        *("--procname-prefix-spaced", "shop", "--cpu-affinity", "1", "--prio", str(nice), "--limit-as", "4096"),
+        *("--max-fd", "512", "--limit-nproc", "5000", "--add-header", "X-Frame-Options: DENY"),
+        *("--del-header", "X-Powered-By"),
+    )
+    with Server(*options, app=MACHINE) as server:
+        answer = server.get()
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "x-powered-by" not in answer.headers
+        told = json.loads(answer.body)
+        assert ps.title(server.pid).startswith(b"shop greenwsgi master")
+    cpus = sorted(os.sched_getaffinity(0))[:1] if hasattr(os, "sched_getaffinity") else []
+    assert told == {
+        "cpus": cpus,
+        "nice": nice,
+        "space": 4 << 30,
+        "descriptors": [512, 512],
+        "processes": 5000,
+    }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can choose groups")
+def test_add_gid() -> None:
+    app = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [repr(sorted(os.getgroups())).encode()]
+"""
+    with Server("--gid", "54321", "--add-gid", "54322", app=app) as server:
+        assert server.get().body == b"[54321, 54322]"

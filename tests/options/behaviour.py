@@ -103,6 +103,23 @@ BEHAVIOUR = {
     "log-big": _LINES,
     "log-micros": _LOGGED,
     "memory-report": _LOGGED,
+    **dict.fromkeys(
+        (
+            "procname-prefix-spaced",
+            "cpu-affinity",
+            "prio",
+            "limit-as",
+            "limit-nproc",
+            "max-fd",
+            "add-header",
+            "del-header",
+        ),
+        "live/test_options.py::test_shares_of_the_machine_names_and_headers",
+    ),
+    **dict.fromkeys(
+        ("procname", "procname-master", "procname-prefix", "procname-append"), "shared/test_title.py::test_names"
+    ),
+    "add-gid": "live/test_options.py::test_add_gid",
     "ini": "live/test_processes.py::test_a_reload_reads_the_configuration_again",
     "strict": "config/test_settings.py::test_refused",
     "show-config": _PRINTED,

@@ -16,6 +16,7 @@ class Outlet:
 
     date = b"now"
     draining = False
+    dressing = None
 
     def __init__(self) -> None:
         self.sends: list[bytes] = []

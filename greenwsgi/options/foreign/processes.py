@@ -17,12 +17,6 @@ ROWS = (
         pidfile2 =: write the process id there, as the user | pidfile
         safe-pidfile =: the same, once the server runs | pidfile
         safe-pidfile2 =: the same, as the user | pidfile
-        auto-procname: name processes by what they do
-        procname =: the name of the workers
-        procname-master =: the name of the master
-        procname-prefix =: what process names begin with
-        procname-prefix-spaced =: the same, and a space
-        procname-append =: what process names end with
         reload-on-exception: replace a worker after an exception
         reload-on-exception-type =: the same, for this type
         reload-on-exception-value =: the same, for this text
@@ -62,12 +56,6 @@ ROWS = (
             | the request alone is ended, not its worker
         harakiri-graceful-signal =: what that signal is
         harakiri-queue-threshold =: no harakiri while fewer connections wait
-        cpu-affinity =: how many CPUs each worker is bound to | the kernel spreads the workers
-        prio =: the nice value of workers | start the server with nice
-        limit-as =: the largest address space of a process, in MB | ulimit -v, LimitAS= of systemd
-        limit-nproc =: how many processes there may be | ulimit -u, LimitNPROC= of systemd
-        max-fd =: how many descriptors a process may have | ulimit -n, LimitNOFILE= of systemd
-        add-gid =: a group more for the processes
         no-initgroups: leave out the user's further groups
         flock2 =: hold this file's lock, or do not start
         flock-wait2 =: wait for this file's lock
@@ -236,6 +224,7 @@ ROWS = (
         Reason.ALWAYS,
         """
         no-orphans: end workers whose master is gone
+        auto-procname: name processes by what they do
         """,
     ),
 )

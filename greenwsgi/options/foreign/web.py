@@ -76,8 +76,6 @@ ROWS = (
     *later(
         "Not yet; a WSGI middleware or nginx can do it",
         """
-        add-header =: a header for every response
-        rem-header del-header =: take a header out of responses
         collect-header response-header-collect =: note a response header in a variable
         pull-header =: the same, and take it out
         error-page-403 =: a page for our 403

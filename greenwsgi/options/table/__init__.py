@@ -8,9 +8,11 @@ from greenwsgi.options.table.config import Config
 from greenwsgi.options.table.limits import Limits
 from greenwsgi.options.table.listening import Listening
 from greenwsgi.options.table.logging import Logging
+from greenwsgi.options.table.machine import Machine
 from greenwsgi.options.table.processes import Processes
 from greenwsgi.options.table.proxies import Proxies
 from greenwsgi.options.table.python import Python
+from greenwsgi.options.table.responses import Responses
 from greenwsgi.options.table.sockets import Sockets
 
 
@@ -22,7 +24,9 @@ class Sections:
     sockets: Sockets = field(default_factory=Sockets)
     listening: Listening = field(default_factory=Listening)
     processes: Processes = field(default_factory=Processes)
+    machine: Machine = field(default_factory=Machine)
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
+    responses: Responses = field(default_factory=Responses)
     logging: Logging = field(default_factory=Logging)
     config: Config = field(default_factory=Config)
