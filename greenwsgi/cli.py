@@ -12,7 +12,7 @@ from greenwsgi.config import rules
 from greenwsgi.config.load import Loaded, load
 from greenwsgi.config.settings import Settings, decode, silent
 from greenwsgi.config.show import show
-from greenwsgi.errors import BootError, UsageError
+from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.subcommands import SUBCOMMANDS, helps
@@ -21,7 +21,6 @@ Reread = Callable[[], Settings]
 Serve = Callable[[Settings, ServerLog, Reread, Callable[[], None]], int]
 """Serves, reads the settings again for each reload, calls when it first serves; returns the exit status."""
 
-USAGE_STATUS = 2
 HANDOVER = "GREENWSGI_HANDOVER"  # as process.handover has it, which is not imported for this
 
 PIPE_STATUS = 141  # 128 + SIGPIPE

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+USAGE_STATUS = 2
+"""The exit status that a mistake of the operator ends with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -34,10 +37,13 @@ class UsageError(GreenwsgiError):
 
 
 class PeerError(GreenwsgiError):
-    """The peer broke the protocol; `status` is the HTTP status to answer with before the connection is closed."""
+    """The peer broke the protocol; `status` is the HTTP status to answer with before the connection is closed.
+
+    0 is no answer: nobody knows what language it speaks.
+    """
 
     def __init__(self, text: str, status: int = 400) -> None:
-        super().__init__(text)
+        super().__init__(f"{status} {text}" if status else text)
         self.text = text
         self.status = status
 

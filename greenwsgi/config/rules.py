@@ -7,7 +7,7 @@ from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
 from greenwsgi.options.places import is_public
 from greenwsgi.options.spec import Reload
-from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wire.registry import row_of
 
 
 def check(settings: Settings, warn: Warn) -> None:
@@ -16,12 +16,13 @@ def check(settings: Settings, warn: Warn) -> None:
     if not python.wsgi_file and not python.module and not python.mount:
         raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
     for listener in settings.listeners:
-        if not PROTOCOLS[listener.protocol].scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):
+        if not row_of(listener.protocol).scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):
             warn(
                 f"{listener.origin}: {listener.protocol} on {listener.text}: whoever reaches that address can pretend"
                 " to be anybody; name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
             )
     _check_worker_map(settings)
+    _check_proxy_protocol(settings, warn)
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
 
@@ -34,6 +35,35 @@ def _check_worker_map(settings: Settings) -> None:
                 f"map-socket: there is no worker {absent[0]}; there are {most}, counted from 1",
                 settings.origin("map-socket"),
             )
+
+
+def _check_proxy_protocol(settings: Settings, warn: Warn) -> None:
+    """Are there such sockets, and may only those connect whose word counts?"""
+    proxies, known = settings.proxies, {listener.text for listener in settings.listeners}
+    for text in proxies.proxy_protocol:
+        if text != "all" and text not in known:
+            there = ", ".join(sorted(known))
+            raise UsageError(
+                f"proxy-protocol: no socket is {text}; there are {there}", settings.origin("proxy-protocol")
+            )
+    for listener in settings.listeners:
+        if (
+            not proxies.proxy_protocol_from
+            and is_public(listener.text)
+            and speaks_proxy_protocol(settings, listener.protocol, listener.text)
+        ):
+            warn(
+                f"{listener.origin}: PROXY protocol on {listener.text}: whoever reaches that address can pretend to be"
+                " anybody; name the proxies with proxy-protocol-from"
+            )
+
+
+def speaks_proxy_protocol(settings: Settings, protocol: str, text: str) -> bool:
+    """Do connections to the socket of that protocol, whose address was written so, begin with a PROXY header?"""
+    proxies = settings.proxies
+    if proxies.enable_proxy_protocol and row_of(protocol).scheme:
+        return True
+    return "all" in proxies.proxy_protocol or text in proxies.proxy_protocol
 
 
 def check_reload(running: Settings, wanted: Settings, warn: Warn) -> None:

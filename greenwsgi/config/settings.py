@@ -45,6 +45,11 @@ class Settings(Sections):
         found = [one.origin for one in self.assignments if OPTIONS.find(one.key) is option]
         return found[-1] if found else Origin(name)
 
+    def origins(self, name: str) -> list[Origin]:
+        """Where a repeatable option of that name was given each of its values; for options that take one at a time."""
+        option = OPTIONS.find(name)
+        return [one.origin for one in self.assignments if OPTIONS.find(one.key) is option]
+
     @property
     def listens_by_default(self) -> bool:
         """Was no address given?"""

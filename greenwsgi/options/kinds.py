@@ -56,16 +56,58 @@ SHARED = "shared"
 """Stands for the protocol of an address that is there to be named by others: `=0` is the first of them."""
 
 
+AUTO = "auto"
+"""Stands for the protocol of an address where the first bytes tell it."""
+
+
+class Certificate(NamedTuple):
+    """The files of a certificate that we show, and what goes with it; all but the first two may be "".
+
+    ciphers: of TLS 1.2, as OpenSSL names them. client_ca: who signs the certificates that clients may show, or must,
+    if it is `required`.
+    """
+
+    certificate: str
+    key: str
+    ciphers: str = ""
+    client_ca: str = ""
+    required: bool = False
+
+    @classmethod
+    def read(cls, words: list[str]) -> Certificate:
+        """Of the words between commas: CERTIFICATE,KEY[,CIPHERS[,[!]CA]]. Raises ValueError."""
+        if not 2 <= len(words) <= 4 or not words[0] or not words[1]:
+            raise ValueError(words)
+        ciphers, client_ca = [*words[2:], "", ""][:2]
+        return cls(words[0], words[1], ciphers, client_ca.removeprefix("!"), client_ca.startswith("!"))
+
+    def text(self) -> str:
+        """What `read` gives it for."""
+        words = [self.certificate, self.key, self.ciphers, "!" * self.required + self.client_ca]
+        return ",".join(words).rstrip(",")
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A place to listen on, as it was written, and the wire protocol spoken there; binding it checks the text.
 
-    protocol: a name of PROTOCOLS, "" for what the option `protocol` says, or SHARED.
+    protocol: a name of PROTOCOLS, "" for what the option `protocol` says, AUTO or SHARED. redirect: the port of HTTPS
+    to which all requests are sent on, 0 for none. certificate: for TLS. It may change while the server runs, so it is
+    not compared.
     """
 
     protocol: str
     text: str
     origin: Origin = field(default=Origin("default"), compare=False)
+    redirect: int = 0
+    certificate: Certificate | None = field(default=None, compare=False)
+
+
+class NamedCertificate(NamedTuple):
+    """A certificate for clients that ask for this host; `*.example.com` is each host right below."""
+
+    host: str
+    certificate: Certificate
 
 
 class WorkerMap(NamedTuple):
@@ -206,6 +248,7 @@ WORKER_MAP = Kind(
 TEXT = Kind("text", "TEXT", "a text", _text)
 PATH = Kind("path", "PATH", "a path", _text)
 PATHS = Kind("paths", "PATH", "a path", _item, tuple, many=True)
+PLACES = Kind("places", "ADDRESS", "an address as the socket has it, or all", _item, tuple, many=True)
 NETWORKS = Kind(
     "networks", "NETWORK", "an address, a network such as 10.0.0.0/8, unix or *", _networks, tuple, many=True
 )
@@ -245,6 +288,9 @@ def choices(*words: str) -> Kind[tuple[str, ...]]:
     return Kind("choices", "WORDS", f"some of {', '.join(words)}", read, lambda value: (",".join(value),))
 
 
+_ADDRESS = "HOST:PORT, :PORT, the path of a socket, @NAME, fd://N or =N"
+
+
 def address(protocol: str) -> Kind[tuple[Address, ...]]:
     """Places to listen on with that wire protocol ("" for the one that the option `protocol` names)."""
 
@@ -259,8 +305,60 @@ def address(protocol: str) -> Kind[tuple[Address, ...]]:
     return Kind(
         "addresses",
         "ADDRESS",
-        "an address: HOST:PORT, :PORT, the path of a socket, @NAME, fd://N or =N",
+        f"an address: {_ADDRESS}",
         read,
         texts,
         many=True,
     )
+
+
+def tls_address(protocol: str) -> Kind[tuple[Address, ...]]:
+    """Places to listen on with that wire protocol over TLS; under AUTO, TLS may be left out."""
+
+    def read(text: str) -> Reading[tuple[Address, ...]]:
+        place, *words = text.split(",")
+        if not place:
+            raise ValueError(text)
+        if protocol == AUTO and not words:
+            return Reading((Address(protocol, place),))
+        return Reading((Address(protocol, place, certificate=Certificate.read(words)),))
+
+    def texts(value: tuple[Address, ...]) -> tuple[str, ...]:
+        return tuple(one.text + (f",{one.certificate.text()}" if one.certificate else "") for one in value)
+
+    tls = "CERTIFICATE,KEY[,CIPHERS[,CA]]"
+    form = f"ADDRESS[,{tls}]" if protocol == AUTO else f"ADDRESS,{tls}"
+    return Kind("TLS addresses", form, f"{form}, the address as {_ADDRESS}", read, texts, many=True)
+
+
+def _redirect(text: str) -> Reading[tuple[Address, ...]]:
+    place, comma, port = text.partition(",")
+    target = int(port) if comma else 443
+    if not place or not 0 < target < 65536:
+        raise ValueError(text)
+    return Reading((Address("http", place, redirect=target),))
+
+
+REDIRECTS = Kind(
+    name="redirects",
+    metavar="ADDRESS[,PORT]",
+    wanted=f"ADDRESS or ADDRESS,PORT, the address as {_ADDRESS}, and the port of HTTPS",
+    read=_redirect,
+    texts=lambda value: tuple(f"{one.text},{one.redirect}" for one in value),
+    many=True,
+)
+
+
+def _named_certificate(text: str) -> Reading[tuple[NamedCertificate, ...]]:
+    host, files = text.split()
+    return Reading((NamedCertificate(host.lower(), Certificate.read(files.split(","))),))
+
+
+NAMED_CERTIFICATES = Kind(
+    name="certificates",
+    metavar="HOST CERTIFICATE,KEY[,CIPHERS]",
+    wanted="a host, a blank, and CERTIFICATE,KEY[,CIPHERS]",
+    read=_named_certificate,
+    texts=lambda value: tuple(f"{one.host} {one.certificate.text()}" for one in value),
+    many=True,
+)

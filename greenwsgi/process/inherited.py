@@ -98,6 +98,7 @@ def keep(listeners: Collection[Listener]) -> list[dict[str, Any]]:
             "fd": one.bound.fd,
             "protocol": one.bound.protocol,
             "name": one.bound.name,
+            "tls": one.bound.tls,
             "text": one.text,
             "file": list(one.file) if one.file else None,
             "own": one.own,
@@ -111,7 +112,7 @@ def kept(said: Mapping[str, Any], options: Listening) -> Listener:
     address = Address(said["protocol"], said["name"], Origin("re-exec"))
     found = adopt(said["fd"], address, options)
     file = said["file"]
-    bound = BoundListener(found.bound.fd, address.protocol, said["name"])
+    bound = BoundListener(found.bound.fd, address.protocol, said["name"], said["text"], said.get("tls", False))
     return Listener(found.socket, bound, said["text"], (file[0], file[1]) if file else None, said.get("own", True))
 
 

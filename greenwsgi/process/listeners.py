@@ -66,6 +66,11 @@ class _Doors:
 
     def open(self, address: Address) -> None:
         """One that was written."""
+        found = self._open(address)
+        tls = address.certificate is not None
+        self._add(replace(found, bound=replace(found.bound, text=address.text, tls=tls)))
+
+    def _open(self, address: Address) -> Listener:
         try:
             place = read_place(address.text, abstract=self._options.abstract_socket)
         except ValueError as error:
@@ -73,9 +78,8 @@ class _Doors:
         if not (isinstance(place, Tcp) and place.port == 0) and address.text in [one.text for one in self.listeners]:
             raise UsageError(f"{address.text}: this address is given twice", address.origin)
         if isinstance(place, Descriptor):
-            self._add(inherited.by_number(place.fd, address, self._options))
-        else:
-            self._add(binding.bind(address, place, self._options, self._owner))
+            return inherited.by_number(place.fd, address, self._options)
+        return binding.bind(address, place, self._options, self._owner)
 
     def take(self, sockets: Iterable[inherited.Passed]) -> None:
         """Those of socket activation: of the protocol they are named after, or else of the default one."""

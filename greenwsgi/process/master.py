@@ -16,7 +16,7 @@ from typing import Any, Protocol, assert_never
 
 from greenwsgi.clock import Clock
 from greenwsgi.config.settings import Settings, decode
-from greenwsgi.errors import GreenwsgiError
+from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
 from greenwsgi.log.server import ServerLog, open_output
 from greenwsgi.process import plan, status, words
 from greenwsgi.process.census import Census
@@ -281,7 +281,9 @@ class Master:
                 self.cycles[generation.number].failure(),
             )
         else:
-            self._log.error(f"the application did not come up, the server ends: {reason}")
+            usage = generation.failure_status == USAGE_STATUS
+            what = "the server cannot start" if usage else "the application did not come up, the server ends"
+            self._log.error(f"{what}: {reason}")
 
     def _tell(self, worker: WorkerSeen, signal: Signals, kill_at: float, why: str) -> None:
         self._log.info(f"{worker} {'leaves' if signal is SIGTERM else f'gets {signal.name}'}: {why}")

@@ -43,10 +43,10 @@ def strength(generation: Generation) -> str:
 
 
 def address(listener: BoundListener) -> str:
-    """`http://127.0.0.1:8000`, or `uwsgi /run/app.sock`."""
+    """`http://127.0.0.1:8000`, `https://127.0.0.1:8443`, `uwsgi /run/app.sock` or `uwsgi over TLS /run/app.sock`."""
     if listener.protocol == "http" and not listener.name.startswith(("/", "@")):
-        return f"http://{listener.name}"
-    return f"{listener.protocol} {listener.name}"
+        return f"http{'s' * listener.tls}://{listener.name}"
+    return f"{listener.protocol}{' over TLS' * listener.tls} {listener.name}"
 
 
 def _signal_name(number: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 from gevent.server import StreamServer
@@ -17,7 +18,7 @@ from greenwsgi.serve.connection import Connection
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.shared.messages import BoundListener
-from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wire.registry import row_of
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
@@ -126,10 +127,12 @@ class Acceptor(StreamServer):
             self.start_accepting()
 
 
-def endpoint_of(listener: BoundListener, fixed: dict[str, Any]) -> Endpoint:
+def endpoint_of(
+    listener: BoundListener, fixed: dict[str, Any], preamble: Callable[[Connection], bytes] | None = None
+) -> Endpoint:
     """What connections of a listener need to know of it; SERVER_NAME is the host's, as under uWSGI."""
     with socket(fileno=os.dup(listener.fd)) as sock:
         address = sock.getsockname()
     port = str(address[1]) if isinstance(address, tuple) else "80"  # PEP 3333: SERVER_PORT is never empty
     environ = fixed | {"SERVER_NAME": os.uname().nodename, "SERVER_PORT": port}
-    return Endpoint(PROTOCOLS[listener.protocol], listener.name, environ)
+    return Endpoint(row_of(listener.protocol), listener.name, environ, preamble)

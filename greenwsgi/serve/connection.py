@@ -19,7 +19,7 @@ from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.serve.slots import Overloaded
 from greenwsgi.serve.stream import Stream
 from greenwsgi.shared.metrics import REFUSED
-from greenwsgi.wire.events import Event, Reply, RequestHead
+from greenwsgi.wire.events import Event, ProtocolRow, Reply, RequestHead
 from greenwsgi.wsgi.errors import GatewayErrors
 
 _now = SystemClock.monotonic
@@ -31,12 +31,16 @@ IDLE_GRACE = 1.0
 been answered may be sending its next request at this moment: closing at once would lose it."""
 
 
+TLS_HANDSHAKE = 22
+"""The first byte of TLS (RFC 8446 5.1); no protocol that is spoken here begins with it."""
+
+
 class Connection:
     """One accepted socket; `run` is its greenlet's whole life.
 
     waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
     fresh: no request was ever begun.
-    gateway: the peer is a web server, which knows the client's address and scheme.
+    scheme: the client's; "" when the peer is a gateway, a web server which knows the client's address and scheme.
     lingers: bytes may be on their way to us that nobody will read, see Stream.linger.
     environ: what all its requests have in common; a uwsgi peer's word on REMOTE_ADDR and the like replaces ours.
     """
@@ -46,12 +50,12 @@ class Connection:
         "endpoint",
         "environ",
         "fresh",
-        "gateway",
         "greenlet",
         "guests",
         "lingers",
         "peer",
         "protocol",
+        "scheme",
         "send",
         "sendfile",
         "service",
@@ -62,17 +66,9 @@ class Connection:
     def __init__(self, service: Service, endpoint: Endpoint, sock: Any, address: Any) -> None:
         self.service = service
         self.endpoint = endpoint
-        self.stream = Stream(sock, service.deadlines, service.timeouts.socket, service.timeouts.send)
-        self.send = self.stream.send
-        self.protocol = endpoint.row.factory(service.limits)
-        self.sendfile = self.stream.sendfile if self.protocol.plain_body else None
-        self.gateway = not endpoint.row.scheme
-        self.departure = Departure(self.stream, self.protocol)
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()
-        environ["greenwsgi.disconnected"] = self.departure
-        if service.gateway_errors and self.gateway:
-            environ["wsgi.errors"] = GatewayErrors(self.protocol.complain, environ["wsgi.errors"])
+        self.speak(endpoint.row, Stream(sock, service.deadlines, service.timeouts.socket, service.timeouts.send))
         environ["REMOTE_ADDR"] = self.peer
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
@@ -81,6 +77,19 @@ class Connection:
         self.fresh = True
         self.lingers = False
         self.waiting_since = _now()
+
+    def speak(self, row: ProtocolRow, stream: Stream) -> None:
+        """Speak this protocol over this stream; before the first request only."""
+        self.stream = stream
+        self.send = stream.send
+        self.protocol = protocol = row.factory(self.service.limits)
+        self.scheme = row.scheme
+        self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
+        self.departure = departure = Departure(stream, protocol)
+        self.environ["greenwsgi.disconnected"] = departure
+        if self.service.gateway_errors:
+            errors = self.endpoint.environ["wsgi.errors"]
+            self.environ["wsgi.errors"] = errors if row.scheme else GatewayErrors(protocol.complain, errors)
 
     @property
     def who(self) -> str:
@@ -99,7 +108,7 @@ class Connection:
                 head = self._next_head() if Exchange(self, head, core).run() else None
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
-            service.log.info(f"refused {self.who} on {self.endpoint.name}: {error.status} {error.text}")
+            service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")
             self.refuse(error.status, error.text)
         except Overloaded as error:
             service.overloaded(str(error))
@@ -118,6 +127,8 @@ class Connection:
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `status` where the protocol can say it; the connection ends after that."""
+        if not status:
+            return
         self.lingers = True
         try:
             if answer := self.protocol.refuse(status, text, self.service.date, extra):
@@ -144,11 +155,18 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
-        grace = FRESH_GRACE if self.service.draining else self.service.timeouts.header
-        data = self.stream.recv(self.waiting_since + grace)
+        data = b""
+        if self.endpoint.preamble is not None:
+            data = self.endpoint.preamble(self)
+            self.waiting_since = _now()
         if not data:
-            return None
+            grace = FRESH_GRACE if self.service.draining else self.service.timeouts.header
+            data = self.stream.recv(self.waiting_since + grace)
+            if not data:
+                return None
         self.fresh = False
+        if data[0] == TLS_HANDSHAKE:
+            raise PeerError("TLS is spoken on a socket without it", 0)
         return self._take(data)
 
     def _next_head(self) -> RequestHead | None:

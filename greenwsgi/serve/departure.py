@@ -102,7 +102,7 @@ class Departure:
         """In the hub: the end, a reset, an abort, or bytes of the next request, which the protocol keeps."""
         stream = self._stream
         try:
-            data = stream.sock.recv(READ_AHEAD)
+            data = stream.recv_now()
         except BlockingIOError:
             return
         except OSError:

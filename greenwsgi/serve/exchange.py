@@ -62,7 +62,7 @@ class Exchange:
         # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
         self._environ = environ = connection.environ.copy()
         environ.update(variables)
-        if connection.gateway or service.forwarding is not None:
+        if not connection.scheme or service.forwarding is not None:
             self._find_client(environ)
         method = variables.get("REQUEST_METHOD", "")
         # The application may change its environ, so what the log needs is taken out first.
@@ -88,7 +88,7 @@ class Exchange:
     def _find_client(self, environ: dict[str, Any]) -> None:
         """What proxies and gateways know better than our socket."""
         connection = self._connection
-        scheme = gateway_scheme(environ) if connection.gateway else connection.endpoint.row.scheme
+        scheme = connection.scheme or gateway_scheme(environ)
         forwarding = connection.service.forwarding
         environ["wsgi.url_scheme"] = scheme if forwarding is None else forwarding(environ, scheme)
 

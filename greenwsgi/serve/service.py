@@ -44,11 +44,15 @@ class Timeouts:
 
 @dataclass(slots=True)
 class Endpoint:
-    """One listener as its connections see it: protocol, printable name, and what every environ from it begins with."""
+    """One listener as its connections see it: protocol, printable name, and what every environ from it begins with.
+
+    preamble: what comes before the protocol; it returns the protocol's first bytes, if they have come.
+    """
 
     row: ProtocolRow
     name: str
     environ: dict[str, Any]
+    preamble: Callable[[Connection], bytes] | None = None
 
 
 @dataclass(slots=True)

@@ -33,6 +33,9 @@ class Stream:
     that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too; `gone` remembers either.
     """
 
+    plain = True
+    """What is sent goes out byte for byte, so that the kernel may send a file."""
+
     __slots__ = ("_reader", "_recv", "_send", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "waits")
 
     def __init__(self, sock: Any, deadlines: Deadlines, timeout: float, send_timeout: float = 0.0) -> None:
@@ -66,6 +69,10 @@ class Stream:
             return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
         except OSError:  # an early wake, or a reset
             return self.recv(until)
+
+    def recv_now(self) -> bytes:
+        """What has come; raises BlockingIOError when nothing has, or another OSError."""
+        return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
 
     def send(self, data: bytes) -> None:
         """Send all of `data`."""
@@ -128,7 +135,7 @@ class Stream:
         It may only have half-closed, and then nothing comes; so this waits, ROUND_TRIP seconds at most, for the reset.
         """
         try:
-            self.sock.shutdown(socket.SHUT_WR)
+            self.end_writing()
         except OSError:
             return True
         for _ in range(5):
@@ -138,18 +145,22 @@ class Stream:
             gevent.sleep(ROUND_TRIP / 5)
         return False
 
+    def end_writing(self) -> None:
+        """End our side; raises OSError if the peer has left already."""
+        self.sock.shutdown(socket.SHUT_WR)
+
     def linger(self) -> None:
         """End our side and let the peer read what we sent before the connection goes (RFC 9112 9.6).
 
         Closing a socket with unread bytes makes the kernel send a reset, and a reset destroys our answer on its way.
         """
         try:
-            self.sock.shutdown(socket.SHUT_WR)
+            self.end_writing()
         except OSError:
             return  # the peer has left already
         deadline, room = _now() + LINGER_SECONDS, LINGER_BYTES
         try:
-            while room > 0 and (data := self.recv(deadline)):
+            while room > 0 and (data := Stream.recv(self, deadline)):  # whatever it is, nobody reads it
                 room -= len(data)
         except PeerGone:
             return

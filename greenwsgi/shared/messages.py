@@ -139,11 +139,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class BoundListener:
-    """A listening socket by its descriptor. `name` is what people call it: `127.0.0.1:8000`, `/run/app.sock`."""
+    """A listening socket by its descriptor. `name` is what people call it: `127.0.0.1:8000`, `/run/app.sock`.
+
+    text: its address as it was written, by which each generation finds its settings of it; "" if it came without.
+    tls: whether it speaks TLS.
+    """
 
     fd: int
     protocol: str
     name: str
+    text: str = ""
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

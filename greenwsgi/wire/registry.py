@@ -8,6 +8,9 @@ from greenwsgi.wire.http1 import Http1
 from greenwsgi.wire.scgi import Scgi, ScgiNph
 from greenwsgi.wire.uwsgi import Uwsgi
 
+AUTO = ProtocolRow("auto", Http1, "", "whichever of the others the first bytes tell")
+"""Stands for the protocol of a connection that has not said a word."""
+
 PROTOCOLS: dict[str, ProtocolRow] = {
     row.name: row
     for row in (
@@ -19,3 +22,8 @@ PROTOCOLS: dict[str, ProtocolRow] = {
         ProtocolRow("scgi-nph", ScgiNph, "", "SCGI whose answers begin with a status line as in HTTP"),
     )
 }
+
+
+def row_of(name: str) -> ProtocolRow:
+    """The row of that name, AUTO among them."""
+    return AUTO if name == AUTO.name else PROTOCOLS[name]

@@ -7,7 +7,8 @@ import os
 import re
 import resource
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -20,26 +21,27 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.log.access import AccessLog, Worthy
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import greening
-from greenwsgi.serve.acceptor import Acceptor, endpoint_of
+from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
-from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
+from greenwsgi.serve.tls import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import shares
 from greenwsgi.shared.messages import BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
-from greenwsgi.wire.registry import PROTOCOLS
 from greenwsgi.worker.limits import Limits, measure
 from greenwsgi.wsgi.applications import load
 from greenwsgi.wsgi.dressing import dressing
 from greenwsgi.wsgi.dynamic import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
+from greenwsgi.wsgi.https import Https
 from greenwsgi.wsgi.types import Application
 
 LIMITS_LOOK = 1.0
@@ -55,7 +57,7 @@ class WorkerBoot:
 
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
-    application: None under lazy-apps, then the worker imports it.
+    application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
     """
 
     settings: Settings
@@ -68,6 +70,7 @@ class WorkerBoot:
     report: Report
     application: Application | None
     log: ServerLog
+    tls: Mapping[str, ServerTls] = field(default_factory=dict)
 
 
 def run(boot: WorkerBoot) -> int:
@@ -96,6 +99,8 @@ class Worker:
         application = boot.application or load(boot.settings.python)
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
+        if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
+            application = Https(application, boot.settings.tls.hsts)
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
@@ -195,12 +200,6 @@ class Worker:
             not seat.counters[FULL] and seat.stage is Stage.READY for seat in boot.board.seats if seat is not boot.seat
         )
 
-    def _guests(self, protocol: str) -> Guests | None:
-        settings = self._boot.settings
-        allowed = settings.proxies.uwsgi_allow if not PROTOCOLS[protocol].scheme else ()
-        most = settings.limits.connections_per_address
-        return Guests(TrustList(allowed) if allowed else None, most) if allowed or most else None
-
     def _accept(self, service: Service) -> None:
         _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
@@ -218,14 +217,9 @@ class Worker:
             share = shares.get(number, range(1, workers + 1))
             if self._boot.number not in share:
                 continue
-            acceptor = Acceptor(
-                listener.fd,
-                service,
-                endpoint_of(listener, fixed),
-                siblings=len(share) > 1,
-                capacity=capacity,
-                guests=self._guests(listener.protocol),
-            )
+            endpoint, guests = door(listener, self._boot.settings, self._boot.tls, fixed)
+            siblings = len(share) > 1
+            acceptor = Acceptor(listener.fd, service, endpoint, siblings=siblings, capacity=capacity, guests=guests)
             acceptor.start()
             self._acceptors.append(acceptor)
 

@@ -17,7 +17,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -26,12 +26,12 @@ import gevent
 from gevent import monkey
 
 from greenwsgi.config.settings import Settings, decode
-from greenwsgi.errors import BootError, UsageError
+from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server import ServerLog, open_output
-from greenwsgi.serve import drivers, forksafety, greening
+from greenwsgi.serve import drivers, forksafety, greening, tls
 from greenwsgi.shared import title
-from greenwsgi.shared.messages import BootDocument, Lines, Message, Report, Word
+from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import Scoreboard, Stage
 from greenwsgi.worker.worker import WorkerBoot, run
 from greenwsgi.wsgi.applications import load
@@ -73,6 +73,7 @@ def main(document: int) -> NoReturn:
     try:
         settings = decode(boot.assignments)
         title.show(f"zygote {boot.generation}", settings.machine)
+        contexts = read_certificates(settings, boot.listeners)
         application = prepare(settings, log)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         fail(report, log, error, boot.failure)
@@ -82,11 +83,28 @@ def main(document: int) -> NoReturn:
         log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
     report("loaded")
     try:
-        Zygote(boot, settings, application, report, log).serve()
+        Zygote(boot, settings, application, contexts, report, log).serve()
     except BaseException:  # a border: its workers serve on, and the master replaces it
         log.error(f"in the zygote:\n{traceback.format_exc()}")
         leave(EXIT_CRASHED)
     leave(0)
+
+
+def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls.ServerTls]:
+    """TLS of the sockets that have it; before the application is loaded, since a mistake shows at once then.
+
+    Raises BootError, with the status of a usage error.
+    """
+    try:
+        contexts = tls.load(settings)
+        for one in listeners:
+            if one.tls and one.text not in contexts:
+                raise UsageError(
+                    f"{one.name} speaks TLS, and its certificate is configured no more; that takes a restart"
+                )
+    except UsageError as error:
+        raise BootError(str(error), USAGE_STATUS) from None
+    return contexts
 
 
 def prepare(settings: Settings, log: ServerLog) -> Application | None:
@@ -154,11 +172,18 @@ class Zygote:
     """Forks workers, watches them die, and buries each when the master has taken note."""
 
     def __init__(
-        self, boot: BootDocument, settings: Settings, application: Application | None, report: Report, log: ServerLog
+        self,
+        boot: BootDocument,
+        settings: Settings,
+        application: Application | None,
+        contexts: Mapping[str, tls.ServerTls],
+        report: Report,
+        log: ServerLog,
     ) -> None:
         self._boot = boot
         self._settings = settings
         self._application = application
+        self._contexts = contexts
         self._report = report
         self._log = log
         self._board = Scoreboard(boot.scoreboard, boot.seats, boot.cores)
@@ -266,6 +291,7 @@ class Zygote:
             report=report,
             application=self._application,
             log=self._log,
+            tls=self._contexts,
         )
         try:
             status = run(worker)

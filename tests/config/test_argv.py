@@ -47,7 +47,7 @@ REFUSED = [
     ("--xyzzy", "unknown option --xyzzy"),
     ("--=4", "unknown option --"),
     ("--ve", "option --ve is ambiguous: --venv, --version"),
-    ("--ht", "option --ht is ambiguous: --http-socket, --http, --http-headers-timeout, --http-socket-modifier1, ..."),
+    ("--ht", "option --ht is ambiguous: --http-socket, --http, --https-socket, --https, ..."),
     ("--wor=4", "option --wor is ambiguous: --workers, --worker-reload-mercy, --worker-mount, --worker-exec"),
     ("--processes", "option --processes needs a value: --processes N"),
     ("--process", "option --processes needs a value: --processes N"),

@@ -162,6 +162,10 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "path": WORDS,
     "paths": WORDS,
     "addresses": WORDS.filter(lambda text: not text.startswith("=")),  # =0 is not text of its own
+    "TLS addresses": st.sampled_from([":1,c,k", "[::1]:2,c,k,HIGH", "/run/x,c,k,,!ca", "x,c,k,HIGH:!A,ca"]),
+    "redirects": st.sampled_from([":80", "0.0.0.0:8080,8443"]),
+    "certificates": st.sampled_from(["a.example c,k", "*.Example c,k,HIGH", "b c,k,,ca"]),
+    "places": WORDS,
     "mask": st.sampled_from(["022", "0", "77 ; x"]),
     "owner": st.sampled_from(["www", "www:www", ":33", "0"]),
     "worker map": st.sampled_from(["0:1", "1:2,3", "2: 1, 2"]),

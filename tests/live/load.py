@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -44,13 +45,14 @@ class Close:
 
     name = "http close"
 
-    def __init__(self, port: int, path: str = "/") -> None:
+    def __init__(self, port: int, path: str = "/", tls: ssl.SSLContext | None = None) -> None:
         self.retries = 0
         self._port = port
+        self._tls = tls
         self._head = f"GET {path} HTTP/1.1\r\nHost: load\r\nConnection: close\r\n\r\n".encode()
 
     def request(self) -> Answer:
-        with connect(self._port) as sock:
+        with connect(self._port, self._tls) as sock:
             sock.sendall(self._head)
             return read_answer(sock)
 
@@ -82,9 +84,10 @@ class KeepAlive:
 
     name = "http keep-alive"
 
-    def __init__(self, port: int, path: str = "/") -> None:
+    def __init__(self, port: int, path: str = "/", tls: ssl.SSLContext | None = None) -> None:
         self.retries = 0
         self._port = port
+        self._tls = tls
         self._head = f"GET {path} HTTP/1.1\r\nHost: load\r\n\r\n".encode()
         self._sock: socket.socket | None = None
 
@@ -95,7 +98,7 @@ class KeepAlive:
             except NotOneByte:
                 self.retries += 1
         self.close()
-        self._sock = connect(self._port)
+        self._sock = connect(self._port, self._tls)
         return self._exchange(self._sock)
 
     def close(self) -> None:
@@ -107,7 +110,7 @@ class KeepAlive:
         """One request and its answer. Raises NotOneByte when the connection ended without a byte of it."""
         try:
             sock.sendall(self._head)
-            first = sock.recv(1, socket.MSG_PEEK)
+            first = b"?" if self._tls else sock.recv(1, socket.MSG_PEEK)  # TLS cannot peek: what goes wrong fails
         except (ConnectionResetError, BrokenPipeError) as error:
             raise NotOneByte(str(error)) from error
         if not first:
@@ -122,10 +125,11 @@ class NotOneByte(ConnectionError):
     """The connection ended after a request was sent and before the first byte of its answer."""
 
 
-def connect(port: int) -> socket.socket:
+def connect(port: int, tls: ssl.SSLContext | None = None) -> socket.socket:
+    """A connection, behind its handshake if there is TLS, whose server is `localhost`."""
     sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
+    return tls.wrap_socket(sock, server_hostname="localhost") if tls else sock
 
 
 def closed_while_idle(sock: socket.socket) -> bool:

@@ -58,6 +58,20 @@ MISTAKES = {
     "no such folder to change to": Mistake("--wsgi-file app.py --chdir nowhere", r"chdir.*nowhere"),
     "no application": Mistake("", r"wsgi-file|module"),
     "an address that is not ours": Mistake("--wsgi-file app.py --http-socket 192.0.2.1:80", r"192\.0\.2\.1:80"),
+    "no certificate": Mistake(
+        "--ini x.ini",
+        r"cannot start: x\.ini:3: TLS: certificate nowhere\.pem: No such file",
+        {**GOOD_APP, "x.ini": "[uwsgi]\nwsgi-file = app.py\nhttps-socket = 127.0.0.1:0,nowhere.pem,key.pem\n"},
+    ),
+    "no certificate in the file": Mistake(
+        "--wsgi-file app.py --https-socket 127.0.0.1:0,app.py,app.py", r"TLS: app\.py holds no certificate in PEM"
+    ),
+    "half an https-socket": Mistake(
+        "--wsgi-file app.py --https-socket 127.0.0.1:0,cert.pem", r"https-socket.*wanted ADDRESS,CERTIFICATE,KEY"
+    ),
+    "PROXY on no socket": Mistake(
+        "--wsgi-file app.py --http-socket 127.0.0.1:0 --proxy-protocol :81", r"proxy-protocol: no socket is :81"
+    ),
     "a socket in no folder": Mistake("--wsgi-file app.py --socket nowhere/app.sock", r"nowhere/app\.sock"),
 }
 

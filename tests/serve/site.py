@@ -17,12 +17,13 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.preamble import Preamble
 from greenwsgi.serve.service import Endpoint, Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import Watchdog
 from greenwsgi.shared.scoreboard import Scoreboard
 from greenwsgi.wire.events import WireLimits
-from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wire.registry import row_of
 from greenwsgi.wsgi.environ import fixed_part
 
 
@@ -49,6 +50,7 @@ class Site:
         cores: int = 10,
         harakiri: float = NEVER,
         siblings: bool = False,
+        preamble: Preamble | None = None,
     ) -> None:
         self._pipe, self._log_fd = os.pipe()
         os.set_blocking(self._pipe, False)
@@ -78,11 +80,12 @@ class Site:
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = listener.getsockname()
         endpoint = Endpoint(
-            PROTOCOLS[protocol],
+            row_of(protocol),
             "here",
             fixed_part(multiprocess=False)
             | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.service.set_harakiri}
             | {"greenwsgi.draining": self.service.leaving},
+            preamble,
         )
         self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=siblings, capacity=1000)
         self._acceptor.start()

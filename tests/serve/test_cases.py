@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from gevent import socket
 
+from greenwsgi.serve.connection import TLS_HANDSHAKE
 from greenwsgi.wire.events import WireLimits
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, settle
@@ -43,7 +44,10 @@ def test_case(make: Make, protocol: str, case: Case) -> None:
         assert {name: environ.get(name) for name in expected.vars} == expected.vars
     statuses = [int(status) for status in ANSWERED.findall(said) if status != b"100"]
     served = [200 for _, body in reader.seen if body is not None]
-    if case.ending == REFUSED:
+    if case.data[:1] == bytes([TLS_HANDSHAKE]):  # who speaks TLS cannot read an answer without it
+        assert statuses == []
+        assert "TLS is spoken on a socket without it" in site.log
+    elif case.ending == REFUSED:
         assert statuses == [*served, *([case.status] if case.answered else [])]
         assert "Traceback" not in site.log
     elif case.ending == GONE:

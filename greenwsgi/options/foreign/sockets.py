@@ -46,28 +46,22 @@ ROWS = (
         """,
     ),
     *refused(
-        "TLS is not spoken yet; let nginx do it, with http-socket or uwsgi-socket behind",
+        "write it as https = ADDRESS,CERTIFICATE,KEY[,CIPHERS[,CA]]",
         """
-        https-socket =: listen there and speak HTTPS
-        suwsgi-socket ssl-socket =: listen there and speak uwsgi over TLS
-        https =: listen there and speak HTTPS, in the router
-        https2 =: the same, with named settings
-        http-to-https =: listen there and send every client to HTTPS
+        https2 =: listen there and speak HTTPS, with named settings
         """,
     ),
     *accepted(
         Reason.TUNES,
         """
-        https-export-cert: give the application the client's certificate
+        https-export-cert: give the application the client's certificate | it always has it, as HTTPS_CC
         https-session-context =: the name of the TLS session cache
         ssl-verbose: log more of TLS errors
         ssl-verify-depth [=]: how long a client certificate's chain may be
         ssl-tmp-dir =: a folder for TLS files
         ssl-option: set an OpenSSL option by its number
-        sni =: a certificate for one host
-        sni-dir =: a folder of certificates, one for each host
+        sni-dir =: a folder of certificates, one for each host | name each with sni
         sni-dir-ciphers =: the ciphers for those
-        sni-regexp =: a certificate for the hosts that match
         """,
     ),
     *accepted(
@@ -81,10 +75,6 @@ ROWS = (
         "Not yet",
         """
         tcp-fast-open-client tcp-fastopen-client: TCP Fast Open towards other servers
-        enable-proxy-protocol: expect the PROXY protocol's line on HTTP sockets
-            | requests that begin with it are refused; pass X-Forwarded-For, with trusted-proxy
-        http-enable-proxy-protocol [=]: expect the PROXY protocol's line, in the router
-            | requests that begin with it are refused; pass X-Forwarded-For, with trusted-proxy
         udp =: a UDP server for logs, SNMP and the cache
         """,
     ),

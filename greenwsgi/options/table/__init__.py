@@ -14,6 +14,7 @@ from greenwsgi.options.table.proxies import Proxies
 from greenwsgi.options.table.python import Python
 from greenwsgi.options.table.responses import Responses
 from greenwsgi.options.table.sockets import Sockets
+from greenwsgi.options.table.tls import Tls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Sections:
 
     python: Python = field(default_factory=Python)
     sockets: Sockets = field(default_factory=Sockets)
+    tls: Tls = field(default_factory=Tls)
     listening: Listening = field(default_factory=Listening)
     processes: Processes = field(default_factory=Processes)
     machine: Machine = field(default_factory=Machine)

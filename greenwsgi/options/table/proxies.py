@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, NETWORKS, choices
+from greenwsgi.options.kinds import FLAG, INTEGER, NETWORKS, PLACES, choices
 from greenwsgi.options.spec import option
 
 HEADER_NAMES = ("for", "proto", "host", "port", "forwarded")
@@ -32,6 +32,25 @@ class Proxies:
         default=1,
         least=1,
         help="How many proxies stand in front, one behind the other.",
+    )
+    enable_proxy_protocol: bool = option(
+        "enable-proxy-protocol",
+        "http-enable-proxy-protocol",
+        kind=FLAG,
+        default=False,
+        help="Each connection to an HTTP socket begins with a PROXY header (HAProxy: send-proxy, send-proxy-v2).",
+    )
+    proxy_protocol: tuple[str, ...] = option(
+        "proxy-protocol",
+        kind=PLACES,
+        default=(),
+        help="The same for the socket of that address, of any protocol, or for all. May be repeated.",
+    )
+    proxy_protocol_from: tuple[str, ...] = option(
+        "proxy-protocol-from",
+        kind=NETWORKS,
+        default=(),
+        help="These peers must send PROXY headers, all others must not. May be repeated; none given: all must.",
     )
     dynamic_apps: bool = option(
         "dynamic-apps",

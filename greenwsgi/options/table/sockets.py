@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import SHARED, Address, address, choice
+from greenwsgi.options.kinds import AUTO, SHARED, Address, address, choice, tls_address
 from greenwsgi.options.spec import Reload, Status, option
 
 PROTOCOL_NAMES = ("uwsgi", "http", "fastcgi", "fastcgi-nph", "scgi", "scgi-nph")
@@ -66,6 +66,13 @@ class Sockets:
         kind=address("scgi-nph"),
         default=(),
         help="The same, answered with a status line as in HTTP instead of a Status header.",
+        reload=Reload.RESTART,
+    )
+    auto_socket: tuple[Address, ...] = option(
+        "auto-socket",
+        kind=tls_address(AUTO),
+        default=(),
+        help="Listen there and speak what the first bytes tell: any protocol of ours, and TLS if given a CERTIFICATE.",
         reload=Reload.RESTART,
     )
     socket: tuple[Address, ...] = option(

@@ -1,0 +1,154 @@
+"""A connection under TLS: plain bytes for whoever reads and writes, records on the socket.
+
+The standard library's ssl on memory buffers (ssl.SSLObject), so that waiting, deadlines and lingering stay those of
+Stream, with its raw socket and watchers. Costs a copy each way, little beside the cipher.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import Any
+
+from greenwsgi.clock import SystemClock
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.serve.stream import RECV_SIZE, Stream
+from greenwsgi.serve.tls import ServerTls, facts
+
+SLICE = 65536
+"""How much is encrypted at once: what is waiting to be sent is in memory a second time."""
+
+_now = SystemClock.monotonic
+
+
+class TlsStream(Stream):
+    """Takes the place of `raw`, from which `received` has come already; `handshake` comes before all else."""
+
+    __slots__ = ("_incoming", "_outgoing", "_server", "_tls")
+
+    plain = False
+
+    def __init__(self, raw: Stream, server: ServerTls, received: bytes) -> None:
+        for name in Stream.__slots__:
+            setattr(self, name, getattr(raw, name))
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._incoming.write(received)
+        self._tls: Any = server.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._server = server
+
+    def handshake(self, until: float) -> None:
+        """Shake hands; raises PeerError with the reason if that cannot be, or not until then."""
+        while True:
+            try:
+                self._tls.do_handshake()
+                self._flush()
+                return
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._feed(until)
+            except ssl.SSLEOFError:
+                raise PeerGone("the client left in its handshake") from None
+            except ssl.SSLError as error:
+                self._flush_if_possible()  # the alert that tells the client
+                raise PeerError(f"TLS handshake: {reason(error)}", 0) from None
+
+    def variables(self) -> dict[str, str]:
+        """What the handshake told, as CGI variables."""
+        return facts(self._tls, self._server)
+
+    def _feed(self, until: float) -> None:
+        """Wait for more records."""
+        if data := super().recv(until):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self) -> None:
+        """Send what is encrypted. Records cannot be left out: a send that is cut short ends the connection."""
+        if data := self._outgoing.read():
+            try:
+                super().send(data)
+            except BaseException:
+                self.gone = True
+                raise
+
+    def _flush_if_possible(self) -> None:
+        with contextlib.suppress(OSError):
+            self._send(self._outgoing.read())
+
+    # Stream, under TLS
+
+    def recv(self, until: float = 0.0) -> bytes:
+        until = until or _now() + self.timeout  # for a whole record, however it dribbles
+        while True:
+            try:
+                data: bytes = self._tls.read(RECV_SIZE)
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._feed(until)
+                continue
+            except ssl.SSLError as error:
+                return self._broken(error)
+            return data
+
+    def recv_later(self, until: float) -> bytes:
+        """What is decrypted already gives no sign on the socket, so there is no waiting first."""
+        return self.recv(until)
+
+    def recv_now(self) -> bytes:
+        if data := self._recv(RECV_SIZE):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        pieces = []
+        try:
+            while piece := self._tls.read(RECV_SIZE):
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            if not pieces:
+                raise BlockingIOError from None  # no whole record
+        except ssl.SSLError as error:
+            return b"".join(pieces) or self._broken(error)
+        return b"".join(pieces)
+
+    def _broken(self, error: ssl.SSLError) -> bytes:
+        """A client that leaves without the alert that TLS wants (close_notify) has left all the same."""
+        if isinstance(error, ssl.SSLEOFError):
+            return b""
+        self.gone = True
+        self._flush_if_possible()
+        raise PeerGone(f"TLS: {reason(error)}") from error
+
+    def send(self, data: bytes) -> None:
+        if self.gone:
+            raise PeerGone("the connection is broken")
+        view = memoryview(data)
+        while view:
+            try:
+                self._tls.write(view[:SLICE])
+            except ssl.SSLError as error:
+                self._broken(error)
+            self._flush()
+            view = view[SLICE:]
+
+    def end_writing(self) -> None:
+        """With TLS's own word for it, so that the client knows that nobody has cut the answer short."""
+        self._say_close()
+        super().end_writing()
+
+    def close(self) -> None:
+        self._say_close()
+        super().close()
+
+    def _say_close(self) -> None:
+        if self.gone or self._tls.version() is None:
+            return
+        with contextlib.suppress(ssl.SSLError, OSError):
+            with contextlib.suppress(ssl.SSLWantReadError):  # it would wait for the client's
+                self._tls.unwrap()
+            self._send(self._outgoing.read())
+
+
+def reason(error: ssl.SSLError) -> str:
+    """OpenSSL's words for what went wrong."""
+    return (error.reason or str(error)).lower().replace("_", " ")
