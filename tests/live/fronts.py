@@ -248,23 +248,35 @@ defaults
     timeout server 60s
     option forwardfor
     http-reuse always
+fcgi-app app
+    docroot /
+    path-info ^()(/.*)$
 {proxies}
 """
 
+HAPROXY_WAYS = ["http-tcp", "http-unix", "fastcgi-tcp", "fastcgi-unix"]
+
+
+def haproxy_listener(way: str, port: int, places: Places) -> str:
+    """One way of HAProxy."""
+    protocol, transport = way.split("-")
+    place = places.of[protocol]
+    there = f"127.0.0.1:{place.port}" if transport == "tcp" else f"unix@{place.path}"
+    lines = [f"listen {way}", f"bind 127.0.0.1:{port}"]
+    if protocol == "fastcgi":
+        lines += ["use-fcgi-app app", f"server app {there} proto fcgi"]
+    else:
+        lines += ["http-request set-header X-Forwarded-Proto http", f"server app {there}"]
+    return "\n    ".join(lines)
+
 
 def haproxy(folder: Path, places: Places) -> Front:
-    """HAProxy, by HTTP."""
+    """HAProxy, by HTTP and by FastCGI."""
     program = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         pytest.skip("no haproxy here (Debian: apt-get install haproxy)")
-    place = places.of["http"]
-    ports = {"http-tcp": free_port(), "http-unix": free_port()}
-    address = {"http-tcp": f"127.0.0.1:{place.port}", "http-unix": f"unix@{place.path}"}
-    proxies = "\n".join(
-        f"listen {way}\n    bind 127.0.0.1:{port}\n    http-request set-header X-Forwarded-Proto http\n"
-        f"    server app {address[way]}"
-        for way, port in ports.items()
-    )
+    ports = {way: free_port() for way in HAPROXY_WAYS}
+    proxies = "\n".join(haproxy_listener(way, port, places) for way, port in ports.items())
     (folder / "haproxy.cfg").write_text(HAPROXY.format(proxies=proxies), "utf-8")
     return Front("HAProxy", [program, "-db", "-f", str(folder / "haproxy.cfg")], ports)
 
@@ -273,8 +285,7 @@ ROWS = [
     *(("nginx", way) for way in nginx_ways()),
     *(("apache-tcp", way) for way in ways(("tcp",))),
     *(("apache-unix", way) for way in ways(("unix",))),
-    ("haproxy", "http-tcp"),
-    ("haproxy", "http-unix"),
+    *(("haproxy", way) for way in HAPROXY_WAYS),
 ]
 """(front, way): all that is tested."""
 

@@ -80,6 +80,10 @@ class Way:
         """The front tells who the client is by variables, not by headers."""
         return self.protocol != "http"
 
+    @property
+    def haproxy_fastcgi(self) -> bool:
+        return (self.front, self.protocol) == ("haproxy", "fastcgi")
+
 
 @pytest.fixture(scope="module")
 def behind() -> Iterator[Rig]:
@@ -124,7 +128,8 @@ def test_facts(way: Way) -> None:
         "wsgi.url_scheme": "http",
     }
     if way.gateway:
-        expected["REMOTE_PORT"] = str(own_port)
+        if not way.haproxy_fastcgi:  # which keeps the port to itself
+            expected["REMOTE_PORT"] = str(own_port)
         assert found["SERVER_PORT"] in (str(way.port), "80")  # Apache says what it takes the Host header to mean
     assert {name: found.get(name, "") for name in expected} == expected
 
@@ -151,7 +156,7 @@ def test_paths_and_queries(way: Way) -> None:
     """The path is decoded once, the query not at all, whatever the way."""
     for target, path, query in TARGETS:
         found = environ(way, target)
-        assert (found["PATH_INFO"], found["QUERY_STRING"]) == (path, query), target
+        assert (found["PATH_INFO"], found.get("QUERY_STRING", "")) == (path, query), target
         assert found.get("SCRIPT_NAME", "") == ""
 
 
@@ -164,6 +169,8 @@ def test_many_headers(way: Way) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_three_megabytes_up(way: Way, chunked: bool) -> None:
     body = random.Random(3).randbytes(3_000_000)
+    if chunked and way.haproxy_fastcgi:
+        body = body[:10_000]  # it collects such a body to say its length, and refuses what exceeds its own buffer
     sent = (body[start : start + 99_999] for start in range(0, len(body), 99_999)) if chunked else body
     answer = http_request(way.port, "POST", "/digest", sent)
     if chunked and way.front == "apache" and way.protocol in ("uwsgi", "scgi"):
