@@ -23,8 +23,28 @@ def check(settings: Settings, warn: Warn) -> None:
             )
     _check_worker_map(settings)
     _check_proxy_protocol(settings, warn)
+    _check_http_to(settings)
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
+
+
+def _check_http_to(settings: Settings) -> None:
+    """uWSGI's router may hand requests to its own server, which is what we do, or to another, which we cannot."""
+    own = {spelling for listener in settings.listeners for spelling in _spellings(listener.text)}
+    for target in settings.sockets.http_to:
+        if target not in own:
+            raise UsageError(
+                f"http-to {target} is no socket of this server, and requests are not handed to others: nginx does that",
+                settings.origin("http-to"),
+            )
+
+
+def _spellings(address: str) -> tuple[str, ...]:
+    """The ways to reach a listener of this machine from itself."""
+    host, colon, port = address.rpartition(":")
+    if "/" in address or not colon or host not in ("", "0.0.0.0", "127.0.0.1", "localhost", "[::]"):
+        return (address,)
+    return (address, f":{port}", f"127.0.0.1:{port}", f"localhost:{port}")
 
 
 def _check_worker_map(settings: Settings) -> None:

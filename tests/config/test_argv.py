@@ -41,13 +41,18 @@ READ: list[tuple[str, list[tuple[str, str]]]] = [
     ("-- app.py x.ini", [("wsgi-file", "app.py"), ("ini", "x.ini")]),
 ]
 
+FOUR_ROUTERS = "--fastrouter-processes, --fastrouter-zerg, --fastrouter-use-cache, --fastrouter-use-pattern"
 REFUSED = [
     ("--procesess 4", "unknown option --procesess, did you mean --processes?"),
     ("--max_requests=5", "unknown option --max_requests, did you mean --max-requests?"),
     ("--xyzzy", "unknown option --xyzzy"),
     ("--=4", "unknown option --"),
     ("--ve", "option --ve is ambiguous: --venv, --version"),
-    ("--ht", "option --ht is ambiguous: --http-socket, --http, --https-socket, --https, ..."),
+    (
+        "--emperor-wrapper-",
+        "option --emperor-wrapper- is ambiguous: --emperor-wrapper-override, --emperor-wrapper-fallback",
+    ),
+    ("--fastrouter-", "option --fastrouter- is ambiguous: " + FOUR_ROUTERS + ", ..."),
     ("--wor=4", "option --wor is ambiguous: --workers, --worker-reload-mercy, --worker-mount, --worker-exec"),
     ("--processes", "option --processes needs a value: --processes N"),
     ("--process", "option --processes needs a value: --processes N"),

@@ -34,6 +34,7 @@ BEHAVIOUR = {
     "chdir": "live/test_processes.py::test_the_application_sees_its_environment_and_folder",
     "http-socket": _ADDRESSES,
     "http": "live/test_addresses.py::test_ipv6",
+    "http-to": "config/test_rules.py::test_http_is_not_handed_to_others",
     "uwsgi-socket": _ADDRESSES,
     "fastcgi-socket": "live/test_fronts.py::test_facts",
     "fastcgi-nph-socket": "live/test_fastcgi.py::test_fastcgi_nph_socket",

@@ -10,6 +10,7 @@ import pytest
 from greenwsgi.config.settings import Assignment, build
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
+from greenwsgi.options.foreign import FOREIGN
 from greenwsgi.options.foreign.rows import later
 from greenwsgi.options.kinds import Argument
 from greenwsgi.options.spec import Option, Status
@@ -119,3 +120,9 @@ def test_near_misses_reach_every_name(written: str, meant: str) -> None:
 def test_a_row_that_is_none_is_found_at_once() -> None:
     with pytest.raises(ValueError, match="what is this row"):
         list(later("", "a row without a meaning"))
+
+
+def test_no_row_is_left_of_an_option_that_has_a_value() -> None:
+    """If one is: take its name out of greenwsgi/options/foreign/."""
+    written = [name for options in FOREIGN.values() for option in options for name in option.names]
+    assert [name for name in written if OPTIONS.find(name) in list(OPTIONS)] == []

@@ -75,6 +75,19 @@ ROWS = (
         """,
     ),
     *refused(
+        "only Python applications are served here",
+        """
+        cgi =: CGI programs
+        php-app =: a PHP script that answers all requests
+        php-docroot =: a folder of PHP scripts
+        php-index =: the PHP script that stands for a folder
+        psgi =: a Perl application
+        rack =: a Ruby application
+        rails =: a Rails application
+        lua =: a Lua application
+        """,
+    ),
+    *refused(
         "it would run something other than the server; run that by itself",
         """
         pyshell [=]: a Python shell in the worker

@@ -13,7 +13,6 @@ ROWS = (
     *later(
         "Not yet",
         """
-        honour-stdin: leave standard input open
         pidfile2 =: write the process id there, as the user | pidfile
         safe-pidfile =: the same, once the server runs | pidfile
         safe-pidfile2 =: the same, as the user | pidfile
@@ -56,6 +55,7 @@ ROWS = (
             | the request alone is ended, not its worker
         harakiri-graceful-signal =: what that signal is
         harakiri-queue-threshold =: no harakiri while fewer connections wait
+        cap =: the capabilities that root keeps | AmbientCapabilities= of systemd
         no-initgroups: leave out the user's further groups
         flock2 =: hold this file's lock, or do not start
         flock-wait2 =: wait for this file's lock
@@ -223,6 +223,7 @@ ROWS = (
     *accepted(
         Reason.ALWAYS,
         """
+        honour-stdin: leave standard input open
         no-orphans: end workers whose master is gone
         auto-procname: name processes by what they do
         """,

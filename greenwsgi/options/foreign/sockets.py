@@ -120,7 +120,6 @@ ROWS = (
     *refused(
         "http answers with this server's own application and passes nothing on; put nginx in front of several servers",
         """
-        http-to =: the server that answers | if it is a socket of this server, leave the option out
         http-use-socket [=]: the socket of the server that answers
         http-use-cache [=]: find the server in the cache
         http-use-pattern =: find the server by a pattern

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import AUTO, SHARED, Address, address, choice, tls_address
+from greenwsgi.options.kinds import AUTO, PATHS, SHARED, Address, address, choice, tls_address
 from greenwsgi.options.spec import Reload, Status, option
 
 PROTOCOL_NAMES = ("uwsgi", "http", "fastcgi", "fastcgi-nph", "scgi", "scgi-nph")
@@ -31,6 +31,16 @@ class Sockets:
         help="The same as http-socket.",
         status=Status.PARTIAL,
         note="The workers speak HTTP themselves: there is no router process between.",
+        reload=Reload.RESTART,
+    )
+    http_to: tuple[str, ...] = option(
+        "http-to",
+        metavar="ADDRESS",
+        kind=PATHS,
+        default=(),
+        help="The socket that http hands requests to: one of this server's.",
+        status=Status.PARTIAL,
+        note="http answers by itself, and hands nothing on; for another server's socket the start is refused.",
         reload=Reload.RESTART,
     )
     uwsgi_socket: tuple[Address, ...] = option(
