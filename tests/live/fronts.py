@@ -18,14 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from greenwsgi.wire.registry import PROTOCOLS
+from tests.certificates import Certificates
 from tests.live import ps
 from tests.live.client import PATIENCE, free_port
 from tests.live.nginx import binary as nginx_binary
 from tests.live.server import ROOT, Log, Server
 
 MODULES = Path("/usr/lib/apache2/modules")
-SPOKEN = [str(name) for name in ("uwsgi", "fastcgi", "scgi", "http") if name in PROTOCOLS]
+SPOKEN = ("uwsgi", "fastcgi", "scgi", "http")
+
+TWINS = {"https": "http", "suwsgi": "uwsgi"}
+"""What is spoken over TLS."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,17 @@ class Place:
 
 
 class Places:
-    """Addresses for a server under test: each protocol by TCP and by a unix socket that any user can reach."""
+    """Addresses for a server under test: each protocol by TCP and by a unix socket that any user can reach.
+
+    Beside the protocols: their twins over TLS, "proxied", which is HTTP behind PROXY headers, and "auto", where the
+    first bytes tell.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o755)
-        self.of = {name: Place(free_port(), str(folder / f"{name}.sock")) for name in SPOKEN}
+        names = [*SPOKEN, *TWINS, "proxied", "auto"]
+        self.of = {name: Place(free_port(), str(folder / f"{name}.sock")) for name in names}
+        self.certificates = Certificates(folder)
 
     @property
     def options(self) -> list[str]:
@@ -49,7 +58,13 @@ class Places:
         found = ["--chmod-socket=666"]
         for name, place in self.of.items():
             for address in (f"127.0.0.1:{place.port}", place.path):
-                found += [f"--{name}-socket", address]
+                if name == "proxied":
+                    found += ["--http-socket", address, "--proxy-protocol", address]
+                elif name in TWINS:
+                    shown = self.certificates
+                    found += [f"--{name}-socket", f"{address},{shown.cert},{shown.key}"]
+                else:
+                    found += [f"--{name}-socket", address]
         return found
 
 
@@ -103,6 +118,9 @@ worker_processes 1;
 error_log stderr warn;
 pid nginx.pid;
 events {{ worker_connections 256; }}
+stream {{
+    {streams}
+}}
 http {{
     access_log off;
     client_max_body_size 64m;
@@ -110,7 +128,12 @@ http {{
     scgi_temp_path scgi;
     upstream http-tcp {{ server 127.0.0.1:{http_port}; keepalive 8; }}
     upstream http-unix {{ server unix:{http_path}; keepalive 8; }}
-    {kept}
+    upstream https-tcp {{ server 127.0.0.1:{https_port}; keepalive 8; }}
+    upstream https-unix {{ server unix:{https_path}; keepalive 8; }}
+    proxy_ssl_verify on; proxy_ssl_name localhost; proxy_ssl_trusted_certificate {ca};
+    uwsgi_ssl_verify on; uwsgi_ssl_name localhost; uwsgi_ssl_trusted_certificate {ca};
+    upstream fastcgi-tcp-kept {{ server 127.0.0.1:{fastcgi_port}; keepalive 8; }}
+    upstream fastcgi-unix-kept {{ server unix:{fastcgi_path}; keepalive 8; }}
     {servers}
 }}
 """
@@ -139,39 +162,52 @@ def parameters(protocol: str) -> str:
 def nginx_location(way: str, place: Place) -> str:
     """What nginx does with a request."""
     protocol, transport = way.split("-", 1)
-    if protocol == "http":
+    if protocol in ("http", "https"):
         return (
-            f"proxy_pass http://{way}; proxy_http_version 1.1; proxy_request_buffering off;"
+            f"proxy_pass {protocol}://{way}; proxy_http_version 1.1; proxy_request_buffering off;"
             ' proxy_set_header Connection ""; proxy_set_header Host $http_host;'
             " proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;"
         )
     address = f"127.0.0.1:{place.port}" if transport.startswith("tcp") else f"unix:{place.path}"
     if transport.endswith("kept"):
         return f"{protocol}_pass {way}; {protocol}_keep_conn on; {parameters(protocol)}"
+    if protocol == "suwsgi":
+        protocol, address = "uwsgi", f"suwsgi://{address}"
     return f"{protocol}_pass {address}; {protocol}_request_buffering off; {parameters(protocol)}"
 
 
 def nginx_ways() -> list[str]:
-    """FastCGI also with connections that are kept."""
-    return ways() + (["fastcgi-tcp-kept", "fastcgi-unix-kept"] if "fastcgi" in SPOKEN else [])
+    """FastCGI also with connections that are kept; HTTP also as a stream behind version 1 of PROXY."""
+    kept = ["fastcgi-tcp-kept", "fastcgi-unix-kept"]
+    auto = [f"{name}-tcp-auto" for name in SPOKEN if name != "http"]
+    twins = [f"{name}-{transport}" for name in TWINS for transport in ("tcp", "unix")]
+    return [*ways(), *twins, *kept, *auto, "http-proxy1-tcp", "http-proxy1-unix"]
+
+
+def place_of(way: str, places: Places) -> Place:
+    """Where a way goes to."""
+    return places.of["auto" if way.endswith("auto") else way.split("-")[0]]
 
 
 def nginx(folder: Path, places: Places) -> Front:
     """nginx with a server for each way."""
     ports = {way: free_port() for way in nginx_ways()}
     servers = "\n".join(
-        f"server {{ listen 127.0.0.1:{port}; location / {{ {nginx_location(way, places.of[way.split('-')[0]])} }} }}"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ {nginx_location(way, place_of(way, places))} }} }}"
         for way, port in ports.items()
+        if "proxy" not in way
     )
-    kept = ""
-    if "fastcgi" in SPOKEN:
-        place = places.of["fastcgi"]
-        kept = (
-            f"upstream fastcgi-tcp-kept {{ server 127.0.0.1:{place.port}; keepalive 8; }}"
-            f" upstream fastcgi-unix-kept {{ server unix:{place.path}; keepalive 8; }}"
-        )
-    http = places.of["http"]
-    text = NGINX.format(http_port=http.port, http_path=http.path, servers=servers, kept=kept)
+    proxied = places.of["proxied"]
+    streams = "\n".join(
+        f"server {{ listen 127.0.0.1:{ports[way]}; proxy_pass {there}; proxy_protocol on; }}"
+        for way, there in [
+            ("http-proxy1-tcp", f"127.0.0.1:{proxied.port}"),
+            ("http-proxy1-unix", f"unix:{proxied.path}"),
+        ]
+    )
+    addresses: dict[str, int | str] = {f"{name}_port": place.port for name, place in places.of.items()}
+    addresses |= {f"{name}_path": place.path for name, place in places.of.items()}
+    text = NGINX.format(ca=places.certificates.ca, servers=servers, streams=streams, **addresses)
     if os.getuid() == 0:  # its own user could not read the temporary folder
         text = "user root;\n" + text
     (folder / "nginx.conf").write_text(text, "utf-8")
@@ -214,8 +250,6 @@ def apache(folder: Path, places: Places, transport: str) -> Front:
         port = free_port()
         text = once(text, f"Listen {front}\n", f"Listen 127.0.0.1:{port}\n")
         text = once(text, f"<VirtualHost *:{front}>", f"<VirtualHost 127.0.0.1:{port}>")
-        if protocol not in SPOKEN:
-            continue
         ports[f"{protocol}-{transport}"] = port
         place = places.of[protocol]
         there = (
@@ -254,29 +288,51 @@ fcgi-app app
 {proxies}
 """
 
-HAPROXY_WAYS = ["http-tcp", "http-unix", "fastcgi-tcp", "fastcgi-unix"]
+HAPROXY_WAYS = [f"http-{how}{transport}" for how in ("", "proxy1-", "proxy2-") for transport in ("tcp", "unix")]
+HAPROXY_WAYS += ["https-tcp", "https-unix", "fastcgi-tcp", "fastcgi-unix"]
+
+ENDS_TLS = "tls"
+"""HAProxy's port where clients speak TLS, of which a PROXY header tells us."""
+
+_SENDS = {
+    "proxy1": "send-proxy",
+    "proxy2": "send-proxy-v2 proxy-v2-options crc32c,authority,unique-id",
+}
 
 
 def haproxy_listener(way: str, port: int, places: Places) -> str:
-    """One way of HAProxy."""
-    protocol, transport = way.split("-")
-    place = places.of[protocol]
+    """One way of HAProxy: HTTP, FastCGI, or bytes behind a PROXY header."""
+    protocol, *how, transport = way.split("-")
+    place = places.of["proxied" if how else protocol]
     there = f"127.0.0.1:{place.port}" if transport == "tcp" else f"unix@{place.path}"
+    ca = places.certificates.ca
     lines = [f"listen {way}", f"bind 127.0.0.1:{port}"]
-    if protocol == "fastcgi":
+    if how:
+        lines += ["mode tcp", r"unique-id-format %{+X}o\ %ci:%cp", f"server app {there} {_SENDS[how[0]]}"]
+    elif protocol == "fastcgi":
         lines += ["use-fcgi-app app", f"server app {there} proto fcgi"]
     else:
-        lines += ["http-request set-header X-Forwarded-Proto http", f"server app {there}"]
+        tls = f" ssl verify required verifyhost localhost ca-file {ca}" if protocol == "https" else ""
+        lines += ["http-request set-header X-Forwarded-Proto http", f"server app {there}{tls}"]
     return "\n    ".join(lines)
 
 
 def haproxy(folder: Path, places: Places) -> Front:
-    """HAProxy, by HTTP and by FastCGI."""
+    """HAProxy, by HTTP, by FastCGI and by PROXY."""
     program = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         pytest.skip("no haproxy here (Debian: apt-get install haproxy)")
     ports = {way: free_port() for way in HAPROXY_WAYS}
     proxies = "\n".join(haproxy_listener(way, port, places) for way, port in ports.items())
+    shown, ports[ENDS_TLS] = places.certificates, free_port()
+    (folder / "front.pem").write_bytes(shown.cert.read_bytes() + shown.key.read_bytes())
+    proxies += (
+        f"\nlisten tls\n    mode tcp\n"
+        f"    bind 127.0.0.1:{ports[ENDS_TLS]} ssl crt {folder}/front.pem ca-file {shown.ca} verify optional"
+        " crt-ignore-err all alpn http/1.1\n"
+        f"    server app 127.0.0.1:{places.of['proxied'].port} send-proxy-v2-ssl-cn"
+        " proxy-v2-options ssl,cert-cn,ssl-cipher,authority,crc32c\n"
+    )
     (folder / "haproxy.cfg").write_text(HAPROXY.format(proxies=proxies), "utf-8")
     return Front("HAProxy", [program, "-db", "-f", str(folder / "haproxy.cfg")], ports)
 

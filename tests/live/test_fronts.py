@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import random
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 
 from tests.live import ps
 from tests.live.client import PATIENCE, http_request
-from tests.live.fronts import ROWS, Rig, rig
+from tests.live.fronts import ENDS_TLS, ROWS, Rig, rig
 from tests.live.test_nginx_cases import CASES, statuses
 from tests.wire.cases import GONE
 
@@ -77,8 +78,8 @@ class Way:
 
     @property
     def gateway(self) -> bool:
-        """The front tells who the client is by variables, not by headers."""
-        return self.protocol != "http"
+        """The front tells who the client is by variables or a PROXY header, not by headers of HTTP."""
+        return self.protocol not in ("http", "https") or self.transport.startswith("proxy")
 
     @property
     def haproxy_fastcgi(self) -> bool:
@@ -253,6 +254,34 @@ def test_our_refusal_reaches_the_client(way: Way) -> None:
     for _ in range(5):
         assert http_request(way.port, "GET", "/", headers=headers).status == 431
     assert environ(way, "/next")["PATH_INFO"] == "/next"
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        ("", {"SSL_CLIENT_VERIFY": "NONE", "SSL_CLIENT_S_DN_CN": None}),
+        ("client", {"SSL_CLIENT_VERIFY": "SUCCESS", "SSL_CLIENT_S_DN_CN": "Ann, the 1st"}),
+        ("stranger", {"SSL_CLIENT_VERIFY": "FAILED:", "SSL_CLIENT_S_DN_CN": "Ann, the 1st"}),
+    ],
+)
+def test_tls_that_haproxy_ends(behind: Rig, client: str, expected: dict[str, str | None]) -> None:
+    """Version 2 of PROXY tells of the client's TLS and certificate."""
+    port = behind.front("haproxy").ports[ENDS_TLS]
+    certificates = behind.places.certificates
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    if client:
+        context.load_cert_chain(getattr(certificates, client))
+    with closing(http.client.HTTPSConnection("localhost", port, timeout=PATIENCE, context=context)) as connection:
+        connection.request("GET", "/a")
+        found = json.loads(connection.getresponse().read())
+    expected |= {"wsgi.url_scheme": "https", "HTTPS": "on", "SSL_PROTOCOL": "TLSv1.3", "SSL_TLS_SNI": "localhost"}
+    expected |= {"REMOTE_ADDR": "127.0.0.1", "SERVER_PORT": str(port)}
+    seen = {name: found.get(name) for name in expected}
+    if client == "stranger":
+        assert seen["SSL_CLIENT_VERIFY"].startswith("FAILED:")
+        seen["SSL_CLIENT_VERIFY"] = "FAILED:"
+    assert seen == expected
+    assert found["SSL_CIPHER"].startswith("TLS_")
 
 
 @pytest.mark.parametrize("name", ["nginx", "apache-tcp"])
