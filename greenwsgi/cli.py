@@ -85,7 +85,7 @@ def _rereading(arguments: Sequence[str], environ: Mapping[str, str], running: Se
     def reread() -> Settings:
         again = load(arguments, environ)
         _warn(again, log)
-        rules.check_reload(running, again.settings, log.warning)
+        rules.check_reload(running, again.settings, log.warning, log.info)
         return again.settings
 
     return reread

@@ -8,13 +8,14 @@ import pwd
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenwsgi import __version__
-from greenwsgi.config import argv, magic
+from greenwsgi.config import argv, cpus, magic
 from greenwsgi.config.settings import Assignment, Settings, Warn, build
 from greenwsgi.config.sources import Sources
+from greenwsgi.options.catalog import OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,13 @@ def read(arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> Re
     written = argv.read(arguments)
     expanded = list(Sources(environ, this_machine(), warn).expand(written))
     used = frozenset(name for one in expanded for name in re.findall(r"%\(([^() ]+)", one.text))
-    return Reading(tuple(magic.placeholders(expanded)), (), used)
+    return Reading(tuple(map(_counted, magic.placeholders(expanded))), (), used)
+
+
+def _counted(one: Assignment) -> Assignment:
+    """`processes = auto` becomes a number here, so that the server, its zygotes and --show-config agree on it."""
+    entry = OPTIONS.find(one.key) if one.text.strip() == "auto" else None
+    return replace(one, text=str(cpus.usable())) if entry and entry.option.name == "processes" else one
 
 
 def this_machine() -> magic.Machine:

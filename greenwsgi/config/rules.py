@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from greenwsgi.config.settings import Settings, Warn
+from greenwsgi.config.settings import Settings, Warn, silent
 from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
 from greenwsgi.options.places import is_public
@@ -24,6 +24,7 @@ def check(settings: Settings, warn: Warn) -> None:
     _check_worker_map(settings)
     _check_proxy_protocol(settings, warn)
     _check_http_to(settings)
+    _check_cheaper(settings)
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
 
@@ -45,6 +46,16 @@ def _spellings(address: str) -> tuple[str, ...]:
     if "/" in address or not colon or host not in ("", "0.0.0.0", "127.0.0.1", "localhost", "[::]"):
         return (address,)
     return (address, f":{port}", f"127.0.0.1:{port}", f"localhost:{port}")
+
+
+def _check_cheaper(settings: Settings) -> None:
+    rules, most = settings.cheaper, settings.processes.processes
+    if rules.cheaper >= most > 1 or rules.cheaper > most:
+        raise UsageError(f"cheaper {rules.cheaper}: processes must be more; it is {most}", settings.origin("cheaper"))
+    if rules.cheaper_initial > most:
+        raise UsageError(
+            f"cheaper-initial {rules.cheaper_initial}: processes is only {most}", settings.origin("cheaper-initial")
+        )
 
 
 def _check_worker_map(settings: Settings) -> None:
@@ -86,10 +97,20 @@ def speaks_proxy_protocol(settings: Settings, protocol: str, text: str) -> bool:
     return "all" in proxies.proxy_protocol or text in proxies.proxy_protocol
 
 
-def check_reload(running: Settings, wanted: Settings, warn: Warn) -> None:
-    """`check`, for settings read again while the server runs; warns of each change that takes a restart."""
+def check_reload(running: Settings, wanted: Settings, warn: Warn, tell: Warn = silent) -> None:
+    """`check`, for settings read again while the server runs.
+
+    Tells by name what has changed and what it takes to have it; warns of each change that takes a restart.
+    """
     check(wanted, warn)
+    changed: dict[Reload, list[str]] = {rule: [] for rule in Reload}
     for entry in OPTIONS:
         before, after = (getattr(getattr(one, entry.section), entry.field) for one in (running, wanted))
-        if before != after and entry.option.reload is Reload.RESTART:
-            warn(f"{entry.option.name} has changed, but takes a restart; it stays as it was")
+        if before != after:
+            changed[entry.option.reload].append(entry.option.name)
+    if named := changed[Reload.WORKERS]:
+        tell(f"changed, for the new workers: {', '.join(named)}")
+    if named := changed[Reload.LIVE]:
+        tell(f"changed, as soon as the new workers serve: {', '.join(named)}")
+    for name in changed[Reload.RESTART]:
+        warn(f"{name} has changed, but takes a restart; it stays as it was")

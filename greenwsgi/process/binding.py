@@ -220,3 +220,19 @@ def _clear(path: str) -> None:
         if probe.connect_ex(path) != errno.ECONNREFUSED:
             raise UsageError(TAKEN)
     os.unlink(path)
+
+
+_TCP_INFO = struct.Struct("@8B5I")
+
+
+def waiting(fd: int) -> int:
+    """How many connections wait to be accepted on a TCP listener; 0 where the system does not tell (only Linux does).
+
+    Of a listening socket tcpi_unacked, the thirteenth value of struct tcp_info, is the length of its queue.
+    """
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        try:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        except (OSError, AttributeError):  # a unix socket, another system
+            return 0
+    return int(_TCP_INFO.unpack(info)[12]) if len(info) == _TCP_INFO.size else 0

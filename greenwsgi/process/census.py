@@ -1,39 +1,86 @@
-"""What nobody reports is looked at once a second: files that were touched."""
+"""What nobody reports is looked at once a second: touched files, memory, how much there is to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from signal import SIGKILL
+from typing import Protocol
 
 from greenwsgi.config.settings import Settings
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import words
+from greenwsgi.process import cheaper, words
 from greenwsgi.process.cycle import Cycle
-from greenwsgi.process.fleet import Fleet, GenerationStage
+from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, Stop
 from greenwsgi.process.touch import Touches, watched
+from greenwsgi.shared.memory import MB, Memory
+from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US, REQUESTS
+from greenwsgi.shared.scoreboard import Seat, Totals
 
 ROUND = 1.0
+
+LATE = 100_000
+"""Microseconds: a worker whose loop is so late is as busy as one can be."""
+
+
+class Around(Protocol):
+    """What can be seen of the system; `surroundings.Surroundings` is the real one."""
+
+    def knocked(self) -> bool: ...
+    def backlog(self) -> int: ...
+    def memory(self, pid: int) -> Memory: ...
 
 
 class Census:
     """Looks around, and writes down in the fleet what is wanted because of it, as an operator would."""
 
-    def __init__(self, fleet: Fleet, cycles: Mapping[int, Cycle], log: ServerLog, first: Settings) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        cycles: Mapping[int, Cycle],
+        totals: Totals,
+        log: ServerLog,
+        around: Around,
+        first: Settings,
+    ) -> None:
         self._fleet = fleet
         self._cycles = cycles
+        self._totals = totals
         self._log = log
+        self._around = around
         self._settings = first
         self._touches = Touches()
-        self._next = 0.0
         self._missed: set[str] = set()
+        self._mood = cheaper.Mood()
+        self._next = self._weigh_next = self._active_at = 0.0
+        self._requests = -1
 
     def take(self, now: float) -> None:
-        """Look, if it is time to."""
+        """Look, if it is time to. Whether somebody knocks at a server that sleeps is looked at each time."""
+        serving = self._fleet.at(GenerationStage.SERVING)
+        if serving and not serving.count:
+            self._wake(serving, now)
         if now < self._next:
             return
         self._next = now + ROUND
-        if serving := self._fleet.at(GenerationStage.SERVING):
+        if serving:
             self._settings = self._cycles[serving.number].settings
         self._look_at_files(now)
+        if self._fleet.stop is Stop.NO:
+            self._weigh(now)
+            if serving and serving.count:
+                self._look_for_idleness(serving, now)
+                self._adapt(serving)
+
+    def count_for(self, settings: Settings, kind: Reload) -> int:
+        """How many workers a new generation shall begin with."""
+        most, rules, serving = settings.processes.processes, settings.cheaper, self._fleet.at(GenerationStage.SERVING)
+        if serving is None:
+            return 0 if rules.cheap else min(most, rules.cheaper_initial or rules.cheaper or most)
+        if not serving.count:
+            return 0
+        if rules.cheaper:
+            return max(rules.cheaper, min(most, serving.count))
+        return min(most, serving.count) if kind is Reload.WORKERS else most
 
     def _look_at_files(self, now: float) -> None:
         files = watched(self._settings)
@@ -44,3 +91,81 @@ class Census:
         for named in sorted(missing - self._missed):
             self._log.info(f"{named}: there is no such file yet; it is waited for")
         self._missed |= missing
+
+    def _weigh(self, now: float) -> None:
+        """Condemn workers that are larger than the evil limits."""
+        if now < self._weigh_next:
+            return
+        self._weigh_next = now + self._settings.processes.mem_collector_freq
+        limits = self._settings.processes
+        if not limits.evil_reload_on_as and not limits.evil_reload_on_rss:
+            return
+        for _, worker in self._fleet.workers():
+            if not worker.pid or worker.stuck:
+                continue
+            memory = self._around.memory(worker.pid)
+            if 0 < limits.evil_reload_on_as * MB < memory.space:
+                worker.stuck = f"evil-reload-on-as {limits.evil_reload_on_as}: it has {memory.space / MB:.0f} MB"
+            elif 0 < limits.evil_reload_on_rss * MB < memory.resident:
+                worker.stuck = f"evil-reload-on-rss {limits.evil_reload_on_rss}: it has {memory.resident / MB:.0f} MB"
+            else:
+                continue
+            worker.end_by = SIGKILL
+
+    # How many workers are needed
+
+    def _wake(self, serving: Generation, now: float) -> None:
+        if not self._around.knocked():
+            return
+        rules = self._settings.cheaper
+        serving.count = min(serving.size, rules.cheaper_initial or rules.cheaper or serving.size)
+        self._active_at = now
+        self._log.info(f"a connection has come: {words.workers(serving.count)} shall run")
+
+    def _look_for_idleness(self, serving: Generation, now: float) -> None:
+        seats = [seat for cycle in self._cycles.values() for seat in cycle.board.seats]
+        requests = self._totals.past()[REQUESTS] + sum(seat.counters[REQUESTS] for seat in seats)
+        if requests != self._requests or any(seat.counters[IN_FLIGHT] for seat in seats):
+            self._requests, self._active_at = requests, now
+        rules = self._settings.cheaper
+        if not rules.idle or now - self._active_at < rules.idle:
+            return
+        if rules.die_on_idle:
+            self._log.info(f"idle {rules.idle:g}: no request has come; the server stops")
+            self._fleet.stop_asked(Stop.GRACEFUL, now)
+        else:
+            self._log.info(f"idle {rules.idle:g}: no request has come; no worker shall run until a connection comes")
+            serving.count = 0
+
+    def _adapt(self, serving: Generation) -> None:
+        rules = self._settings.cheaper
+        if not rules.cheaper or not serving.count or self._fleet.at(GenerationStage.RISING):
+            return
+        look = self._look_at_work(serving)
+        count, self._mood = cheaper.decide(look, serving.size, rules, self._mood)
+        if rules.cheaper_busyness_verbose and self._mood.said >= 0 and not self._mood.rounds:
+            self._log.info(f"busyness: {self._mood.said:.0f} %, {look.backlog} connections wait")
+        if count != serving.count:
+            busy = ", ".join(f"{100 * one:.0f} %" for one in look.busy)
+            self._log.info(
+                f"cheaper-algo {rules.cheaper_algo}: {words.workers(count)} shall run, not {serving.count}"
+                f" (busy: {busy or 'none'}; {look.backlog} connections wait)"
+            )
+            serving.count = count
+
+    def _look_at_work(self, serving: Generation) -> cheaper.Look:
+        rules, slots = self._settings.cheaper, self._settings.processes.async_
+        seats = self._cycles[serving.number].board.seats
+        workers = [worker for worker in serving.workers.values() if worker.serves]
+        limited = rules.cheaper_rss_limit_soft or rules.cheaper_rss_limit_hard
+        return cheaper.Look(
+            count=serving.count,
+            busy=tuple(_busy(seats[worker.seat], slots) for worker in workers),
+            backlog=self._around.backlog() if rules.cheaper_algo in ("backlog", "busyness") else 0,
+            resident=sum(self._around.memory(worker.pid).resident for worker in workers) if limited else 0,
+        )
+
+
+def _busy(seat: Seat, slots: int) -> float:
+    """How busy a worker is, 0 to 1: by its slots that are taken, or by its loop, whichever is more."""
+    return min(1.0, max(seat.counters[IN_FLIGHT] / slots, seat.counters[LOOP_LAG_US] / LATE))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from signal import Signals
+from signal import SIGABRT, Signals
 
 QUICK = 0.5
 """A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns."""
@@ -112,8 +112,8 @@ class WorkerSeen:
     """A worker, as the master sees it. paused: it was told to accept nothing.
 
     parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
-    retiring: why it wants a successor, and since when. stuck: why it must die although it was asked nothing. told: the
-    last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone.
+    retiring: why it wants a successor, and since when. stuck: why it must die although it was asked nothing,
+    and end_by how. told: the last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone.
     """
 
     number: int
@@ -125,6 +125,7 @@ class WorkerSeen:
     retiring: str = ""
     retiring_since: float = 0.0
     stuck: str = ""
+    end_by: Signals = SIGABRT
     told: Signals | None = None
     kill_at: float = inf
     paused: bool = False

@@ -19,13 +19,14 @@ from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
 from greenwsgi.log.server import ServerLog, open_output
 from greenwsgi.process import plan, status, words
-from greenwsgi.process.census import Census
+from greenwsgi.process.census import Around, Census
 from greenwsgi.process.commands import BY_SIGNAL, Command
 from greenwsgi.process.cycle import Cycle, System, Wiring
 from greenwsgi.process.desk import Desk, Outcome
 from greenwsgi.process.fleet import Errand, Fleet, Generation, GenerationStage, Reload, Stop, WorkerSeen, ZygoteSeen
 from greenwsgi.process.handover import Handover
 from greenwsgi.process.inbox import Inbox, Note, Signalled
+from greenwsgi.process.surroundings import Surroundings
 from greenwsgi.process.witness import KilledLine, Witness
 from greenwsgi.shared.messages import BoundListener, Message, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Totals
@@ -64,12 +65,14 @@ class Master:
         reread: Callable[[], Settings] | None = None,
         signals: Mapping[Signals, Command] = BY_SIGNAL,
         handed: Handover | None = None,
+        around: Around | None = None,
     ) -> None:
         self.fleet = handed.fleet if handed else Fleet(reload_mercy=settings.processes.reload_mercy)
         self.cycles: dict[int, Cycle] = {}
         self.desk = Desk(self.fleet, log, signals, self.status)
         self.witness = Witness(self.fleet, self.cycles, system, log, killed_line, self.desk)
-        self.census = Census(self.fleet, self.cycles, log, settings)
+        around = around or Surroundings(listeners)
+        self.census = Census(self.fleet, self.cycles, self.witness.totals, log, around, settings)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
         self.ready: Callable[[], None] = lambda: None
         self.refuse: Callable[[], None] = lambda: None
@@ -233,9 +236,9 @@ class Master:
             self._reload_failed(f"reload refused, nothing has changed: {error}")
             return
         processes = settings.processes
+        count = self.census.count_for(settings, kind)
         generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind)
-        if kind is Reload.WORKERS and (serving := self.fleet.at(GenerationStage.SERVING)):
-            generation.count = min(generation.size, serving.count)
+        generation.count = count
         self.cycles[generation.number] = Cycle(generation.number, settings)
         self.witness.show_past()
 
@@ -261,6 +264,7 @@ class Master:
         self.cycles[generation.number].tell(Message(Word.FORK, seat=seat, number=number))
 
     def _promote(self, generation: Generation) -> None:
+        self.fleet.reload_mercy = self.cycles[generation.number].settings.processes.reload_mercy
         relieved = self.fleet.promote(generation)
         serves = f"generation {generation.number} serves with {words.strength(generation)}"
         if relieved:

@@ -337,7 +337,7 @@ def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Actio
         if not worker.pid:
             yield from _unheard(generation, worker, now)
         elif worker.stuck and worker.told not in (SIGABRT, SIGKILL):
-            yield Tell(worker, SIGABRT, now + DUMP_TIME, worker.stuck)
+            yield Tell(worker, worker.end_by, now + DUMP_TIME, worker.stuck)
         elif now >= worker.kill_at and worker.told is not SIGKILL:
             yield Tell(worker, SIGKILL, inf, worker.stuck or _too_slow(fleet, generation, worker))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from greenwsgi import __version__
 from greenwsgi.process import words
 from greenwsgi.process.cycle import Cycle
 from greenwsgi.process.fleet import Fleet, Generation, Stop, WorkerSeen
+from greenwsgi.shared import memory
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.shared.metrics import METRICS
 from greenwsgi.shared.scoreboard import Seat, Totals
@@ -31,7 +31,7 @@ def snapshot(
         "version": __version__,
         "pid": os.getpid(),
         "state": _state(fleet),
-        "memory": _memory(os.getpid()),
+        "memory": memory.of(os.getpid()).resident,
         "listeners": [words.address(listener) for listener in listeners],
         "generations": [_generation(generation, cycles[generation.number], now) for generation in fleet.generations],
         "totals": [
@@ -52,10 +52,10 @@ def _generation(generation: Generation, cycle: Cycle, now: float) -> dict[str, A
     return {
         "generation": generation.number,
         "stage": generation.stage.value,
-        "wanted": generation.size,
+        "wanted": generation.count,
         "zygote": zygote.pid if zygote else 0,
         "age": round(now - zygote.since, 1) if zygote else 0,
-        "memory": _memory(zygote.pid) if zygote else 0,
+        "memory": memory.of(zygote.pid).resident if zygote else 0,
         "failure": generation.failure,
         "workers": [
             _worker(worker, cycle.board.seats[worker.seat], now)
@@ -70,7 +70,7 @@ def _worker(worker: WorkerSeen, seat: Seat, now: float) -> dict[str, Any]:
         "pid": worker.pid,
         "stage": _stage(worker),
         "age": round(now - worker.since, 1),
-        "memory": _memory(worker.pid),
+        "memory": memory.of(worker.pid).resident,
         **_named(seat.counters),
     }
 
@@ -85,15 +85,6 @@ def _stage(worker: WorkerSeen) -> str:
 
 def _named(counters: Iterable[int]) -> dict[str, int]:
     return {metric.name: count for metric, count in zip(METRICS, counters, strict=True)}
-
-
-def _memory(pid: int) -> int:
-    """The resident memory of a process in bytes; 0 where the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 # For people

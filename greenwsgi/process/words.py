@@ -38,8 +38,13 @@ def strength(generation: Generation) -> str:
     """`4 workers`, or `3 of 4 workers` and why one is missing."""
     serving, size = generation.serving(), generation.count
     if serving == size:
-        return f"{size} worker{'' if size == 1 else 's'}"
+        return workers(size)
     return f"{serving} of {size} workers (others die before they are ready)"
+
+
+def workers(count: int) -> str:
+    """`1 worker`, `4 workers`."""
+    return f"{count} worker{'' if count == 1 else 's'}"
 
 
 def address(listener: BoundListener) -> str:

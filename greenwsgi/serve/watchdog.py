@@ -13,7 +13,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
 from greenwsgi.serve.service import Service
-from greenwsgi.shared.metrics import IN_FLIGHT
+from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US
 
 TICK = 0.25
 LOOK = 0.04
@@ -48,6 +48,8 @@ class Watchdog:
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
         self._unwatched: list[Exchange] = []
         self._said_at = 0.0
+        self._lag = 0.0
+        self._looked = clock.monotonic()
 
     def start(self) -> None:
         """Begin; the first tick is now."""
@@ -60,6 +62,9 @@ class Watchdog:
 
         `running` is in the order of their beginning: behind the first that was seen before, all were.
         """
+        now = self._clock.monotonic()
+        self._lag = max(self._lag, now - self._looked - LOOK)
+        self._looked = now
         young = []
         for exchange in reversed(self._service.running.values()):
             if exchange.seen:
@@ -78,6 +83,8 @@ class Watchdog:
             self._turned(service.seat.heartbeat(), now)
         service.seat.beat(now)
         service.seat.counters[IN_FLIGHT] = len(service.running)
+        service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
+        self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
         self._say_overload(now)
         service.carriers.shrink()

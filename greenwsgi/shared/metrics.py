@@ -44,3 +44,4 @@ CLIENT_GONE = _row("client_gone", "Requests whose client left before the answer'
 REFUSED = _row("refused", "Requests refused before the application saw them: malformed, too large, too slow.")
 OVERLOADED = _row("overloaded", "Requests answered 503 because no slot came free.")
 BLOCKED_LOOPS = _row("blocked_loops", "Times that the loop stood still for longer than blocked-loop-warning.")
+LOOP_LAG_US = _row("loop_lag_us", "How late the loop lately was, in microseconds.", Kind.GAUGE)

@@ -95,12 +95,13 @@ class Worker:
         boot = self._boot
         greening.check()
         shares.bind(boot.number, boot.settings.machine.cpu_affinity)
-        faulthandler.enable(boot.log.fd, all_threads=False)
         application = boot.application or load(boot.settings.python)
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
+        faulthandler.disable()
+        faulthandler.enable(boot.log.fd, all_threads=False)  # anew: an import has SIGABRT of its own
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits

@@ -11,6 +11,7 @@ metrics. The zygote never does: it has served nobody.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import gc
 import os
 import select
@@ -67,6 +68,8 @@ def main(document: int) -> NoReturn:
     for fd in set(boot.descriptors) - {0, 1, 2}:
         os.set_inheritable(fd, False)  # programs that the application starts are none of ours
     log = ServerLog(boot.log)
+    faulthandler.enable(boot.log, all_threads=False)  # an import that crashes shows where
+    _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
     report = Report(boot.report, boot.generation)
     if boot.log_file:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
@@ -313,6 +316,14 @@ def _death_of(pid: int) -> int | None:
     if found is None:
         return None
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def _show_where(log: ServerLog, frame: FrameType | None) -> NoReturn:
+    """The master gives up an import that hangs. If it waits in gevent, `frame` is the hub's, and tells nothing."""
+    importing = gevent.get_hub().parent
+    waiting = (importing.gr_frame if importing else None) or frame
+    log.error("the application's import hangs here:\n" + "".join(traceback.format_stack(waiting)))
+    leave(EXIT_CRASHED)
 
 
 def _take_no(*signals: signal.Signals) -> None:

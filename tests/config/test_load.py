@@ -165,6 +165,34 @@ def test_two_applications() -> None:
     assert told == ["wsgi-file a.py and module b are both given: the file is served"]
 
 
+def test_a_reload_tells_what_it_changes_by_name() -> None:
+    told: list[str] = []
+    line = "app.py -p 4 --harakiri 5 --reload-mercy 5 --listen 7"
+    rules.check_reload(loaded("app.py"), loaded(line), lambda warning: None, told.append)
+    assert told == [
+        "changed, for the new workers: processes, harakiri",
+        "changed, as soon as the new workers serve: reload-mercy",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("app.py -p 4 --cheaper 3", ""),
+        ("app.py --cheaper 1", ""),
+        ("app.py -p 4 --cheaper 4", "cheaper 4: processes must be more; it is 4"),
+        ("app.py --cheaper 2", "cheaper 2: processes must be more; it is 1"),
+        ("app.py -p 4 --cheaper 2 --cheaper-initial 5", "cheaper-initial 5: processes is only 4"),
+    ],
+)
+def test_cheaper_needs_room(line: str, refused: str) -> None:
+    if not refused:
+        rules.check(loaded(line), lambda warning: None)
+        return
+    with pytest.raises(UsageError, match=refused):
+        rules.check(loaded(line), lambda warning: None)
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 
 import pytest
@@ -83,3 +84,71 @@ def test_a_broken_application_leaves_the_old_one_serving(broken: str, named: str
         assert server.get("/").text == "mended"
     assert load.failures == []
     assert set(load.texts) <= {"old", "mended"}
+
+
+def nobody_of(before: set[int], server: Server) -> bool:
+    return before.isdisjoint(server.processes())
+
+
+@pytest.mark.parametrize("option", ["touch-reload", "touch-workers-reload", "touch-chain-reload"])
+@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["preloaded", "lazy"])
+def test_every_kind_of_reload_under_load(option: str, lazy: tuple[str, ...]) -> None:
+    options = ["--processes", "2", f"--{option}", "touched", "--disable-logging", *lazy]
+    with Server(*options, app=source("1"), uwsgi=True) as server, every_kind(server) as load:
+        server.wait_for(f"{option} touched: there is no such file yet")
+        for generation in (2, 3):
+            server.write("app.py", source(str(generation)))
+            before = set(server.processes()) - {server.pid}
+            mark = server.mark()
+            server.write("new", str(generation)).rename(server.folder / "touched")
+            server.wait_for(rf"^.*{option} touched: the application is loaded anew", after=mark)
+            server.wait_for(rf"generation {generation} serves with 2 workers", after=mark)
+            wait_until(functools.partial(nobody_of, before, server), "the old generation's end")
+            load.wait_for_answers(20)
+            assert server.get("/").text == str(generation)
+    assert load.failures == []
+    assert load.retries == 0
+    assert set(load.texts) == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["preloaded", "lazy"])
+def test_an_import_that_hangs_is_given_up_and_shows_where(lazy: tuple[str, ...]) -> None:
+    with Server("--processes", "2", "--boot-timeout", "3", "--disable-logging", *lazy, app=source("old")) as server:
+        with Load(KeepAlive(server.http_port), Close(server.http_port)) as load:
+            server.write("app.py", source("new", "time.sleep(600)"))
+            server.signal(signal.SIGHUP)
+            server.wait_for(r'the application.s import hangs here:\n(  .*\n)*  File ".*app\.py", line 3, in <module>')
+            server.wait_for(r"reload failed: .*was not loaded within boot-timeout 3; generation 1 serves on")
+            load.wait_for_answers(20)
+        wait_until(lambda: len(server.processes()) == 4, "the end of what was started for it")
+    assert load.failures == []
+    assert set(load.texts) == {"old"}
+
+
+FIRST_FORK_ONLY = """
+import os
+from pathlib import Path
+
+def forked():
+    if Path("once").exists():
+        os.kill(os.getpid(), 11)
+    Path("once").touch()
+
+os.register_at_fork(after_in_child=forked)
+"""
+
+
+def test_a_chain_reload_that_fails_on_the_way_is_undone() -> None:
+    """Worker 2 of the new generation crashes and crashes, when worker 1 has taken over already."""
+    options = ("--processes", "3", "--touch-chain-reload", "touched", "--disable-logging")
+    with Server(*options, app=source("old"), uwsgi=True) as server, every_kind(server) as load:
+        server.wait_for("there is no such file yet")
+        server.write("app.py", source("new", FIRST_FORK_ONLY))
+        server.write("touched", "")
+        server.wait_for("generation 2 has taken over worker 1")
+        server.wait_for(r"reload failed: generation 2: worker 2 died .* times in a row .*; generation 1 serves on")
+        wait_until(lambda: len(server.processes()) == 5, "the old generation's three workers, and nobody else")
+        load.wait_for_answers(20)
+        assert server.get("/").text == "old"
+    assert load.failures == []
+    assert set(load.texts) == {"old", "new"}

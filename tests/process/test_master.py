@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenwsgi.process.fleet import EXIT_APP_FAILED
+from greenwsgi.shared.memory import MB, Memory
 from greenwsgi.shared.messages import Word
-from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US, REQUESTS
 from tests.process.world import World
 
 NOT_LONG = 1.0
@@ -432,9 +434,107 @@ def test_touched_files(tmp_path: Path) -> None:
     world.close()
 
 
+def small(tmp_path: Path, *options: str) -> World:
+    """Of four workers one at first, and more when they are needed."""
+    world = World(tmp_path / "log", "processes=4", "cheaper=1", *options)
+    world.run(NOT_LONG)
+    return world
+
+
+def test_workers_come_when_they_are_needed_and_go(tmp_path: Path) -> None:
+    world = small(tmp_path, "cheaper-algo=backlog")
+    assert world.serving() == [(1, 1)]
+    world.queue = 10
+    world.run(5)
+    assert len(world.serving()) == 4
+    world.signal(SIGHUP)
+    world.run(NOT_LONG)
+    assert [number for _, number in world.serving()] == [1, 2, 3, 4], "a reload keeps what is needed"
+    world.queue = 0
+    world.run(60)
+    assert world.serving() == [(2, 1)]
+    assert "cheaper-algo backlog: 2 workers shall run, not 1 (busy: 0 %; 10 connections wait)" in world.log
+    finish(world)
+    world.close()
+
+
+def test_cheaper_initial(tmp_path: Path) -> None:
+    world = small(tmp_path, "cheaper-initial=3")
+    assert len(world.serving()) == 3
+    finish(world)
+    world.close()
+
+
+def test_a_busy_worker_gets_company(tmp_path: Path) -> None:
+    world = small(tmp_path, "cheaper-algo=busyness", "cheaper-busyness-verbose=true")
+    seats = world.master.cycles[1].board.seats
+    for counter, value in ((IN_FLIGHT, 4), (LOOP_LAG_US, 90_000)):
+        for seat in seats:
+            seat.counters[counter] = value
+        before = len(world.serving())
+        world.run(3.5)
+        assert len(world.serving()) == before + 1
+        for seat in seats:
+            seat.counters[counter] = 0
+    assert re.search(r"\] busyness: \d+ %, 0 connections wait", world.log)
+    finish(world)
+    world.close()
+
+
+@pytest.mark.parametrize("options", [(), ("cheaper=2", "processes=3")], ids=["all", "by need"])
+def test_cheap_and_idle(tmp_path: Path, options: tuple[str, ...]) -> None:
+    world = World(tmp_path / "log", "cheap=true", "idle=30", *options)
+    world.run(NOT_LONG)
+    assert world.serving() == []
+    assert "ready: generation 1 serves with 0 workers" in world.log
+    for _ in range(2):
+        world.knocking = True
+        world.run(NOT_LONG)
+        world.knocking = False
+        assert len(world.serving()) == 2
+        world.run(20)
+        world.master.cycles[world.master.fleet.born].board.seats[0].counters[REQUESTS] += 1
+        world.run(29)
+        assert len(world.serving()) == 2
+        world.run(3)
+        assert world.serving() == []
+        world.signal(SIGHUP)
+        world.run(NOT_LONG)
+        assert world.serving() == []
+    assert "a connection has come: 2 workers shall run" in world.log
+    finish(world)
+    world.close()
+
+
+def test_die_on_idle(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "idle=30", "die-on-idle=true")
+    world.run(32)
+    assert world.over
+    assert "idle 30: no request has come; the server stops" in world.log
+    assert world.master.fleet.exit_status == 0
+    world.close()
+
+
+@pytest.mark.parametrize(("option", "size"), [("as", Memory(space=101 * MB)), ("rss", Memory(resident=101 * MB))])
+def test_a_worker_that_is_too_large_is_killed(tmp_path: Path, option: str, size: Memory) -> None:
+    world = World(tmp_path / "log", f"evil-reload-on-{option}=100")
+    world.run(NOT_LONG)
+    large, other = world.workers()
+    world.sizes[large.pid] = size
+    world.sizes[other.pid] = Memory(100 * MB, 100 * MB)
+    world.run(4)
+    assert f"worker 1 (pid {large.pid}) gets SIGKILL: evil-reload-on-{option} 100: it has 101 MB" in world.log
+    assert other in world.workers()
+    assert world.serving() == [(1, 1), (1, 2)]
+    finish(world)
+    world.close()
+
+
 EVENTS = st.lists(
     st.tuples(
-        st.sampled_from(["reload", "chain", "workers", "count", "kill worker", "kill zygote", "retire", "nothing"]),
+        st.sampled_from(
+            ["reload", "chain", "workers", "count", "crowd", "kill worker", "kill zygote", "retire", "nothing"]
+        ),
         st.integers(0, 9),
         st.sampled_from(["ok", "ok", "ok", "fail", "crash", "never"]),
         st.sampled_from(["ok", "ok", "ok", "die", "never"]),
@@ -444,14 +544,18 @@ EVENTS = st.lists(
 )
 
 
-@given(EVENTS, st.sampled_from([SIGTERM, SIGQUIT]))
+FIXED = ("processes=2",)
+BY_NEED = ("processes=4", "cheaper=2", "cheaper-algo=backlog", "idle=20")
+
+
+@given(EVENTS, st.sampled_from([FIXED, BY_NEED]), st.sampled_from([SIGTERM, SIGQUIT]))
 def test_whatever_happens_it_comes_back_and_leaves_nothing(
-    events: list[tuple[str, int, str, str, float]], stop: Signals
+    events: list[tuple[str, int, str, str, float]], options: tuple[str, ...], stop: Signals
 ) -> None:
     """Any story of deaths, reloads and broken applications ends, once all is well again, with one whole generation."""
     before = os.listdir("/dev/fd")
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder) / "log")
+        world = World(Path(folder) / "log", *options)
         world.run(NOT_LONG)
         for what, which, load, boot, pause in events:
             world.load, world.boot = functools.partial(_say, load), functools.partial(_say, boot)
@@ -461,6 +565,7 @@ def test_whatever_happens_it_comes_back_and_leaves_nothing(
             assert not world.over, "nothing of that ends a server that has served"
         world.load, world.boot = functools.partial(_say, "ok"), functools.partial(_say, "ok")
         world.signal(SIGHUP)
+        world.knocking, world.queue = True, 0
         until = world.now + 400
         while world.now < until and not is_well(world):
             world.step()
@@ -490,9 +595,11 @@ def happen(world: World, what: str, which: int) -> None:
     letters = {"reload": "r", "chain": "c", "workers": "w", "count": "+-"[which % 2]}
     if what in letters:
         world.command(letters[what])
-    elif what == "kill worker" and workers:
+    elif what == "crowd":
+        world.queue, world.knocking = which, which > 4
+    elif what == "kill-worker" and workers:
         world.die(workers[which % len(workers)], -9)
-    elif what == "kill zygote" and zygotes:
+    elif what == "kill-zygote" and zygotes:
         world.die(zygotes[which % len(zygotes)], -9)
     elif what == "retire" and workers:
         world.say(workers[which % len(workers)], Word.RETIRE, "max-requests 5")

@@ -19,6 +19,7 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_LETTER
 from greenwsgi.process.inbox import Asked, Note, Signalled
 from greenwsgi.process.master import Master
+from greenwsgi.shared.memory import Memory
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Word
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
@@ -78,7 +79,12 @@ class World:
             reread()
             return self.settings
 
-        self.master = Master(self.settings, listeners, server_log, self, self, self, self._killed, read_again)
+        self.knocking = False
+        self.queue = 0
+        self.sizes: dict[int, Memory] = {}
+        self.master = Master(
+            self.settings, listeners, server_log, self, self, self, self._killed, read_again, around=self
+        )
         self.timeout = 0.0
 
     # What the tests do
@@ -148,6 +154,15 @@ class World:
         self._log.close()
 
     # What the master sees
+
+    def knocked(self) -> bool:
+        return self.knocking
+
+    def backlog(self) -> int:
+        return self.queue
+
+    def memory(self, pid: int) -> Memory:
+        return self.sizes.get(pid, Memory())
 
     def monotonic(self) -> float:
         return self.now

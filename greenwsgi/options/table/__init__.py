@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from greenwsgi.options.table.cheaper import Cheaper
 from greenwsgi.options.table.config import Config
 from greenwsgi.options.table.limits import Limits
 from greenwsgi.options.table.listening import Listening
@@ -26,6 +27,7 @@ class Sections:
     tls: Tls = field(default_factory=Tls)
     listening: Listening = field(default_factory=Listening)
     processes: Processes = field(default_factory=Processes)
+    cheaper: Cheaper = field(default_factory=Cheaper)
     machine: Machine = field(default_factory=Machine)
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
