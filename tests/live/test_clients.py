@@ -26,9 +26,13 @@ def app(environ, start_response):
 """
 
 
+PLACES = ("--http-socket", "http.sock", "--uwsgi-socket", "uwsgi.sock", "--http-socket", "proxied.sock")
+MORE = ("--auto-socket", "auto.sock", "--proxy-protocol", "proxied.sock", "--proxy-protocol", "auto.sock")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server("--http-socket", "http.sock", "--uwsgi-socket", "uwsgi.sock", app=APP, uwsgi=True) as server:
+    with Server(*PLACES, *MORE, app=APP, uwsgi=True) as server:
         yield server
 
 
@@ -76,12 +80,29 @@ def test_curl_uses_its_connection_again(server: Server) -> None:
     assert [line[-1:] for line in said.splitlines()] == ["1", "0", "0"]
 
 
-@pytest.mark.parametrize("transport", ["tcp", "unix"])
-def test_uwsgi_curl(server: Server, transport: str) -> None:
+def test_curl_with_a_proxy_header(server: Server) -> None:
+    """Version 1; over a unix socket curl says UNKNOWN. Without the header the connection is closed."""
+    place = str(server.folder / "proxied.sock")
+    found = json.loads(curl("--haproxy-protocol", "--unix-socket", place, "http://localhost/a"))
+    assert (found["PATH_INFO"], found["REMOTE_ADDR"]) == ("/a", "")
+    mark = server.mark()
+    with pytest.raises(AssertionError, match="returncode=52"):  # an empty reply
+        curl("--unix-socket", place, "http://localhost/a")
+    server.wait_for(r"refused .* no PROXY header", after=mark)
+
+
+@pytest.mark.parametrize("words", [(), ("--http1.0",), ("--haproxy-protocol",)], ids=["http", "http-1.0", "proxy"])
+def test_curl_where_the_first_bytes_tell(server: Server, words: tuple[str, ...]) -> None:
+    place = str(server.folder / "auto.sock")
+    assert json.loads(curl(*words, "--unix-socket", place, "http://localhost/a"))["PATH_INFO"] == "/a"
+
+
+@pytest.mark.parametrize("place", ["tcp", "uwsgi.sock", "auto.sock"])
+def test_uwsgi_curl(server: Server, place: str) -> None:
     """It sends few variables, and a body without its length."""
     pytest.importorskip("uwsgi_tools", reason="no uwsgi-tools: install the extra `test`")
     program = str(Path(sys.executable).with_name("uwsgi_curl"))
-    address = str(server.folder / "uwsgi.sock") if transport == "unix" else f"127.0.0.1:{server.uwsgi_port}"
+    address = f"127.0.0.1:{server.uwsgi_port}" if place == "tcp" else str(server.folder / place)
     head, _, body = run(program, address, "shop.example/a?b=c", "-H", "X-Custom: yes").partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     found = json.loads(body)
