@@ -9,7 +9,7 @@ from typing import Any
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS, Entry
 from greenwsgi.options.kinds import SHARED, Address
-from greenwsgi.options.spec import Option, Status
+from greenwsgi.options.spec import Option, Status, Verdict
 from greenwsgi.options.table import Sections
 from greenwsgi.options.table.sockets import Sockets
 
@@ -70,14 +70,18 @@ def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
     unknown: dict[str, Assignment] = {}
     values: dict[Entry, Any] = {}
     listeners: list[Address] = []
+    told: set[tuple[str, Verdict]] = set()  # once is enough, however often an option without effect is repeated
     for assignment in assignments:
         entry = OPTIONS.find(assignment.key)
         if entry is None:
             unknown.setdefault(assignment.key, assignment)
             continue
-        value = read(entry.option, assignment, warn)
         if not entry.field:
+            said = (assignment.key, entry.option.verdict(assignment.text))
+            read(entry.option, assignment, silent if said in told else warn)
+            told.add(said)
             continue
+        value = read(entry.option, assignment, warn)
         if entry.option.kind.many:
             value = tuple(replace(one, origin=assignment.origin) if type(one) is Address else one for one in value)
             listeners += (one for one in value if type(one) is Address and one.protocol != SHARED)

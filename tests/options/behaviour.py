@@ -179,6 +179,3 @@ BEHAVIOUR = {
     "idle": "live/test_recycling.py::test_workers_come_with_the_first_connection_and_leave_when_nobody_comes",
     "die-on-idle": "process/test_master.py::test_die_on_idle",
 }
-
-UNTESTED: set[str] = set()
-"""Options that came without a test of what they do. This set only shrinks."""

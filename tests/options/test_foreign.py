@@ -126,3 +126,10 @@ def test_no_row_is_left_of_an_option_that_has_a_value() -> None:
     """If one is: take its name out of greenwsgi/options/foreign/."""
     written = [name for options in FOREIGN.values() for option in options for name in option.names]
     assert [name for name in written if OPTIONS.find(name) in list(OPTIONS)] == []
+
+
+def test_a_repeated_option_is_told_of_once() -> None:
+    warnings: list[str] = []
+    written = [("static-map", "/a=/b"), ("static-map", "/c=/d"), ("route", "^/ donotlog:"), ("route", "^/ log:x")]
+    build([Assignment(key, text, Origin("x.ini", n)) for n, (key, text) in enumerate(written, 1)], warnings.append)
+    assert [said.split(":")[1] for said in warnings] == ["1", "3", "4"]

@@ -22,25 +22,6 @@ ROWS = (
         reload-on-exception-repr =: the same, for this type and text
         reload-on-fd =: reload when a descriptor has something to read
         brutal-reload-on-fd =: the same, without mercy
-        cheap: have no workers until a connection comes | all workers run
-        cheaper =: how few workers there may be when there is little to do | all workers run
-        cheaper-initial =: how many of them start | all workers run
-        cheaper-algo =: what decides how many there are | all workers run
-        cheaper-step =: how many are started at once
-        cheaper-overload =: how long they may be overloaded
-        cheaper-rss-limit-soft =: start no more above this memory
-        cheaper-rss-limit-hard =: stop some above this memory
-        cheaper-busyness-max =: from how many percent a worker is busy
-        cheaper-busyness-min =: below how many percent a worker is idle
-        cheaper-busyness-multiplier =: how long it must be idle
-        cheaper-busyness-penalty =: how much longer after a mistake
-        cheaper-busyness-verbose: log its figures
-        cheaper-busyness-backlog-alert =: how long a queue is an emergency
-        cheaper-busyness-backlog-multiplier =: how long emergency workers stay
-        cheaper-busyness-backlog-step =: how many are started at once
-        cheaper-busyness-backlog-nonzero =: how long a queue may last
-        idle =: stop the workers after this time without requests | they run on
-        die-on-idle: stop the server then
         exit-on-reload: end when a reload is asked for
         touch-mules-reload =: reload the mules
         touch-spoolers-reload =: reload the spoolers
