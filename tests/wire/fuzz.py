@@ -111,9 +111,13 @@ def mend_proxy(data: bytes, plain: bool) -> bytes:
     return data
 
 
+_RECORD = re.compile(rb"\x01(?:\x01\0[\0-\x09].{12}|[\x02-\x0c]\0[\0-\x09].{4})", re.DOTALL)
+"""What looks like the header of a record; of a BEGIN_REQUEST all of it, for its content looks like a header too."""
+
+
 def mend_fastcgi(data: bytes, plain: bool) -> bytes:
     """The same with each record as long as it is up to where the next one seems to begin; or the first of them only."""
-    starts = [match.start() for match in re.finditer(rb"\x01[\x01-\x0c]\0[\0-\x09]", data)]
+    starts = [match.start() for match in _RECORD.finditer(data)]
     if not starts:
         return data
     pieces = [data[: starts[0]]]
