@@ -63,5 +63,5 @@ class Proxies:
         "gateway-allow",
         kind=NETWORKS,
         default=(),
-        help="Only these peers may use uwsgi and SCGI sockets: addresses, networks, unix. May be repeated; none: all.",
+        help="Only these peers may use uwsgi, FastCGI and SCGI: addresses, networks, unix. May be repeated; none: all.",
     )
