@@ -59,17 +59,13 @@ FENCES = (
             *("subprocess", "multiprocessing", "pty"),
             *("os.fork*", "os.exec*", "os.spawn*", "os.posix_spawn*", "os.system", "os.popen", "_posixsubprocess"),
         ),
-        (
-            "process/spawn.py",
-            "process/daemon.py",
-            "worker/zygote.py",
-            "serve/greening.py",
-        ),  # greening looks whether subprocess is patched
+        # greening looks whether subprocess is patched
+        ("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "serve/greening.py"),
     ),
     Fence(
         "kill and wait",
         ("os.kill", "os.killpg", "os.wait*", "signal.pidfd_send_signal"),
-        ("process/spawn.py", "process/daemon.py", "worker/zygote.py"),
+        ("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py"),
     ),
     Fence("sys.exit", ("sys.exit", "exit", "quit"), ("cli.py", "__main__.py")),
 )
@@ -249,7 +245,7 @@ def test_every_package_has_its_init() -> None:
         ("cli.py", "def f():\n    import ssl", "ssl: ssl (the master stays free of it) only in"),
         ("process/master.py", "import os as o\no.kill(1, 9)", "os.kill: kill and wait only in"),
         ("process/master.py", "from os import waitpid", "os.waitpid: kill and wait only in"),
-        ("serve/programs.py", "import subprocess", "subprocess: new processes only in"),
+        ("serve/stream.py", "import subprocess", "subprocess: new processes only in"),
         ("worker/worker.py", "import os\nos.fork()", "os.fork: new processes only in"),
         ("process/master.py", "import sys\nsys.exit(1)", "sys.exit: sys.exit only in"),
         ("worker/worker.py", "exit(1)", "exit: sys.exit only in"),

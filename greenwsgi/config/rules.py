@@ -13,7 +13,7 @@ from greenwsgi.wire.registry import row_of
 def check(settings: Settings, warn: Warn) -> None:
     """Raise UsageError when the server cannot start with these settings; warn when one of them loses to another."""
     python = settings.python
-    if not python.wsgi_file and not python.module and not python.mount:
+    if not (python.wsgi_file or python.module or python.mount or settings.programs.cgi):
         raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
     for listener in settings.listeners:
         if not row_of(listener.protocol).scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):

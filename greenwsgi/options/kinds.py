@@ -6,6 +6,7 @@ They are as lenient as uWSGI, so that its files mean the same here, but they tel
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -211,6 +212,17 @@ def _mount(text: str) -> Reading[tuple[str, ...]]:
     return Reading((text,))
 
 
+def _helpers(text: str) -> Reading[tuple[tuple[str, str], ...]]:
+    ending, _, command = text.partition("=")
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(text) from error
+    if not ending or not words:
+        raise ValueError(text)
+    return Reading(((ending, command),))
+
+
 def _networks(text: str) -> Reading[tuple[str, ...]]:
     entries = tuple(entry for entry in re.split(r"[,\s]+", text) if entry)
     for entry in entries:
@@ -237,6 +249,14 @@ MASK = Kind(
     "mask", "MASK", "an octal mask such as 022", _octal, lambda value: () if value is None else (f"{value:03o}",)
 )
 OWNER = Kind("owner", "USER[:GROUP]", "user, user:group or :group", _owner)
+HELPERS = Kind(
+    name="helpers",
+    metavar="ENDING=COMMAND",
+    wanted="an ending and a command, such as .py=python3",
+    read=_helpers,
+    texts=lambda value: tuple(f"{ending}={command}" for ending, command in value),
+    many=True,
+)
 WORKER_MAP = Kind(
     name="worker map",
     metavar="N:WORKERS",

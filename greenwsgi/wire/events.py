@@ -65,6 +65,7 @@ class WireLimits:
     trailers: int = 16384
     requests: int = 1  # how many are served at once, for gateways that ask (a FastCGI matter)
     commands: bool = False  # pass on the variables that name code to load (a uwsgi matter)
+    cgi: bool = False  # programs are served (a uwsgi matter: modifier 9)
     underscores: str = "drop"  # "drop" | "keep" | "refuse": header names with "_" (an HTTP matter)
 
 

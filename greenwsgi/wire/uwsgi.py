@@ -11,8 +11,9 @@ from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, take_variab
 from greenwsgi.wire.events import Reply, RequestHead
 from greenwsgi.wire.layouts import Layouts, is_foul, learn, recall
 
-WSGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 30, 100
-"""modifier1. 30 asks to take SCRIPT_NAME off the front of PATH_INFO; every other number is refused."""
+WSGI, CGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 9, 30, 100
+"""modifier1. 30 asks to take SCRIPT_NAME off the front of PATH_INFO; 9 is as good as 0 where programs are served; every
+other number is refused."""
 
 PONG = b"\x64\x00\x00\x01"
 HEADER = 4
@@ -35,7 +36,7 @@ class Uwsgi(CgiConnection):
         if not here:
             return None
         modifier = data[start]
-        if modifier not in (WSGI, WSGI_UNDER_SCRIPT_NAME, PING):
+        if modifier not in (WSGI, WSGI_UNDER_SCRIPT_NAME, PING) and not (modifier == CGI and self.limits.cgi):
             raise PeerError(f"uwsgi modifier {modifier} is not served here", 501)
         if here < HEADER:
             return None

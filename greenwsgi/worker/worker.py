@@ -26,6 +26,7 @@ from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
@@ -78,6 +79,11 @@ def run(boot: WorkerBoot) -> int:
     return Worker(boot, SystemClock()).run()
 
 
+def find_application(settings: Settings) -> Application:
+    """The application that the settings name; beside programs there need be none."""
+    return load(settings.python, needed=not settings.programs.cgi)
+
+
 class Worker:
     """One worker's life: boot, serve, drain."""
 
@@ -95,9 +101,11 @@ class Worker:
         boot = self._boot
         greening.check()
         shares.bind(boot.number, boot.settings.machine.cpu_affinity)
-        application = boot.application or load(boot.settings.python)
+        application = boot.application or find_application(boot.settings)
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
+        if boot.settings.programs.cgi:
+            application = Programs(boot.settings, application, boot.log)
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
@@ -157,6 +165,7 @@ class Worker:
                 body=limits.limit_post,
                 requests=settings.processes.async_ * settings.processes.processes,
                 commands=settings.proxies.dynamic_apps,
+                cgi=bool(settings.programs.cgi),
                 underscores=settings.sockets.underscore_headers,
             ),
             timeouts=Timeouts(

@@ -34,8 +34,8 @@ from greenwsgi.serve import drivers, forksafety, greening, tls
 from greenwsgi.shared import title
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import Scoreboard, Stage
-from greenwsgi.worker.worker import WorkerBoot, run
-from greenwsgi.wsgi.applications import load
+from greenwsgi.worker.worker import WorkerBoot, find_application, run
+from greenwsgi.wsgi.scripts import Scripts
 from greenwsgi.wsgi.types import Application
 
 EXIT_APP_FAILED = 22
@@ -126,7 +126,9 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
             os.chdir(settings.python.chdir)
         except OSError as error:
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
-    application = None if settings.processes.lazy_apps else load(settings.python)
+    if settings.programs.cgi:
+        Scripts(settings.programs, settings.origin("cgi"))  # are they there?
+    application = None if settings.processes.lazy_apps else find_application(settings)
     gc.collect()
     gc.freeze()  # a collection in a worker must not touch, and so copy, the pages all workers share
     return application

@@ -17,15 +17,19 @@ if TYPE_CHECKING:
     from greenwsgi.options.table.python import Python
 
 
-def load(python: Python) -> Application:
-    """Import what the options name, in uWSGI's order, and return what answers requests. Raises as loader.load does."""
+def load(python: Python, *, needed: bool = True) -> Application:
+    """Import what the options name, in uWSGI's order, and return what answers requests. Raises as loader.load does.
+
+    Where no application is named and none is needed, what is returned answers 404.
+    """
     loader.extend_path(python)
     for pair in python.pymodule_alias:
         name, _, target = pair.partition("=")
         sys.modules[name] = _imported(target, "pymodule-alias")
     for target in python.import_:
         _imported(target, "import")
-    application = _mounted(python) if python.mount else loader.load(python)
+    named = python.wsgi_file or python.module
+    application = _mounted(python) if python.mount or not (named or needed) else loader.load(python)
     if python.chdir2:
         try:
             os.chdir(python.chdir2)

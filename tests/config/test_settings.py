@@ -166,6 +166,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "redirects": st.sampled_from([":80", "0.0.0.0:8080,8443"]),
     "certificates": st.sampled_from(["a.example c,k", "*.Example c,k,HIGH", "b c,k,,ca"]),
     "places": WORDS,
+    "helpers": st.sampled_from([".py=python3", "pl=perl -T", ".sh=/bin/sh -e"]),
     "mask": st.sampled_from(["022", "0", "77 ; x"]),
     "owner": st.sampled_from(["www", "www:www", ":33", "0"]),
     "worker map": st.sampled_from(["0:1", "1:2,3", "2: 1, 2"]),

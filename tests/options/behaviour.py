@@ -177,5 +177,12 @@ BEHAVIOUR = {
     "cheaper-busyness-verbose": "process/test_master.py::test_a_busy_worker_gets_company",
     "cheap": "live/test_recycling.py::test_workers_come_with_the_first_connection_and_leave_when_nobody_comes",
     "idle": "live/test_recycling.py::test_workers_come_with_the_first_connection_and_leave_when_nobody_comes",
+    "cgi": "live/test_cgi.py::test_environment",
+    "cgi-helper": "live/test_cgi.py::test_stdin_and_stdout_are_streams",
+    "cgi-allowed-ext": "live/test_cgi.py::test_forbidden",
+    "cgi-index": "live/test_cgi.py::test_index_and_nothing_but_programs",
+    "cgi-safe": "wsgi/test_scripts.py::test_a_safe_folder",
+    "cgi-timeout": "live/test_cgi.py::test_timeout",
+    "cgi-processes": "live/test_cgi.py::test_many_at_once",
     "die-on-idle": "process/test_master.py::test_die_on_idle",
 }

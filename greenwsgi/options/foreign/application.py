@@ -77,7 +77,6 @@ ROWS = (
     *refused(
         "only Python applications are served here",
         """
-        cgi =: CGI programs
         php-app =: a PHP script that answers all requests
         php-docroot =: a folder of PHP scripts
         php-index =: the PHP script that stands for a folder

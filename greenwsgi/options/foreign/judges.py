@@ -48,7 +48,9 @@ def route_run(text: str) -> Verdict | None:
 
 
 def zero(text: str) -> Verdict | None:
-    """Modifier 0 is Python's: what all requests have here anyway."""
+    """Modifier 0 is Python's: what all requests have here anyway. 9 is CGI's, and makes no difference either."""
+    if text.strip() == "9":
+        return Verdict(Status.ACCEPTED, "What lies below the paths of cgi goes to programs by any modifier.")
     if text.strip() in ("", "0"):
         return Verdict(Status.ACCEPTED, "0 is WSGI, and that is what is served.")
     return None

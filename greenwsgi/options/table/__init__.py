@@ -11,6 +11,7 @@ from greenwsgi.options.table.listening import Listening
 from greenwsgi.options.table.logging import Logging
 from greenwsgi.options.table.machine import Machine
 from greenwsgi.options.table.processes import Processes
+from greenwsgi.options.table.programs import Programs
 from greenwsgi.options.table.proxies import Proxies
 from greenwsgi.options.table.python import Python
 from greenwsgi.options.table.responses import Responses
@@ -23,6 +24,7 @@ class Sections:
     """All sections, in the order in which they are shown."""
 
     python: Python = field(default_factory=Python)
+    programs: Programs = field(default_factory=Programs)
     sockets: Sockets = field(default_factory=Sockets)
     tls: Tls = field(default_factory=Tls)
     listening: Listening = field(default_factory=Listening)
