@@ -38,8 +38,6 @@ ROWS = (
         harakiri-queue-threshold =: no harakiri while fewer connections wait
         cap =: the capabilities that root keeps | AmbientCapabilities= of systemd
         no-initgroups: leave out the user's further groups
-        flock2 =: hold this file's lock, or do not start
-        flock-wait2 =: wait for this file's lock
         file-write =: write a file at the start
         never-swap: keep all memory out of the swap | MemorySwapMax=0 of systemd
         ksm [=]: let the kernel merge equal pages
@@ -59,8 +57,8 @@ ROWS = (
     *refused(
         "two servers could run where one must; flock FILE greenwsgi ... holds it",
         """
-        flock =: hold this file's lock, or do not start
-        flock-wait =: wait for this file's lock
+        flock flock2 =: hold this file's lock, or do not start
+        flock-wait flock-wait2 =: wait for this file's lock
         """,
     ),
     *later(

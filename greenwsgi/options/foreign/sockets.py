@@ -51,16 +51,19 @@ ROWS = (
         https2 =: listen there and speak HTTPS, with named settings
         """,
     ),
+    *refused(
+        "its hosts would get another's certificate; name each with sni",
+        """
+        sni-dir =: a folder of certificates, one for each host
+        """,
+    ),
     *accepted(
         Reason.TUNES,
         """
         https-export-cert: give the application the client's certificate | it always has it, as HTTPS_CC
         https-session-context =: the name of the TLS session cache
         ssl-verbose: log more of TLS errors
-        ssl-verify-depth [=]: how long a client certificate's chain may be
         ssl-tmp-dir =: a folder for TLS files
-        ssl-option: set an OpenSSL option by its number
-        sni-dir =: a folder of certificates, one for each host | name each with sni
         sni-dir-ciphers =: the ciphers for those
         """,
     ),
@@ -74,6 +77,8 @@ ROWS = (
     *later(
         "Not yet",
         """
+        ssl-verify-depth [=]: how long a client certificate's chain may be | OpenSSL's own limit holds
+        ssl-option: set an OpenSSL option by its number | TLS is as strict as Python's default
         tcp-fast-open-client tcp-fastopen-client: TCP Fast Open towards other servers
         udp =: a UDP server for logs, SNMP and the cache
         """,
