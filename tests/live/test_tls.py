@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -246,6 +248,74 @@ def test_nginx_passes_on_by_suwsgi(nginx: Front) -> None:
 def test_nginx_moves_from_uwsgi_to_http_on_one_port(nginx: Front) -> None:
     for path in ("/old", "/new", "/safe"):
         assert json.loads(http_request(nginx.ports["moving"], "GET", path).text)["PATH_INFO"] == path
+
+
+# HAProxy in front, with PROXY headers
+
+HAPROXY = """
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 30s
+    timeout server 30s
+listen v1
+    bind 127.0.0.1:{v1}
+    server app 127.0.0.1:{ports.auto} send-proxy
+listen v2
+    bind 127.0.0.1:{v2}
+    server app 127.0.0.1:{ports.auto} send-proxy-v2
+listen tls
+    bind 127.0.0.1:{tls} ssl crt {both} ca-file {files.ca} verify optional
+    server app 127.0.0.1:{ports.auto} send-proxy-v2-ssl-cn proxy-v2-options authority
+listen through
+    bind 127.0.0.1:{through}
+    server app 127.0.0.1:{ports.auto} send-proxy-v2
+"""
+
+
+@pytest.fixture(scope="module")
+def haproxy(
+    server: Server, ports: Ports, files: Certificates, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Front]:
+    program = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        pytest.skip("no haproxy here (Debian: apt-get install haproxy)")
+    folder = tmp_path_factory.mktemp("haproxy")
+    both = folder / "both.pem"
+    both.write_bytes(files.cert.read_bytes() + files.key.read_bytes())
+    at = {name: free_port() for name in ("v1", "v2", "tls", "through")}
+    (folder / "haproxy.cfg").write_text(HAPROXY.format(ports=ports, files=files, both=both, **at))
+    with Front("HAProxy", [program, "-db", "-f", str(folder / "haproxy.cfg")], at).running() as front:
+        yield front
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_haproxy_says_who_the_client_is(haproxy: Front, version: str) -> None:
+    port = haproxy.ports[version]
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        environ = json.loads(read_answer(sock).text)
+        assert environ["REMOTE_PORT"] == str(sock.getsockname()[1])
+    assert environ["SERVER_PORT"] == str(port)
+    assert environ["SERVER_ADDR"] == "127.0.0.1"
+    assert environ["wsgi.url_scheme"] == "http"
+
+
+def test_haproxy_says_how_the_clients_tls_is(haproxy: Front, files: Certificates) -> None:
+    environ = json.loads(https(files, haproxy.ports["tls"], client=files.client).text)
+    assert environ["wsgi.url_scheme"] == "https"
+    assert environ["HTTPS"] == "on"
+    assert environ["SSL_PROTOCOL"].startswith("TLSv1.")
+    assert environ["SSL_CLIENT_VERIFY"] == "SUCCESS"
+    assert environ["SSL_CLIENT_S_DN_CN"] == "Ann, the 1st"
+    assert json.loads(https(files, haproxy.ports["tls"]).text)["SSL_CLIENT_VERIFY"] == "NONE"
+
+
+def test_haproxy_passes_tls_through(haproxy: Front, files: Certificates) -> None:
+    """The PROXY header first, then the client's own handshake with us."""
+    environ = json.loads(https(files, haproxy.ports["through"]).text)
+    assert environ["SSL_TLS_SNI"] == "localhost"
+    assert environ["SERVER_PORT"] == str(haproxy.ports["through"])
 
 
 # Certificates replaced
