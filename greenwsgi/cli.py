@@ -11,7 +11,7 @@ from greenwsgi import __version__
 from greenwsgi.config import rules
 from greenwsgi.config.load import Loaded, load
 from greenwsgi.config.settings import Settings, decode, silent
-from greenwsgi.config.show import show
+from greenwsgi.config.show import first_texts, show
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
@@ -42,8 +42,11 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
         return PIPE_STATUS
 
 
-def run(arguments: Sequence[str], serve: Serve) -> int:
-    """Do what the arguments ask for. Raises UsageError and BootError."""
+def run(arguments: Sequence[str], serve: Serve, failed: tuple[str, ...] = ()) -> int:
+    """Do what the arguments ask for, or else what fallback-config does. Raises UsageError and BootError.
+
+    failed: the fallbacks that could not be served either.
+    """
     if arguments and arguments[0] in SUBCOMMANDS:
         return SUBCOMMANDS[arguments[0]].run(arguments[1:])
     if len(arguments) == 2 and arguments[0] in ("--help", "-h") and not arguments[1].startswith("-"):
@@ -52,7 +55,21 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
     if HANDOVER in os.environ:
         return _go_on(arguments)
     environ = dict(os.environ)  # as it is now: what the server adds for its children is not configuration
-    loaded = load(arguments, environ)
+    fallback = ""
+    try:
+        loaded = load(arguments, environ)
+        fallback = loaded.fallback
+        return _act(loaded, arguments, environ, serve)
+    except UsageError as error:
+        fallback = fallback or error.fallback
+        if not fallback or fallback in failed:
+            raise
+        ServerLog().error(f"{error}; trying {fallback} (fallback-config)")
+        return run([fallback], serve, (*failed, fallback))
+
+
+def _act(loaded: Loaded, arguments: Sequence[str], environ: Mapping[str, str], serve: Serve) -> int:
+    """Print what the options want printed, or serve."""
     settings, log = loaded.settings, ServerLog()
     if settings.config.help:
         print(help_text(helps()), end="")
@@ -71,6 +88,9 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
     if settings.config.show_config:
         print(_printable(show(settings)), end="")
         return 0
+    if settings.config.get:
+        print(_printable("".join(f"{text}\n" for text in first_texts(settings, settings.config.get))), end="")
+        return 0
     rules.check(settings, log.warning)
     reread = _rereading(arguments, environ, settings, log)
     if settings.logging.daemonize:
@@ -83,7 +103,7 @@ def run(arguments: Sequence[str], serve: Serve) -> int:
 
 def _rereading(arguments: Sequence[str], environ: Mapping[str, str], running: Settings, log: ServerLog) -> Reread:
     def reread() -> Settings:
-        again = load(arguments, environ)
+        again = load(arguments, environ, reload=True)
         _warn(again, log)
         rules.check_reload(running, again.settings, log.warning, log.info)
         return again.settings
@@ -125,7 +145,7 @@ def _go_on(arguments: Sequence[str]) -> int:
         if rehearses:
             raise
         log.error(f"the configuration stays as it was: {error}")
-        settings = decode(max(handed.cycles.items())[1].assignments)
+        settings = decode(max(handed.cycles.items())[1].configuration)
     if rehearses:
         return 0
     return boot.serve(settings, log, reread=_rereading(arguments, environ, settings, log), handed=handed)

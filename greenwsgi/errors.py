@@ -28,7 +28,12 @@ class GreenwsgiError(Exception):
 
 
 class UsageError(GreenwsgiError):
-    """The operator asked for something that cannot be done; `text` says what to do instead, in one line."""
+    """The operator asked for something that cannot be done; `text` says what to do instead, in one line.
+
+    fallback: the configuration to try then (fallback-config), "" for none.
+    """
+
+    fallback = ""
 
     def __init__(self, text: str, origin: Origin | None = None) -> None:
         super().__init__(f"{origin}: {text}" if origin else text)

@@ -215,7 +215,7 @@ def test_a_reload_reads_everything_again(tmp_path: Path, capfd: Capture) -> None
         (["--help"], lambda out: out.startswith("usage: greenwsgi ")),
         (["-h"], lambda out: "--processes" in out),
         (["--show-config"], lambda out: out.startswith("[uwsgi]\n; command line\nshow-config = true\n; default\n")),
-        (["--show-config", "--chdir=\udce9\x1b"], lambda out: "chdir = \\udce9\\x1b\n" in out),
+        (["--show-config", "--chdir=\udce9\x1b"], lambda out: "chdir = \\udce9%[\n" in out),
     ],
 )
 def test_prints_and_does_not_serve(arguments: list[str], check: Callable[[str], bool], capfd: Capture) -> None:

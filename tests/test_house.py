@@ -44,6 +44,7 @@ FENCES = (
         ("socket", "_socket", "socketserver"),
         (
             "serve/*",
+            "config/fetch.py",
             "process/binding.py",
             "process/inherited.py",
             "process/control.py",
@@ -60,7 +61,10 @@ FENCES = (
             *("os.fork*", "os.exec*", "os.spawn*", "os.posix_spawn*", "os.system", "os.popen", "_posixsubprocess"),
         ),
         # greening looks whether subprocess is patched
-        ("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "serve/greening.py"),
+        (
+            *("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "config/fetch.py"),
+            "serve/greening.py",
+        ),
     ),
     Fence(
         "kill and wait",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from greenwsgi.config.settings import Assignment
 from greenwsgi.errors import Origin, UsageError
@@ -14,28 +14,34 @@ from greenwsgi.options.spec import Option
 ORIGIN = Origin("command line")
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d].*)?")
-_NOT_YET = (".yaml", ".yml", ".json", ".xml", ".toml")
+_FORMATS = ("ini", "yaml", "yml", "json", "js", "xml", "toml")
 
 
-def read(arguments: Sequence[str]) -> list[Assignment]:
-    """The assignments in their order. Raises UsageError for what is no option, file or module."""
-    found: list[Assignment] = []
+def read(arguments: Sequence[str], declared: Collection[str] = ()) -> Iterator[Assignment]:
+    """The assignments in their order, each read when it is asked for.
+
+    Raises UsageError for what is no option, file or module.
+
+    declared: names that are options too; there may be more of them with each assignment that was dealt with.
+    """
     words = iter(arguments)
     for word in words:
         if word == "--":
-            found += [assignment for rest in words for assignment in _positional(rest)]
+            for rest in words:
+                yield from _positional(rest)
         elif word.startswith("--"):
-            found.append(_long(word[2:], words))
+            yield _long(word[2:], words, declared)
         elif word.startswith("-") and word != "-":
-            found += _cluster(word[1:], words)
+            yield from _cluster(word[1:], words)
         else:
-            found += _positional(word)
-    return found
+            yield from _positional(word)
 
 
-def _long(word: str, words: Iterator[str]) -> Assignment:
+def _long(word: str, words: Iterator[str], declared: Collection[str]) -> Assignment:
     """--name=value, --name value, --flag; a name may be cut short where it stays unique."""
     written, equals, text = word.partition("=")
+    if written in declared and not OPTIONS.find(written):
+        return Assignment(written, text if equals else next(words, ""), ORIGIN)
     name, option = _complete(written)
     if not equals:
         text = _argument(f"--{name}", option, words)
@@ -82,16 +88,15 @@ def _argument(name: str, option: Option, words: Iterator[str]) -> str:
 
 
 def _positional(word: str) -> Iterator[Assignment]:
-    """FILE.ini, FILE.ini:SECTION, APP.py, APP.py:NAME, PACKAGE.MODULE:NAME."""
+    """FILE.ini, FILE.ini:SECTION, also .yaml, .json, .xml, .toml; APP.py, APP.py:NAME, PACKAGE.MODULE:NAME."""
     path, colon, name = word.rpartition(":") if ":" in word else (word, "", "")
-    if path.endswith(".ini"):
-        yield Assignment("ini", word, ORIGIN)
+    extension = path.rpartition(".")[2]
+    if extension in _FORMATS:
+        yield Assignment(extension, word, ORIGIN)
     elif path.endswith((".py", ".wsgi")):
         yield Assignment("wsgi-file", path, ORIGIN)
         if colon:
             yield Assignment("callable", name, ORIGIN)
-    elif path.endswith(_NOT_YET):
-        raise UsageError(f"cannot read {word!r}: of configuration files only .ini is read so far", ORIGIN)
     elif colon and _MODULE.fullmatch(word):
         yield Assignment("module", word, ORIGIN)
     else:

@@ -5,25 +5,27 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from greenwsgi import __version__
-from greenwsgi.config import argv, cpus, magic
+from greenwsgi.config import argv, cpus, magic, read_variables
 from greenwsgi.config.settings import Assignment, Settings, Warn, build
 from greenwsgi.config.sources import Sources
+from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and what their reader should be told, each thing once."""
+    """Settings, what their reader should be told, each thing once, and the configuration to try if they fail."""
 
     settings: Settings
     warnings: tuple[str, ...]
+    fallback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +33,53 @@ class Reading:
     """All that is written, before anything is made of it.
 
     assignments: those in force, in their order. dropped: those that are not, each with the reason.
-    used: the names that some text mentions as %(name).
+    used: the names that some text mentions as %(name), and the variables of which some text mentions $(NAME).
+    placeholders: the names that were set as placeholders on purpose. magic: the %-variables, by letter.
     """
 
     assignments: tuple[Assignment, ...]
     dropped: tuple[tuple[Assignment, str], ...]
     used: frozenset[str]
+    placeholders: frozenset[str]
+    magic: Mapping[str, str]
+
+    def build(self, warn: Warn) -> Settings:
+        """The Settings that this gives. Raises UsageError."""
+        return build(self.assignments, warn, placeholders=self.placeholders, used=self.used, magic=self.magic)
 
 
-def load(arguments: Sequence[str], environ: Mapping[str, str]) -> Loaded:
-    """The Settings that a command line and the files it names give now. Raises UsageError."""
+def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = False) -> Loaded:
+    """The Settings that the environment, a command line and the files it names give now.
+
+    `reload` is for if-reload. Raises UsageError, with the fallback-config that was given until then.
+    """
     warnings: list[str] = []
-    settings = build(read(arguments, environ, warnings.append).assignments, warnings.append)
-    return Loaded(settings, tuple(dict.fromkeys(warnings)))
+    sources = Sources(environ, this_machine(), warnings.append, reload)
+    try:
+        settings = _read(sources, arguments, environ).build(warnings.append)
+    except UsageError as error:
+        error.fallback = sources.fallback
+        raise
+    return Loaded(settings, tuple(dict.fromkeys(warnings)), sources.fallback)
 
 
 def read(arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> Reading:
-    """The assignments of a command line and the files it names. Raises UsageError for what cannot be read."""
-    written = argv.read(arguments)
-    expanded = list(Sources(environ, this_machine(), warn).expand(written))
-    used = frozenset(name for one in expanded for name in re.findall(r"%\(([^() ]+)", one.text))
-    return Reading(tuple(map(_counted, magic.placeholders(expanded))), (), used)
+    """What the environment, a command line and the files it names say. Raises UsageError."""
+    return _read(Sources(environ, this_machine(), warn), arguments, environ)
+
+
+def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str]) -> Reading:
+    sources.take(read_variables.read(environ))
+    sources.take(argv.read(arguments, sources.declared))
+    sources.finish()
+    variables = {key for key, name in read_variables.names(environ) if name in sources.used_variables}
+    return Reading(
+        tuple(map(_counted, sources.assignments)),
+        tuple((one, f"{by.key} {by.text}".rstrip() + f" at {by.origin}") for one, by in sources.dropped),
+        frozenset(sources.used | variables),
+        frozenset(sources.placeholders),
+        magic.table(sources.place),
+    )
 
 
 def _counted(one: Assignment) -> Assignment:
@@ -72,7 +100,8 @@ def this_machine() -> magic.Machine:
         user=_name(pwd.getpwuid, uid),
         gid=gid,
         group=_name(grp.getgrgid, gid),
-        seconds=int(time.time()),
+        seconds=time.time(),
+        binary=os.path.abspath(sys.argv[0]) if sys.argv[0] else "",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,9 @@ from greenwsgi.options.table.sockets import Sockets
 Warn = Callable[[str], None]
 
 DEFAULT_LISTENER = Address("http", "127.0.0.1:8000")
+
+MAX_TOLD = 50
+"""Unknown names that are told each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,24 @@ class Settings(Sections):
 
     listeners: the addresses of all sockets in the order written, each with its protocol; never empty.
     assignments: what it was built from, and can be built from again. Two Settings of the same values are equal,
-    wherever those were written.
+    wherever those were written. magic: the %-variables by letter, as in the file that was read last.
     """
 
     listeners: tuple[Address, ...] = (DEFAULT_LISTENER,)
     assignments: tuple[Assignment, ...] = field(default=(), compare=False)
+    magic: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """The last word of `env` and `unenv` on each variable that they name; None removes it."""
+        found: dict[str, str | None] = {}
+        for one in self.assignments:
+            if one.key == "env":
+                name, _, value = one.text.partition("=")
+                found[name] = value
+            elif one.key == "unenv":
+                found[one.text] = None
+        return found
 
     def origin(self, name: str) -> Origin:
         """Where the option of that name was given its value, for errors that show later; if nowhere, its name."""
@@ -60,11 +76,19 @@ def silent(text: str) -> None:
     """For those who build again what others have built, and warned about, before."""
 
 
-def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
+def build(
+    assignments: Iterable[Assignment],
+    warn: Warn = silent,
+    *,
+    placeholders: Collection[str] = (),
+    used: Collection[str] = (),
+    magic: Mapping[str, str] | None = None,
+) -> Settings:
     """The Settings that the assignments give; the last one wins, and values of repeatable options add up.
 
-    Raises UsageError for a value of the wrong kind and, under `strict`, for an unknown name; otherwise an unknown
-    name is a placeholder and only warned about.
+    Raises UsageError for a value of the wrong kind and, under `strict`, for an unknown name; otherwise that is only
+    warned about. `placeholders` are names that are no options on purpose, `used` those that others refer to: of them
+    nothing is said, except of the latter under `strict`.
     """
     assignments = tuple(assignments)
     unknown: dict[str, Assignment] = {}
@@ -74,7 +98,8 @@ def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
     for assignment in assignments:
         entry = OPTIONS.find(assignment.key)
         if entry is None:
-            unknown.setdefault(assignment.key, assignment)
+            if assignment.key not in placeholders:
+                unknown.setdefault(assignment.key, assignment)
             continue
         if not entry.field:
             said = (assignment.key, entry.option.verdict(assignment.text))
@@ -88,11 +113,13 @@ def build(assignments: Iterable[Assignment], warn: Warn = silent) -> Settings:
             value = values.get(entry, ()) + value
         values[entry] = value
     sections = _sections(values)
-    _judge_unknown(unknown.values(), sections.config.strict, warn)
+    strict = sections.config.strict
+    _judge_unknown([one for key, one in unknown.items() if strict or key not in used], strict, warn)
     return Settings(
         **vars(sections),
         listeners=tuple(_resolve(one, sections.sockets) for one in listeners) or (DEFAULT_LISTENER,),
         assignments=assignments,
+        magic=magic or {},
     )
 
 
@@ -136,13 +163,15 @@ def _resolve(address: Address, sockets: Sockets) -> Address:
     return replace(address, protocol=address.protocol or sockets.protocol, text=text)
 
 
-def _judge_unknown(assignments: Iterable[Assignment], strict: bool, warn: Warn) -> None:
-    for assignment in assignments:
+def _judge_unknown(assignments: Sequence[Assignment], strict: bool, warn: Warn) -> None:
+    for assignment in assignments[:MAX_TOLD]:
         near = OPTIONS.near(assignment.key)
         text = f"unknown option {_quote(assignment.key)}" + (f", did you mean {near}?" if near else "")
         if strict:
             raise UsageError(text, assignment.origin)
         warn(f"{assignment.origin}: {text} (kept as a placeholder)")
+    if len(assignments) > MAX_TOLD:
+        warn(f"{assignments[MAX_TOLD].origin}: and {len(assignments) - MAX_TOLD} more unknown options from here on")
 
 
 def _quote(text: str) -> str:
@@ -152,11 +181,13 @@ def _quote(text: str) -> str:
 # The way to another process
 
 
-def encode(settings: Settings) -> list[list[str | int]]:
+def encode(settings: Settings) -> dict[str, Any]:
     """What the settings were built from, as plain data that JSON can carry."""
-    return [[one.key, one.text, one.origin.source, one.origin.line] for one in settings.assignments]
+    assignments = [[one.key, one.text, one.origin.source, one.origin.line] for one in settings.assignments]
+    return {"assignments": assignments, "magic": dict(settings.magic)}
 
 
-def decode(data: Iterable[Sequence[Any]]) -> Settings:
+def decode(data: Mapping[str, Any]) -> Settings:
     """The settings that `encode` made plain."""
-    return build(Assignment(key, text, Origin(source, line)) for key, text, source, line in data)
+    assignments = [Assignment(key, text, Origin(source, line)) for key, text, source, line in data["assignments"]]
+    return build(assignments, placeholders={one.key for one in assignments}, magic=data["magic"])

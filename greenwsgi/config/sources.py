@@ -1,17 +1,44 @@
-"""Configuration files: read where they are named, so that the order of all assignments is the order of writing."""
+"""All that configures a server, as one list of assignments: variables, the command line, files, files in files.
+
+The way of each is uWSGI's. Where it is named a file is read, with %x replaced; loops, conditions and what else works on
+lines (`set`, `declare-option`, ...) is done at once. When all is there, `finish` replaces $(name), then @(file), then
+%(name) in all texts, so that these may refer to what stands further below.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from greenwsgi.config import magic, read_ini
+from greenwsgi.config import fetch, logic, magic, read_ini, read_json, read_toml, read_xml, read_yaml
 from greenwsgi.config.settings import Assignment, Warn
-from greenwsgi.errors import UsageError
+from greenwsgi.errors import Origin, UsageError
+from greenwsgi.options.catalog import OPTIONS
+from greenwsgi.options.kinds import FLAG
 
-READERS = {"ini": read_ini.read}
-"""The options that name a file, and what reads its text: (text, file, section, warn) -> assignments."""
+Reader = Callable[[str, str, str, Warn], list[Assignment]]
+
+FORMATS: dict[str, Reader] = {
+    "ini": read_ini.read,
+    **dict.fromkeys(("yaml", "yml"), read_yaml.read),
+    **dict.fromkeys(("json", "js"), read_json.read),
+    **dict.fromkeys(("xml", "xmlconfig"), read_xml.read),
+    "toml": read_toml.read,
+}
+"""The options that name a file of one format, and what reads its text: (text, file, section, warn) -> assignments.
+
+Each but `xmlconfig` is a file's extension too.
+"""
+
+BY_EXTENSION = ("include", "config")
+"""The options that name a file of any format; `inherit` too, but its time is the end."""
+
+MAX_ASSIGNMENTS = 20_000
+MAX_SIZE = 8 << 20
+MAX_NAME = 255
+MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,61 +52,343 @@ class Source:
     def section(self) -> str:
         return self.named or "uwsgi"
 
+    @property
+    def label(self) -> str:
+        return "stdin" if self.file == "-" else self.file
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return (self.file if fetch.is_address(self.file) else os.path.realpath(self.file), self.section)
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.named}" if self.named else self.file
+        return f"{self.label}:{self.named}" if self.named else self.label
 
 
-@dataclass(frozen=True, slots=True)
+Inside = tuple[Source, ...]
+"""The files that are being read, the one that names the next at the end."""
+
+
 class Sources:
-    """What reading files takes: the environment, the machine that %-variables tell of, and where warnings go."""
+    """Takes assignments and follows what they name. All errors are UsageErrors that say where.
 
-    environ: Mapping[str, str]
-    machine: magic.Machine
-    warn: Warn
+    assignments: what counts. dropped: what loops and conditions left out, each with its opener.
+    declared: the options that declare-option made, and their templates. placeholders: the names that were set as such.
+    used, used_variables: the names that other texts refer to. fallback: the last fallback-config.
+    place: where %x was replaced last.
+    """
 
-    def expand(self, assignments: Iterable[Assignment], inside: tuple[Source, ...] = ()) -> Iterator[Assignment]:
-        """The assignments, each that names a file followed by the file's own. `inside` are the files being read."""
-        for assignment in assignments:
-            resolved = self._resolve(assignment, inside)
-            yield resolved
-            if resolved.key in READERS and resolved.text:
-                source = _source(resolved, inside)
-                yield from self.expand(self._read(source, resolved), (*inside, source))
+    def __init__(self, environ: Mapping[str, str], machine: magic.Machine, warn: Warn, reload: bool = False) -> None:
+        self.assignments: list[Assignment] = []
+        self.dropped: list[tuple[Assignment, Assignment]] = []
+        self.declared: dict[str, str] = {}
+        self.placeholders: set[str] = set()
+        self.used: set[str] = set()
+        self.used_variables: set[str] = set()
+        self.fallback = ""
+        self.place = magic.Place("", "", "", machine)
+        self._environ = dict(environ)
+        self._warn = warn
+        self._first: dict[str, int] = {}
+        self._literal: set[int] = set()
+        self._inherits: list[tuple[int, Inside]] = []
+        self._remote = False
+        self._size = 0
+        self._top: magic.Place | None = None
+        self._world = logic.World(self._environ, machine.hostname, reload, self._text_of, self._plugins)
 
-    def _resolve(self, assignment: Assignment, inside: tuple[Source, ...]) -> Assignment:
-        """The assignment with %x, in files only, and $(NAME) replaced."""
-        text, where = assignment.text, f"{assignment.origin}: {assignment.key}"
-        if inside and "%" in text:
-            source = inside[-1]
-            place = magic.Place(os.path.abspath(source.file), source.file, source.named, self.machine)
-            text, unknown = magic.percent(text, place)
-            for name in unknown:
-                self.warn(f"{where}: {name} means nothing and is left out; %% is a percent sign")
-        text, unset = magic.environment(text, self.environ)
-        for name in unset:
-            self.warn(f"{where}: the environment variable {name} is not set")
-        return replace(assignment, text=text)
+    def take(self, assignments: Iterable[Assignment], inside: Inside = ()) -> None:
+        """Take them in their order. A loop or condition must end among them."""
+        block: logic.Block | None = None
+        for one in assignments:
+            if one.key in logic.ENDS:
+                if block is None:
+                    self._warn(f"{one.origin}: {one.key} ends nothing")
+                block = None
+                self._put(one, inside)
+            elif block is not None:
+                self._take_guarded(one, block, inside)
+            else:
+                self._put(one, inside)
+                block = logic.Block(one) if one.key in logic.RULES else None
+        if block is not None:
+            end = "endfor" if block.opener.key.startswith("for") else "endif"
+            raise UsageError(f"{block.opener.key} {block.opener.text[:60]}: {end} is missing", block.opener.origin)
 
-    def _read(self, source: Source, assignment: Assignment) -> list[Assignment]:
-        try:
-            with open(source.file, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise UsageError(f"cannot read {source.file!r}: {error.strerror}", assignment.origin) from None
-        if b"\0" in data:
-            raise UsageError(f"cannot read {source.file!r}: it is not a text file", assignment.origin)
+    def _take_guarded(self, one: Assignment, block: logic.Block, inside: Inside) -> None:
+        items = block.items(self._world)
+        opener = block.opener
+        if one.key in logic.RULES:
+            text = f"{one.key} inside {opener.key}: there is no nesting"
+            if items:
+                raise UsageError(text, one.origin)
+            self._warn(f"{one.origin}: {text}, so the next end is the end of {opener.key}")
+        if not items:
+            self.dropped.append((one, opener))
+        if opener.key.endswith("env"):
+            self.used_variables.add(opener.text.partition("=")[0])
+        for item in items:
+            self._put(one if item is None else replace(one, text=one.text.replace(logic.ITEM, item)), inside)
+
+    def _put(self, one: Assignment, inside: Inside, depth: int = 0) -> None:
+        """Add one that counts, and do what it asks for now."""
+        if one.key in FORMATS or one.key in BY_EXTENSION:
+            one = self._named(one)
+        self._measure(one)
+        index = len(self.assignments)
+        self.assignments.append(one)
+        self._first.setdefault(one.key, index)
+        if one.key in self.declared and OPTIONS.find(one.key) is None:
+            self._apply_declared(one, inside, depth + 1)
+        elif one.key in FORMATS or one.key in BY_EXTENSION:
+            self._literal.add(index)
+            self._read(one, inside)
+        elif one.key == "inherit":
+            self._inherits.append((index, inside))
+        elif one.key in _DIRECTIVES:
+            self._literal.add(index)
+            _DIRECTIVES[one.key](self, one, inside)
+        elif one.key in logic.RULES or one.key in logic.ENDS:
+            self._literal.add(index)
+        elif one.key == "allow-remote-config":
+            self._remote = FLAG.read(one.text).value
+
+    def _measure(self, one: Assignment) -> None:
+        """Raise UsageError for what no configuration has, before it costs anything."""
+        if len(one.key) > MAX_NAME:
+            raise UsageError(f"found a name of {len(one.key)} characters, {one.key[:40]!r}...", one.origin)
+        if len(one.text) > magic.MAX_TEXT:
+            raise UsageError(
+                f"{one.key}: a text of {len(one.text)} characters is too long, at most {magic.MAX_TEXT}", one.origin
+            )
+        if "\0" in one.key or "\0" in one.text:
+            raise UsageError(f"{one.key}: found a NUL, wanted a text", one.origin)
+        self._size += len(one.key) + len(one.text)
+        if len(self.assignments) >= MAX_ASSIGNMENTS or self._size > MAX_SIZE:
+            raise UsageError(
+                f"{one.key}: this is more than a configuration: {len(self.assignments)} lines,"
+                f" {self._size >> 10} KiB (at most {MAX_ASSIGNMENTS}, {MAX_SIZE >> 10})",
+                one.origin,
+            )
+
+    # What conditions ask
+
+    def _text_of(self, name: str) -> str | None:
+        """The text that a name was given first."""
+        index = self._first.get(name)
+        return None if index is None else self.assignments[index].text
+
+    def _plugins(self) -> Iterator[str]:
+        for one in self.assignments:
+            if one.key in ("plugin", "plugins", "need-plugin", "need-plugins"):
+                yield from (name.strip() for name in one.text.split(","))
+
+    # Files
+
+    def _named(self, one: Assignment) -> Assignment:
+        """With $(name) and %(name) of what stands above; uWSGI would look for a file that is called so."""
+        return self._replaced(self._replaced(one, "$", self._variable), "%", self._placeholder)
+
+    def _read(self, one: Assignment, inside: Inside) -> None:
+        source = self._source(one, inside)
+        reader = FORMATS.get(one.key) or _reader_of(source.file, one)
+        data = self._fetch(source.file, one)
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-        return READERS[assignment.key](text, source.file, source.section, self.warn)
+        self.place = self._place(source, "" if one.text.startswith(":") else source.file)
+        found = reader(text, source.label, source.section, self._warn)
+        place = self.place
+        self.take((self._without_percent(one, place) for one in found), (*inside, source))
+
+    def _fetch(self, name: str, one: Assignment) -> bytes:
+        try:
+            data = fetch.read(name, self._environ, self.place.machine.binary, self._remote)
+        except OSError as error:
+            raise UsageError(f"cannot read {name[:200]!r}: {error.strerror or error}", one.origin) from None
+        except ValueError:  # a NUL in the name
+            raise UsageError(f"cannot read {name[:200]!r}: this is no file's name", one.origin) from None
+        if b"\0" in data:
+            raise UsageError(f"cannot read {name[:200]!r}: it is not a text file", one.origin)
+        return data
+
+    def _source(self, one: Assignment, inside: Inside) -> Source:
+        """What `FILE`, `FILE:SECTION`, or `:SECTION` of the same file names. Raises UsageError if it is being read."""
+        text = one.text
+        start = text.rfind("/") + 1 if fetch.is_address(text) else 0
+        at = text.find(":", start) if text.startswith(":") else text.rfind(":", start)
+        source = Source(text, "") if at < 0 else Source(text[:at], text[at + 1 :])
+        if text and not source.file and inside:
+            source = replace(source, file=inside[-1].file)
+        if not source.file:
+            raise UsageError(f"{one.key}: found {text[:60]!r}, wanted FILE or FILE:SECTION", one.origin)
+        if len(inside) > MAX_DEPTH or source.identity in [other.identity for other in inside]:
+            way = " -> ".join(str(other) for other in (*inside[-5:], source))
+            raise UsageError(f"{one.key}: files name each other in a loop: {way}", one.origin)
+        return source
+
+    def _place(self, source: Source, given: str) -> magic.Place:
+        machine = self.place.machine
+        if source.file == "-" or fetch.is_address(source.file):
+            return magic.Place("", given, source.named, machine, "", self._top)
+        linked = os.path.islink(source.file)
+        path = os.path.join(machine.folder, source.file) if linked else os.path.realpath(source.file)
+        inode = ""
+        with suppress(OSError):
+            inode = str(os.lstat(path).st_ino)
+        place = magic.Place(path, given, source.named, machine, inode, self._top)
+        self._top = self._top or place
+        return place
+
+    def _without_percent(self, one: Assignment, place: magic.Place) -> Assignment:
+        """The assignment with %x replaced, in its name and its text."""
+        if "%" not in one.text and "%" not in one.key:
+            return one
+        (key, unknown), (text, others) = magic.percent(one.key, place), magic.percent(one.text, place)
+        for name in (*unknown, *others):
+            self._warn(f"{one.origin}: {one.key}: {name} means nothing and is left out; %% is a percent sign")
+        return replace(one, key=key.strip(), text=text.strip())  # stripped last, as in uWSGI
+
+    # What works on lines
+
+    def _set(self, one: Assignment, inside: Inside) -> None:
+        name, text = _pair(one, "NAME=TEXT")
+        self._put(Assignment(name, text, one.origin), inside)
+
+    def _set_placeholder(self, one: Assignment, inside: Inside) -> None:
+        name, text = _pair(one, "NAME=TEXT")
+        if OPTIONS.find(name):
+            raise UsageError(f"{one.key}: {name} is an option, so it cannot be a placeholder", one.origin)
+        self.placeholders.add(name)
+        self._put(Assignment(name, text, one.origin), inside)
+
+    def _resolve(self, one: Assignment, inside: Inside) -> None:
+        name, host = _pair(one, "NAME=HOST")
+        try:
+            address = fetch.address_of(host)
+        except (OSError, UnicodeError) as error:
+            raise UsageError(f"{one.key}: cannot find the address of {host[:200]!r}: {error}", one.origin) from None
+        self._set_placeholder(replace(one, text=f"{name}={address}"), inside)
+
+    def _declare(self, one: Assignment, inside: Inside) -> None:
+        name, template = _pair(one, "NAME=OPTION=TEXT;OPTION=TEXT...")
+        self.declared[name] = template
+        self.placeholders.add(name)
+
+    def _apply_declared(self, one: Assignment, inside: Inside, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise UsageError(f"{one.key}: options that were declared name each other in a loop", one.origin)
+        words = one.text.split(" ") if one.text else [""]
+        for part in filter(None, self.declared[one.key].split(";")):
+            for number, word in enumerate((word for word in words if word or not one.text), 1):
+                part = part.replace(f"${number}", word)
+                if len(part) > magic.MAX_TEXT:
+                    raise UsageError(f"{one.key}: what it stands for is too long", one.origin)
+            key, equals, text = part.partition("=")
+            if not equals:
+                self._warn(f"{one.origin}: {one.key}: found {part[:60]!r}, wanted OPTION=TEXT; it has no effect")
+                break
+            self._put(Assignment(key.strip(), text, one.origin), inside, depth)
+
+    def _envdir(self, one: Assignment, inside: Inside) -> None:
+        """A folder with a file for each variable; an empty file removes it."""
+        try:
+            names = sorted(name for name in os.listdir(one.text) if not name.startswith("."))
+        except OSError as error:
+            raise UsageError(f"{one.key}: cannot read {one.text!r}: {error.strerror}", one.origin) from None
+        for name in names:
+            path = os.path.join(one.text, name)
+            if not os.path.isfile(path):
+                continue
+            text = self._fetch(path, one).decode("utf-8", "surrogateescape").removesuffix("\n")
+            self._literal.add(len(self.assignments))
+            if os.path.getsize(path):
+                self._environ[name] = text
+                self._put(Assignment("env", f"{name}={text}", Origin(path)), inside)
+            else:
+                self._environ.pop(name, None)
+                self._put(Assignment("unenv", name, Origin(path)), inside)
+
+    def _fall_back(self, one: Assignment, inside: Inside) -> None:
+        self.fallback = one.text
+
+    # When all is there
+
+    def finish(self) -> None:
+        """Replace what stands for something else, in all texts; then read what is inherited, and the envdirs."""
+        done = 0
+        while done < len(self.assignments):
+            batch = [index for index in range(done, len(self.assignments)) if index not in self._literal]
+            done = len(self.assignments)
+            for symbol, lookup in (("$", self._variable), ("@", self._content), ("%", self._placeholder)):
+                for index in batch:
+                    self.assignments[index] = self._replaced(self.assignments[index], symbol, lookup)
+            inherits, self._inherits = self._inherits, []
+            for index, inside in inherits:
+                self._read(self.assignments[index], inside)
+        for one in [one for one in self.assignments if one.key == "envdir"]:
+            self._envdir(one, ())
+
+    def _replaced(self, one: Assignment, symbol: str, lookup: Callable[[str, Assignment], str | None]) -> Assignment:
+        if symbol + "(" not in one.text:
+            return one
+        try:
+            text = magic.references(one.text, symbol, lambda name: lookup(name, one))
+        except magic.Endless:
+            raise UsageError(f"{one.key}: what {one.text[:60]!r} stands for has no end", one.origin) from None
+        self._size += len(text) - len(one.text)
+        if self._size > MAX_SIZE:
+            raise UsageError(f"{one.key}: all texts together are longer than {MAX_SIZE >> 20} MiB", one.origin)
+        return replace(one, text=text)
+
+    def _variable(self, name: str, one: Assignment) -> str | None:
+        self.used_variables.add(name)
+        if name not in self._environ:
+            self._warn(f"{one.origin}: {one.key}: the environment variable {name[:60]} is not set")
+        return self._environ.get(name)
+
+    def _content(self, name: str, one: Assignment) -> str:
+        text = self._fetch(name, one).decode("utf-8", "surrogateescape")
+        return text[:-1] if text.endswith(("\n", "\r")) else text
+
+    def _placeholder(self, name: str, one: Assignment) -> str | None:
+        def text_of(word: str) -> str | None:
+            self.used.add(word)
+            return self._text_of(word)
+
+        found = magic.compute(name, text_of)
+        if found is None and _is_plain(one.key):
+            self._warn(f"{one.origin}: {one.key}: nothing is called {name[:60]}, so %({name[:60]}) stays as it is")
+        return found
 
 
-def _source(assignment: Assignment, inside: tuple[Source, ...]) -> Source:
-    """What `FILE`, `FILE:SECTION`, or `:SECTION` of the same file names. Raises UsageError if it is being read."""
-    file, _, section = assignment.text.rpartition(":") if ":" in assignment.text else (assignment.text, "", "")
-    if not file and not inside:
-        raise UsageError(f"{assignment.key}: found {assignment.text!r}, wanted FILE:SECTION", assignment.origin)
-    source = Source(file or inside[-1].file, section)
-    for other in inside:
-        if (os.path.realpath(other.file), other.section) == (os.path.realpath(source.file), source.section):
-            way = " -> ".join(str(one) for one in (*inside, source))
-            raise UsageError(f"{assignment.key}: files name each other in a loop: {way}", assignment.origin)
-    return source
+_DIRECTIVES: dict[str, Callable[[Sources, Assignment, Inside], None]] = {
+    "set": Sources._set,
+    "set-placeholder": Sources._set_placeholder,
+    "set-ph": Sources._set_placeholder,
+    "resolve": Sources._resolve,
+    "declare-option": Sources._declare,
+    "declare-option2": Sources._declare,
+    "early-envdir": Sources._envdir,
+    "fallback-config": Sources._fall_back,
+}
+
+DIRECTIVES = frozenset({*FORMATS, *BY_EXTENSION, "inherit", "envdir", *_DIRECTIVES, *logic.RULES, *logic.ENDS})
+"""The options that have done their work when all is read."""
+
+
+def _pair(one: Assignment, wanted: str) -> tuple[str, str]:
+    name, equals, text = one.text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"{one.key}: found {one.text[:60]!r}, wanted {wanted}", one.origin)
+    return name.strip(), text
+
+
+def _reader_of(file: str, one: Assignment) -> Reader:
+    extension = file.rpartition(".")[2]
+    if extension not in FORMATS or extension == "xmlconfig":
+        wanted = ", ".join(f".{name}" for name in FORMATS if name != "xmlconfig")
+        raise UsageError(f"{one.key}: what is {file[:200]!r}? wanted a name that ends in {wanted}", one.origin)
+    return FORMATS[extension]
+
+
+def _is_plain(key: str) -> bool:
+    """Is it an option without a language of its own? Log formats and routes have names in %( ) that are not ours."""
+    return OPTIONS.find(key) is not None and not any(word in key for word in ("log", "route", "metric"))

@@ -267,6 +267,7 @@ WORKER_MAP = Kind(
 )
 TEXT = Kind("text", "TEXT", "a text", _text)
 PATH = Kind("path", "PATH", "a path", _text)
+NAMES = Kind("names", "NAME", "a name", _item, tuple, many=True)
 PATHS = Kind("paths", "PATH", "a path", _item, tuple, many=True)
 PLACES = Kind("places", "ADDRESS", "an address as the socket has it, or all", _item, tuple, many=True)
 NETWORKS = Kind(

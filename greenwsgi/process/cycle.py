@@ -46,7 +46,7 @@ class Wiring:
 class KeptCycle:
     """A cycle over a re-exec: the configuration as it travels, descriptors, the board's measures."""
 
-    assignments: list[list[Any]]
+    configuration: dict[str, Any]
     commands: int
     board: int
     failure: int
@@ -120,7 +120,7 @@ class Cycle:
     def _boot_document(self, wiring: Wiring, commands: int) -> BootDocument:
         return BootDocument(
             generation=self.generation,
-            assignments=encode(self.settings),
+            configuration=encode(self.settings),
             listeners=tuple(wiring.listeners),
             report=wiring.report,
             commands=commands,

@@ -129,7 +129,7 @@ class Master:
     def _take_over(self, handed: Handover) -> None:
         readable = handed.layout == LAYOUT
         for number, kept in handed.cycles.items():
-            self.cycles[number] = Cycle(number, decode(kept.assignments), kept, readable=readable)
+            self.cycles[number] = Cycle(number, decode(kept.configuration), kept, readable=readable)
         self.witness.totals.restore(handed.totals)
         if not readable:  # by another greenwsgi: what its workers count from now on is not seen
             self.witness.totals.restore(handed.living)

@@ -156,7 +156,7 @@ class BoundListener:
 class BootDocument:
     """All that a zygote is told at its birth; descriptors are numbers that mean the same in master and zygote.
 
-    assignments: the configuration, as config.settings encodes it.
+    configuration: all of it, as config.settings encodes it.
     report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures. failure: a file
     for the traceback of an application that cannot be loaded, which no line would hold; -1 for none. log_file: what the
     log is opened anew with at SIGURG; "" if it goes to no file.
@@ -165,7 +165,7 @@ class BootDocument:
     """
 
     generation: int
-    assignments: list[list[str | int]]
+    configuration: Mapping[str, Any]
     listeners: tuple[BoundListener, ...]
     report: int
     commands: int

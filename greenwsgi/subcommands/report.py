@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from greenwsgi.config import rules
 from greenwsgi.config.load import Reading, read
-from greenwsgi.config.settings import Assignment, Settings, build
+from greenwsgi.config.settings import Assignment, Settings
 from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS, Entry
 from greenwsgi.options.spec import Status
@@ -82,13 +82,13 @@ def _items(reading: Reading) -> Iterator[Item]:
     last = {OPTIONS.find(one.key) or one.key: one for one in reading.assignments}
     for one in reading.assignments:
         entry = OPTIONS.find(one.key)
-        item = _known(entry, one) if entry else _no_option(one, reading.used)
+        item = _known(entry, one) if entry else _no_option(one, reading.used | reading.placeholders)
         if entry and not entry.option.kind.many and last[entry] is not one:
             item = _noted(item, f"Replaced at {last[entry].origin}.")
         yield item
     for one, why in reading.dropped:
         entry = OPTIONS.find(one.key)
-        item = _known(entry, one) if entry else _no_option(one, reading.used)
+        item = _known(entry, one) if entry else _no_option(one, reading.used | reading.placeholders)
         yield replace(item, note=f"{NOT_IN_FORCE}: {why}.")
 
 
@@ -125,7 +125,7 @@ def _noted(item: Item, more: str) -> Item:
 
 def _verdict(reading: Reading, items: list[Item], warnings: list[str]) -> tuple[Outcome, str, Settings | None]:
     try:
-        settings = build(reading.assignments, warnings.append)
+        settings = reading.build(warnings.append)
         rules.check(settings, warnings.append)
     except UsageError as error:
         return Outcome.DOES_NOT_START, f"{DOES_NOT_START}: {error}", None

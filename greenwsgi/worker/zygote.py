@@ -74,7 +74,7 @@ def main(document: int) -> NoReturn:
     if boot.log_file:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
     try:
-        settings = decode(boot.assignments)
+        settings = decode(boot.configuration)
         title.show(f"zygote {boot.generation}", settings.machine)
         contexts = read_certificates(settings, boot.listeners)
         application = prepare(settings, log)
@@ -118,9 +118,11 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
     drivers.Watch(log.warning).start()
     sys.argv = ["greenwsgi", *settings.python.pyargv.split()]
     sys.executable = settings.python.py_executable or sys.executable
-    for pair in settings.python.env:
-        name, _, value = pair.partition("=")
-        os.environ[name] = value
+    for name, value in settings.environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     if settings.python.chdir:
         try:
             os.chdir(settings.python.chdir)

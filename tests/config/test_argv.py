@@ -32,6 +32,18 @@ READ: list[tuple[str, list[tuple[str, str]]]] = [
     ("-H venv -w pkg.mod -s :3031", [("virtualenv", "venv"), ("module", "pkg.mod"), ("socket", ":3031")]),
     ("x.ini", [("ini", "x.ini")]),
     ("/etc/x.ini:prod", [("ini", "/etc/x.ini:prod")]),
+    (
+        "x.yaml y.yml:prod a.json b.js c.xml pyproject.toml:tool.x",
+        [
+            ("yaml", "x.yaml"),
+            ("yml", "y.yml:prod"),
+            ("json", "a.json"),
+            ("js", "b.js"),
+            ("xml", "c.xml"),
+            ("toml", "pyproject.toml:tool.x"),
+        ],
+    ),
+    ("-y x -j y -x z -S a=b --ini -", [("yaml", "x"), ("json", "y"), ("xml", "z"), ("set", "a=b"), ("ini", "-")]),
     ("-p 4 x.ini --master", [("processes", "4"), ("ini", "x.ini"), ("master", "")]),
     ("app.py", [("wsgi-file", "app.py")]),
     ("../srv/app.wsgi", [("wsgi-file", "../srv/app.wsgi")]),
@@ -58,7 +70,6 @@ REFUSED = [
     ("--process", "option --processes needs a value: --processes N"),
     ("-p", "option -p needs a value: -p N"),
     ("-MZ", "unknown option -Z"),
-    ("uwsgi.yaml", "cannot read 'uwsgi.yaml': of configuration files only .ini is read so far"),
     ("-", "what is '-'? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option"),
     ("true", "what is 'true'? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option"),
     (":8000", "what is ':8000'? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option"),
@@ -68,7 +79,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("line", "expected"), READ)
 def test_read(line: str, expected: list[tuple[str, str]]) -> None:
-    assignments = argv.read(line.split())
+    assignments = list(argv.read(line.split()))
     assert [(one.key, one.text) for one in assignments] == expected
     assert {one.origin for one in assignments} <= {argv.ORIGIN}
 
@@ -76,10 +87,10 @@ def test_read(line: str, expected: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize(("line", "expected"), REFUSED)
 def test_refused(line: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
-        argv.read(line.split())
+        list(argv.read(line.split()))
     assert str(caught.value) == f"command line: {expected}"
 
 
 def test_an_empty_word_is_refused() -> None:
     with pytest.raises(UsageError, match="what is ''"):
-        argv.read([""])
+        list(argv.read([""]))

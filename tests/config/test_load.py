@@ -54,7 +54,6 @@ def test_sections_of_one_file(write: Write) -> None:
     assert loaded("x.ini").listening.listen == 7
     assert loaded("x.ini").processes.processes == 3
     assert loaded("x.ini:prod").listening.listen == 9
-    assert loaded("x.ini:prod").config.ini == ("x.ini:prod",)
 
 
 def test_files_in_files_are_found_from_the_current_folder(write: Write) -> None:
@@ -62,7 +61,6 @@ def test_files_in_files_are_found_from_the_current_folder(write: Write) -> None:
     write("etc/y.ini", "[base]", "listen = 5")
     found = loaded("etc/x.ini")
     assert found.listening.listen == 5
-    assert found.config.ini == ("etc/x.ini", "etc/y.ini:base")
 
 
 def test_magic_tells_of_the_file_it_stands_in(write: Write, tmp_path: Path) -> None:
@@ -90,7 +88,7 @@ def test_placeholders_across_sources(write: Write) -> None:
     found = load(["x.ini", "--pythonpath", "%(base)/lib"], {})
     assert found.settings.python.wsgi_file == "/srv/app/w.py"
     assert found.settings.python.pythonpath == ("/srv/lib",)
-    assert found.warnings == ("x.ini:3: unknown option 'base' (kept as a placeholder)",)
+    assert found.warnings == (), "a name that is used is not unknown"
 
 
 def test_warnings_come_once_each(write: Write) -> None:
@@ -108,7 +106,7 @@ def test_warnings_come_once_each(write: Write) -> None:
     [
         ("nowhere.ini", "command line: cannot read 'nowhere.ini': No such file or directory"),
         ("--ini sub", "command line: cannot read 'sub': Is a directory"),
-        ("--ini :base", "command line: ini: found ':base', wanted FILE:SECTION"),
+        ("--ini :base", "command line: ini: found ':base', wanted FILE or FILE:SECTION"),
         ("to-nowhere.ini", "to-nowhere.ini:2: cannot read 'nowhere.ini': No such file or directory"),
         ("binary.ini", "command line: cannot read 'binary.ini': it is not a text file"),
         ("itself.ini", "itself.ini:2: ini: files name each other in a loop: itself.ini -> ./itself.ini"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenwsgi.config import magic
-from greenwsgi.config.settings import Assignment
-from greenwsgi.errors import Origin
+from tests.live.server import ROOT
 
 MACHINE = magic.Machine(
     version="1.2",
@@ -17,9 +16,11 @@ MACHINE = magic.Machine(
     user="www",
     gid=34,
     group="web",
-    seconds=1700000000,
+    seconds=1700000000.25,
+    binary="/bin/greenwsgi",
 )
-PLACE = magic.Place("/srv/app/cfg/a.ini", "cfg/a.ini", "prod", MACHINE)
+TOP = magic.Place("/etc/top.d/.hidden", "top.d/.hidden", "", MACHINE, "5")
+PLACE = magic.Place("/srv/app/cfg/a.ini", "cfg/a.ini", "prod", MACHINE, "77", TOP)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,8 @@ PLACE = magic.Place("/srv/app/cfg/a.ini", "cfg/a.ini", "prod", MACHINE)
         ("%x", "prod"),
         ("%0-%1-%2-%3-", "srv-app-cfg--"),
         ("%v %V %h %k %u %U %g %G %t", "/start 1.2 box 8 33 www 34 web 1700000000"),
+        ("%i %j %b %T %[", "77 10F2CFCE /bin/greenwsgi 1700000000250000 \033"),
+        ("%P %S %N %E %C %D %X %O %I", "/etc/top.d/.hidden .hidden  hidden top.d /etc/top.d/  top.d/.hidden 5"),
         ("100%%", "100%"),
         ("%%p", "%p"),
         ("%(name) %(p)", "%(name) %(p)"),
@@ -52,39 +55,77 @@ def test_the_root_folder_has_one_slash() -> None:
     assert magic.percent("%d", magic.Place("/a.ini", "a.ini", "", MACHINE)) == ("/", [])
 
 
+VARIABLES = {"HOME": "/home/me", "B": "$(A)", "A": "1", "LOOP": "$(LOOP)", "MORE": " $(MORE)", "N": "A"}
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("$(HOME)/x", ("/home/me/x", [])),
-        ("$(HOME)$(HOME)", ("/home/me/home/me", [])),
-        ("$(NOT_SET)", ("$(NOT_SET)", ["NOT_SET"])),
-        ("$HOME ${HOME} $()", ("$HOME ${HOME} $()", [])),
-        ("$(LOOP)", ("$(LOOP)", [])),
+        ("$(HOME)/x", "/home/me/x"),
+        ("$(HOME)$(HOME)", "/home/me/home/me"),
+        ("$(NOT_SET) $(A)", "$(NOT_SET) 1"),
+        ("$HOME ${HOME} $()", "$HOME ${HOME} $()"),
+        ("$$(A)", "$1"),
+        ("x$(B)", "x1"),
+        ("$(B)", "$(A)"),  # what begins the text is not looked at again
+        ("$(LOOP)", "$(LOOP)"),
+        ("$(X$(A))", "$(X1)"),
+        ("x$($(N))", "x1"),
+        ("$(A", "$(A"),
+        ("$(A$)", "$(A$)"),
+        ("$((A))", "$((A))"),
+        ("%(A) @(A)", "%(A) @(A)"),
     ],
 )
-def test_environment(text: str, expected: tuple[str, list[str]]) -> None:
-    assert magic.environment(text, {"HOME": "/home/me", "LOOP": "$(LOOP)"}) == expected
+def test_references(text: str, expected: str) -> None:
+    assert magic.references(text, "$", VARIABLES.get) == expected
+
+
+def test_the_hash_is_uwsgis() -> None:
+    place = magic.Place("/tmp/ref/a.ini", "", "", MACHINE)
+    assert magic.percent("%j", place) == ("F3D96282", [])
+
+
+@pytest.mark.parametrize("text", ["x$(MORE)", "x$(LOOP)", "$(LONG)" * 2, "$(A)" * 2000])
+def test_no_end(text: str) -> None:
+    with pytest.raises(magic.Endless):
+        magic.references(text, "$", {**VARIABLES, "LONG": "x" * 70_000}.get)
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("name", "expected"),
     [
-        ("base=/srv chdir=%(base)/app", "/srv /srv/app"),
-        ("chdir=%(base)/app base=/srv", "/srv/app /srv"),
-        ("a=1 b=%(a)2 c=%(b)3", "1 12 123"),
-        ("a=1 a=2 b=%(a)", "1 2 1"),
-        ("b=%(unknown)", "%(unknown)"),
-        ("a=%(a)", "%(a)"),
-        ("a=%(b) b=%(a)", "%(a) %(a)"),
-        ("a=1 b=%()%(a)%", "1 %()1%"),
+        ("a", "7"),
+        ("a b", "73"),
+        ("a b + 1", "74"),
+        ("a - 10", "-3"),
+        ("a / 2", "3"),
+        ("a - 20 / 2", "-6"),
+        ("a / 0", "0"),
+        ("a ++", "8"),
+        ("a --", "6"),
+        ("zz 3", "3"),
+        ("5", None),
+        ("zz", None),
+        ("-7 / 2", "0"),  # -7 is not a number but a name
+        ("a +", "7"),
+        ("a  +  b", "10"),
+        (" ", None),
+        ("2 * 1024 * 1024 * 1024", "2147483648"),
+        ("nm + 2", "14"),
+        ("9223372036854775807 + 1", "-9223372036854775808"),
+        ("99999999999999999999 + 1", "-9223372036854775808"),
     ],
 )
-def test_placeholders(written: str, expected: str) -> None:
-    pairs = [pair.split("=", 1) for pair in written.split()]
-    assignments = [Assignment(key, text, Origin("x.ini", line)) for line, (key, text) in enumerate(pairs, 1)]
-    found = magic.placeholders(assignments)
-    assert [one.text for one in found] == expected.split()
-    assert [(one.key, one.origin) for one in found] == [(one.key, one.origin) for one in assignments]
+def test_compute(name: str, expected: str | None) -> None:
+    """All of it as `uwsgi --show-config` has it."""
+    assert magic.compute(name, {"a": "7", "b": "3", "nm": "12abc"}.get) == expected
+
+
+def test_the_page_has_every_variable() -> None:
+    page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    rows = [f"| `%{letter}` | {variable.help} |" for letter, variable in magic.MAGIC.items()]
+    assert [row for row in rows if row not in page] == []
 
 
 def test_every_variable_has_a_meaning_in_words() -> None:

@@ -161,6 +161,7 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "text": WORDS,
     "path": WORDS,
     "paths": WORDS,
+    "names": WORDS,
     "addresses": WORDS.filter(lambda text: not text.startswith("=")),  # =0 is not text of its own
     "TLS addresses": st.sampled_from([":1,c,k", "[::1]:2,c,k,HIGH", "/run/x,c,k,,!ca", "x,c,k,HIGH:!A,ca"]),
     "redirects": st.sampled_from([":80", "0.0.0.0:8080,8443"]),

@@ -17,6 +17,7 @@ def app(environ, start_response):
         "argv": sys.argv, "executable": sys.executable, "cwd": os.getcwd(), "wrapper": "wsgi.file_wrapper" in environ,
         "marked": marked.__name__, "alias": sys.modules["another"].__name__, "script": environ["SCRIPT_NAME"],
         "path": environ["PATH_INFO"],
+        "variables": [os.environ.get(name) for name in ("KEPT", "REMOVED", "OF_FOLDER")],
     }
     body = json.dumps(told).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
@@ -33,12 +34,17 @@ pyargv = one  two
 py-executable = /usr/bin/our-python
 chdir2 = inner
 wsgi-disable-file-wrapper = true
+for = KEPT REMOVED
+env = %(_)=1
+endfor =
+unenv = REMOVED
+envdir = %dvariables
 """
 
 
 @pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)])
 def test_what_the_application_finds(lazy: tuple[str, ...]) -> None:
-    files = {"uwsgi.ini": INI, "site_app.py": APP, "marked.py": "", "inner/empty": ""}
+    files = {"uwsgi.ini": INI, "site_app.py": APP, "marked.py": "", "inner/empty": "", "variables/OF_FOLDER": "x\n"}
     with Server("uwsgi.ini", *lazy, app=None, files=files) as server:
         told = json.loads(server.get("/below/x").body)
         assert server.get("/").status == 404
@@ -51,6 +57,7 @@ def test_what_the_application_finds(lazy: tuple[str, ...]) -> None:
             "alias": "json",
             "script": "/below",
             "path": "/x",
+            "variables": ["1", None, "x"],
         }
         assert os.path.basename(folder) == "inner"
 

@@ -135,7 +135,9 @@ BEHAVIOUR = {
         ("procname", "procname-master", "procname-prefix", "procname-append"), "shared/test_title.py::test_names"
     ),
     "add-gid": "live/test_options.py::test_add_gid",
-    "ini": "live/test_processes.py::test_a_reload_reads_the_configuration_again",
+    "allow-remote-config": "config/test_sources.py::test_http_by_an_option_only",
+    "get": "config/test_sources.py::test_get",
+    "unenv": _FOUND,
     "strict": "config/test_settings.py::test_refused",
     "show-config": _PRINTED,
     "reload": _ASKED,

@@ -40,7 +40,7 @@ def test_help_is_short_and_has_what_is_needed_most() -> None:
 
 
 def test_help_all_has_every_option_that_does_something_under_its_title() -> None:
-    assert shown(help_all()) == titled(*(one.option.name for one in OPTIONS if one.option.status in WORKING))
+    assert shown(help_all()) == titled(*(one.option.name for one in OPTIONS.every() if one.option.status in WORKING))
 
 
 def test_help_on_a_section_names_every_option_of_it() -> None:

@@ -5,7 +5,17 @@ A row leaves this room when its option gets a value, in options/table.
 
 from __future__ import annotations
 
-from greenwsgi.options.foreign import application, clusters, configuration, processes, services, sockets, watching, web
+from greenwsgi.options.foreign import (
+    application,
+    clusters,
+    configuration,
+    directives,
+    processes,
+    services,
+    sockets,
+    watching,
+    web,
+)
 from greenwsgi.options.spec import Option
 
 FOREIGN: dict[str, tuple[Option, ...]] = {
@@ -16,7 +26,7 @@ FOREIGN: dict[str, tuple[Option, ...]] = {
     "services": services.ROWS,
     "logging": watching.ROWS,
     "clusters": clusters.ROWS,
-    "config": configuration.ROWS,
+    "config": directives.ROWS + configuration.ROWS,
 }
 """By section: those of options/table, and some more."""
 

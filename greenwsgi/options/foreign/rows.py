@@ -34,6 +34,11 @@ def refused(note: str, block: str, judge: Judge | None = None) -> Iterator[Optio
     return _rows(Status.REFUSED, note, block, judge=judge)
 
 
+def works(block: str) -> tuple[Option, ...]:
+    """It does what it says, and needs no value for that."""
+    return tuple(_rows(Status.WORKS, "", block))
+
+
 def accepted(reason: Reason, block: str, judge: Judge | None = None) -> Iterator[Option]:
     """Nothing is lost without it, for one of the reasons; a note of its own may say more."""
     return _rows(Status.ACCEPTED, "", block, reason, judge)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, PATHS, TEXT
+from greenwsgi.options.kinds import FLAG, NAMES, TEXT
 from greenwsgi.options.spec import Reload, option
 
 
@@ -12,18 +12,24 @@ from greenwsgi.options.spec import Reload, option
 class Config:
     """Configuration"""
 
-    ini: tuple[str, ...] = option(
-        "ini",
-        metavar="FILE",
-        kind=PATHS,
-        default=(),
-        help="Read options from [uwsgi] in FILE; FILE:NAME is another section, :NAME one of the same file.",
-    )
     strict: bool = option(
         "strict",
         kind=FLAG,
         default=False,
         help="Refuse unknown names in files; otherwise they are placeholders, for %(name).",
+    )
+    allow_remote_config: bool = option(
+        "allow-remote-config",
+        kind=FLAG,
+        default=False,
+        help="Let files be http:// addresses, and @(http://...) what is there; to be given before the first of them.",
+    )
+    get: tuple[str, ...] = option(
+        "get",
+        kind=NAMES,
+        default=(),
+        help="Print what was first given for NAME, and end. May be repeated.",
+        reload=Reload.RESTART,
     )
     show_config: bool = option(
         "show-config",

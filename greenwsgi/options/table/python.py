@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, MOUNTS, PATH, PATHS, TEXT, VARIABLES
+from greenwsgi.options.kinds import FLAG, MOUNTS, NAMES, PATH, PATHS, TEXT, VARIABLES
 from greenwsgi.options.spec import Reason, option
 
 
@@ -96,6 +96,12 @@ class Python:
         kind=VARIABLES,
         default=(),
         help="Set this environment variable for the application. May be repeated.",
+    )
+    unenv: tuple[str, ...] = option(
+        "unenv",
+        kind=NAMES,
+        default=(),
+        help="Remove this environment variable before the application is imported. May be repeated.",
     )
     chdir: str = option(
         "chdir",
