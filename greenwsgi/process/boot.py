@@ -31,6 +31,7 @@ from greenwsgi.process.handover import Handover
 from greenwsgi.process.identity import Identity, Pidfile
 from greenwsgi.process.inbox import Inbox
 from greenwsgi.process.master import Master
+from greenwsgi.process.notify import Notifier
 from greenwsgi.process.reexec import Reexec
 from greenwsgi.process.spawn import Processes
 from greenwsgi.process.witness import KilledLine
@@ -79,7 +80,7 @@ def serve(
             note_all=master.note_all,
         )
         master.witness.strangers = reexec.buried
-        inbox.looks.append(reexec.look)
+        inbox.looks += [reexec.look, Notifier(master.fleet, os.environ, log).look]
         master.errands |= {Errand.REEXEC: reexec.begin, Errand.EXECUTE: reexec.execute}
         if places.pidfile:
             master.errands[Errand.WRITE_PIDFILE] = places.pidfile.write
