@@ -273,7 +273,9 @@ class Master:
             self.desk.reload_ended(Outcome(True, said))
         else:
             where = ", ".join(words.address(listener) for listener in self._wiring.listeners)
-            self._log.info(f"ready: {serves}: {where} (pid {os.getpid()})")
+            said = f"ready: {serves}: {where} (pid {os.getpid()})"
+            self._log.info(said)
+            self.desk.reload_ended(Outcome(True, said))  # it may have been asked for while the first one still loaded
             self.ready()
 
     def _give_up(self, generation: Generation, reason: str, now: float) -> None:

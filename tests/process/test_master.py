@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenwsgi.process.fleet import EXIT_APP_FAILED
+from greenwsgi.process.inbox import Asked
 from greenwsgi.shared.memory import MB, Memory
 from greenwsgi.shared.messages import Word
 from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US, REQUESTS
@@ -61,6 +62,14 @@ def test_reload(serving: World) -> None:
     assert "reloaded: generation 2 serves with 2 workers; generation 1 drains" in serving.log
     assert len(serving.zygotes()) == 1
     finish(serving)
+
+
+def test_who_waits_for_a_reload_during_the_start_is_answered(world: World) -> None:
+    answers: list[dict[str, object]] = []
+    world._notes.append(Asked("reload", "control socket", answers.append, wait=True))
+    world.run(NOT_LONG)
+    assert [answer["ok"] for answer in answers] == [True]
+    finish(world)
 
 
 @pytest.mark.parametrize(
