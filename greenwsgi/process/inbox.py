@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from selectors import EVENT_READ
 from signal import SIGCHLD, Signals
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from greenwsgi.shared.messages import Lines, Message
 
@@ -22,10 +22,8 @@ class Signalled:
     signal: Signals
 
 
-class Answer(Protocol):
-    """Takes the answer to what was asked, once; it cannot block."""
-
-    def __call__(self, said: dict[str, Any]) -> None: ...
+Answer = Callable[[dict[str, Any]], None]
+"""Takes the answer to what was asked, once; it cannot block."""
 
 
 def unanswered(said: dict[str, Any]) -> None:

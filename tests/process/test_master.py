@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGURG, Signals
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,7 +66,7 @@ def test_reload(serving: World) -> None:
 
 
 def test_who_waits_for_a_reload_during_the_start_is_answered(world: World) -> None:
-    answers: list[dict[str, object]] = []
+    answers: list[dict[str, Any]] = []
     world._notes.append(Asked("reload", "control socket", answers.append, wait=True))
     world.run(NOT_LONG)
     assert [answer["ok"] for answer in answers] == [True]
