@@ -338,6 +338,21 @@ def test_half_a_hello_that_stalls(secure: Secure, sent: int) -> None:
     assert "refused 127.0.0.1 on here: what comes before a request did not come in time (handshake-timeout)" in site.log
 
 
+def test_many_half_handshakes_beside_live_traffic(secure: Secure) -> None:
+    site, hello = secure.site(), Hello(secure.files)
+    _, data = hello.step(hello.tls.do_handshake)
+    halves = [site.connect(data[: 1 + number % len(data)]) for number in range(300)]
+    wait_until(lambda: len(site.service.connections) == 300)
+    for _ in range(3):
+        assert secure.environ(site)["HTTPS"] == "on"
+    site.later(11)
+    wait_until(lambda: not site.service.connections)
+    for client in halves:
+        client.close()
+    assert site.log.count("handshake-timeout") == 300
+    assert secure.environ(site)["HTTPS"] == "on"
+
+
 def test_a_client_that_says_nothing_is_let_go_without_a_word(secure: Secure) -> None:
     site = secure.site()
     with site.connect() as client:
