@@ -94,6 +94,14 @@ def test_https_and_what_the_application_learns(server: Server, files: Certificat
     assert json.loads(server.get("/").text)["wsgi.url_scheme"] == "http"
 
 
+def test_the_master_stays_free_of_ssl(server: Server) -> None:
+    maps = Path(f"/proc/{server.pid}/maps")
+    if not maps.exists():
+        pytest.skip("no /proc/PID/maps here")
+    assert "libssl" not in maps.read_text()
+    assert any("libssl" in Path(f"/proc/{pid}/maps").read_text() for pid in server.workers())
+
+
 def test_curl_posts_a_large_body(server: Server, files: Certificates, ports: Ports, tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(b"0123456789abcdef" * 100_000)
