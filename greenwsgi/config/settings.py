@@ -151,15 +151,14 @@ def _sections(values: dict[Entry, Any]) -> Sections:
 
 
 def _resolve(address: Address, sockets: Sockets) -> Address:
-    """With its protocol, and with the shared socket's address for `=0`; what follows a comma is the protocol's own."""
+    """With its protocol, and with the shared socket's address for `=0`."""
     text = address.text
     if text.startswith("="):
-        number, comma, rest = text[1:].partition(",")
-        shared = sockets.shared_socket
+        number, shared = text[1:], sockets.shared_socket
         if not (number.isascii() and number.isdecimal() and len(number) < 10 and int(number) < len(shared)):
             has = f"there are {len(shared)}, counted from 0" if shared else "there is none"
             raise UsageError(f"{text}: no such shared-socket; {has}", address.origin)
-        text = shared[int(number)].text + comma + rest
+        text = shared[int(number)].text
     return replace(address, protocol=address.protocol or sockets.protocol, text=text)
 
 

@@ -118,7 +118,7 @@ def _tell(settings: Settings, listeners: Iterable[Listener], log: ServerLog) -> 
             log.info(f"inherited {words.address(one.bound)} (descriptor {one.bound.fd})")
     if warning := backlog_warning(settings.listening.listen):
         log.warning(warning)
-    used = {one.text.partition(",")[0] for one in settings.listeners}
+    used = {one.text for one in settings.listeners}
     for number, shared in enumerate(settings.sockets.shared_socket):
         if shared.text not in used:
             log.warning(f"{shared.origin}: shared-socket {shared.text}: no socket is given as ={number}")
