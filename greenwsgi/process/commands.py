@@ -24,7 +24,7 @@ from signal import (
 )
 
 from greenwsgi.process import words
-from greenwsgi.process.fleet import Errand, Fleet, Reload, Stop
+from greenwsgi.process.fleet import Errand, Fleet, GenerationStage, Reload, Stop
 
 Apply = Callable[[Fleet, float], str]
 """Writes down what is wanted, which the plan then does; what it returns goes to the log and to who asked."""
@@ -90,6 +90,18 @@ def _workers(change: int) -> Apply:
         return f"{fleet.workers_asked(change)} workers shall run"
 
     return apply
+
+
+def _cheap(fleet: Fleet, now: float) -> str:
+    """As idleness does; a generation that rises takes over without workers too."""
+    if fleet.stop is not Stop.NO:
+        return "ignored: the server stops"
+    shall_run = [one for one in fleet.generations if one.stage is not GenerationStage.DRAINING and one.count]
+    if not shall_run:
+        return "ignored: no worker shall run already"
+    for generation in shall_run:
+        generation.count = 0
+    return "no worker shall run until a connection comes"
 
 
 def _errand(errand: Errand) -> Apply:
@@ -189,8 +201,8 @@ COMMANDS = (
     ),
     Command(
         "cheap",
-        "Nothing: workers are ended when they are not needed as the option cheaper says.",
-        _nothing("ignored: the option cheaper says how many workers there are"),
+        "End all workers; they finish what runs. The next connection brings back as many as the server begins with.",
+        _cheap,
         letters="C",
     ),
     Command(

@@ -57,8 +57,10 @@ QUIET: list[tuple[Signals | str, str]] = [
     (SIGURG, r"SIGURG: ignored"),
     (SIGWINCH, r"SIGWINCH: ignored"),
     ("wake", r"wake: ignored"),
-    ("C", r"fifo C: ignored"),
-    ("cheap", r"cheap: ignored"),
+    ("C", r"fifo C: no worker shall run until a connection comes"),
+    ("cheap", r"cheap: ignored: no worker shall run already"),
+    ("+", r"fifo \+: 1 workers"),
+    ("more-workers", r"2 workers"),
     ("B", r"fifo B: ignored: there is no emperor"),
     ("E", r"fifo E: ignored"),
     ("emperor", r"emperor: ignored"),
@@ -195,6 +197,18 @@ def test_a_paused_server_keeps_connections_waiting_and_resumes() -> None:
             assert sum(one["requests"] for one in found["totals"]) == 0
             assert greenwsgi(server, "--resume", "app.pid")[0] == 0
             assert read_answer(sock).body == b"hello"
+
+
+def test_a_cheap_server_has_no_workers_until_a_connection_comes() -> None:
+    with Server("--processes", "2", *DOORS) as server, server.connect() as kept:
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(kept).body == b"hello"
+        for way in ("C", "cheap"):
+            ask(server, way)
+            wait_until(lambda: server.workers() == [], "the workers' end")
+            assert server.get("/").body == b"hello"
+            server.wait_for("a connection has come: 2 workers shall run")
+            wait_until(lambda: len(server.workers()) == 2, "both workers again")
 
 
 SAYS_PID = """

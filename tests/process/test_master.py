@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenwsgi.process.fleet import EXIT_APP_FAILED
+from greenwsgi.process.commands import BY_NAME
+from greenwsgi.process.fleet import EXIT_APP_FAILED, GenerationStage
 from greenwsgi.process.inbox import Asked
 from greenwsgi.shared.memory import MB, Memory
 from greenwsgi.shared.messages import Word
@@ -513,6 +514,28 @@ def test_cheap_and_idle(tmp_path: Path, options: tuple[str, ...]) -> None:
         assert world.serving() == []
     assert "a connection has come: 2 workers shall run" in world.log
     finish(world)
+    world.close()
+
+
+def test_asked_to_go_cheap(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "cheaper=1", "cheaper-initial=2", "processes=3")
+    cheap = BY_NAME["cheap"].apply
+    world.run(NOT_LONG)
+    for rises in (False, True):
+        if rises:
+            world.signal(SIGHUP)
+            world.step()
+            assert world.master.fleet.at(GenerationStage.RISING)
+        assert cheap(world.master.fleet, world.now) == "no worker shall run until a connection comes"
+        assert cheap(world.master.fleet, world.now) == "ignored: no worker shall run already"
+        world.run(NOT_LONG)
+        assert world.workers() == []
+        world.knocking = True
+        world.run(NOT_LONG)
+        world.knocking = False
+        assert world.serving() == [(1 + rises, 1), (1 + rises, 2)]
+    finish(world)
+    assert cheap(world.master.fleet, world.now) == "ignored: the server stops"
     world.close()
 
 
