@@ -11,7 +11,7 @@ from greenwsgi import __version__
 from greenwsgi.config import rules
 from greenwsgi.config.load import Loaded, load
 from greenwsgi.config.settings import Settings, decode, silent
-from greenwsgi.config.show import first_texts, show
+from greenwsgi.config.show import first_texts, printable, show
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
@@ -86,10 +86,10 @@ def _act(loaded: Loaded, arguments: Sequence[str], environ: Mapping[str, str], s
         return ask.as_uwsgi_does(settings.config)
     _warn(loaded, log)
     if settings.config.show_config:
-        print(_printable(show(settings)), end="")
+        print(printable(show(settings)), end="")
         return 0
     if settings.config.get:
-        print(_printable("".join(f"{text}\n" for text in first_texts(settings, settings.config.get))), end="")
+        print(printable("".join(f"{text}\n" for text in first_texts(settings, settings.config.get))), end="")
         return 0
     rules.check(settings, log.warning)
     reread = _rereading(arguments, environ, settings, log)
@@ -205,10 +205,5 @@ def _warn(loaded: Loaded, log: ServerLog) -> None:
 
 
 def _complain(text: str, status: int) -> int:
-    print(_printable(f"greenwsgi: error: {' '.join(text.splitlines())}"), file=sys.stderr)
+    print(printable(f"greenwsgi: error: {' '.join(text.splitlines())}"), file=sys.stderr)
     return status
-
-
-def _printable(text: str) -> str:
-    """The text without anything that a terminal would obey or an encoding refuse."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -66,3 +66,8 @@ def _defaults(assignments: tuple[Assignment, ...]) -> Iterator[tuple[str, str, O
         if entry not in written:
             for text in entry.option.kind.texts(entry.option.default):
                 yield entry.option.name, text, Origin("default")
+
+
+def printable(text: str) -> str:
+    """The text without anything that a terminal would obey or an encoding refuse."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from greenwsgi.config.argv import ORIGIN
+from greenwsgi.config.show import printable
 from greenwsgi.errors import UsageError
 from greenwsgi.subcommands.arguments import Arguments
 from greenwsgi.subcommands.report import Report, report
@@ -38,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
         found = [_plain(one) for _, one in reports]
         print(json.dumps(found[0] if len(found) == 1 else found, indent=2))
     else:
-        print("\n\n".join("\n".join(_text(name, one)) for name, one in reports))
+        print(printable("\n\n".join("\n".join(_text(name, one)) for name, one in reports)))
     return max(one.outcome.value for _, one in reports)
 
 
