@@ -63,15 +63,27 @@ def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = Fa
     return Loaded(settings, tuple(dict.fromkeys(warnings)), sources.fallback)
 
 
-def read(arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> Reading:
-    """What the environment, a command line and the files it names say. Raises UsageError."""
-    return _read(Sources(environ, this_machine(), warn), arguments, environ)
+def read(
+    arguments: Sequence[str], environ: Mapping[str, str], warn: Warn, mistakes: list[UsageError] | None = None
+) -> Reading:
+    """What the environment, a command line and the files it names say.
+
+    mistakes: takes what is wrong in files, and the rest is read; without it the first is raised. Raises UsageError.
+    """
+    return _read(Sources(environ, this_machine(), warn, mistakes=mistakes), arguments, environ)
 
 
 def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str]) -> Reading:
-    sources.take(read_variables.read(environ))
-    sources.take(argv.read(arguments, sources.declared))
-    sources.finish()
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: sources.take(read_variables.read(environ)),
+        lambda: sources.take(argv.read(arguments, sources.declared)),
+        sources.finish,
+    )
+    for step in steps:
+        try:
+            step()
+        except UsageError as error:
+            sources.wrong(error)
     variables = {key for key, name in read_variables.names(environ) if name in sources.used_variables}
     return Reading(
         tuple(map(_counted, sources.assignments)),

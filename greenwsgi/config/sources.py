@@ -75,9 +75,17 @@ class Sources:
     declared: the options that declare-option made, and their templates. placeholders: the names that were set as such.
     used, used_variables: the names that other texts refer to. fallback: the last fallback-config.
     place: where %x was replaced last.
+    mistakes: a list that takes the UsageErrors, each with what goes on without it; without one, the first is raised.
     """
 
-    def __init__(self, environ: Mapping[str, str], machine: magic.Machine, warn: Warn, reload: bool = False) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        machine: magic.Machine,
+        warn: Warn,
+        reload: bool = False,
+        mistakes: list[UsageError] | None = None,
+    ) -> None:
         self.assignments: list[Assignment] = []
         self.dropped: list[tuple[Assignment, Assignment]] = []
         self.declared: dict[str, str] = {}
@@ -88,6 +96,7 @@ class Sources:
         self.place = magic.Place("", "", "", machine)
         self._environ = dict(environ)
         self._warn = warn
+        self._mistakes = mistakes
         self._first: dict[str, int] = {}
         self._literal: set[int] = set()
         self._inherits: list[tuple[int, Inside]] = []
@@ -112,16 +121,22 @@ class Sources:
                 block = logic.Block(one) if one.key in logic.RULES else None
         if block is not None:
             end = "endfor" if block.opener.key.startswith("for") else "endif"
-            raise UsageError(f"{block.opener.key} {block.opener.text[:60]}: {end} is missing", block.opener.origin)
+            text = f"{block.opener.key} {block.opener.text[:60]}: {end} is missing"
+            self.wrong(UsageError(text, block.opener.origin))
 
     def _take_guarded(self, one: Assignment, block: logic.Block, inside: Inside) -> None:
-        items = block.items(self._world)
         opener = block.opener
+        items: logic.Items = []
+        try:
+            items = block.items(self._world)
+        except UsageError as error:
+            self.wrong(error)
         if one.key in logic.RULES:
             text = f"{one.key} inside {opener.key}: there is no nesting"
             if items:
-                raise UsageError(text, one.origin)
-            self._warn(f"{one.origin}: {text}, so the next end is the end of {opener.key}")
+                self.wrong(UsageError(text, one.origin))
+            else:
+                self._warn(f"{one.origin}: {text}, so the next end is the end of {opener.key}")
         if not items:
             self.dropped.append((one, opener))
         if opener.key.endswith("env"):
@@ -137,6 +152,13 @@ class Sources:
         index = len(self.assignments)
         self.assignments.append(one)
         self._first.setdefault(one.key, index)
+        try:
+            self._act(one, inside, index, depth)
+        except UsageError as error:
+            self.wrong(error)
+
+    def _act(self, one: Assignment, inside: Inside, index: int, depth: int) -> None:
+        """What it asks for now, beside being there."""
         if one.key in self.declared and OPTIONS.find(one.key) is None:
             self._apply_declared(one, inside, depth + 1)
         elif one.key in FORMATS or one.key in BY_EXTENSION:
@@ -151,6 +173,12 @@ class Sources:
             self._literal.add(index)
         elif one.key == "allow-remote-config":
             self._remote = FLAG.read(one.text).value
+
+    def wrong(self, error: UsageError) -> None:
+        """Raise it, or take it down where somebody wants to know all mistakes."""
+        if self._mistakes is None:
+            raise error
+        self._mistakes.append(error)
 
     def _measure(self, one: Assignment) -> None:
         """Raise UsageError for what no configuration has, before it costs anything."""
@@ -319,12 +347,21 @@ class Sources:
             done = len(self.assignments)
             for symbol, lookup in (("$", self._variable), ("@", self._content), ("%", self._placeholder)):
                 for index in batch:
-                    self.assignments[index] = self._replaced(self.assignments[index], symbol, lookup)
+                    try:
+                        self.assignments[index] = self._replaced(self.assignments[index], symbol, lookup)
+                    except UsageError as error:
+                        self.wrong(error)
             inherits, self._inherits = self._inherits, []
             for index, inside in inherits:
-                self._read(self.assignments[index], inside)
+                self._act_at_the_end(self._read, self.assignments[index], inside)
         for one in [one for one in self.assignments if one.key == "envdir"]:
-            self._envdir(one, ())
+            self._act_at_the_end(self._envdir, one, ())
+
+    def _act_at_the_end(self, act: Callable[[Assignment, Inside], None], one: Assignment, inside: Inside) -> None:
+        try:
+            act(one, inside)
+        except UsageError as error:
+            self.wrong(error)
 
     def _replaced(self, one: Assignment, symbol: str, lookup: Callable[[str, Assignment], str | None]) -> Assignment:
         if symbol + "(" not in one.text:

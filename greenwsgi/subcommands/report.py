@@ -68,12 +68,10 @@ def report(arguments: Sequence[str], environ: Mapping[str, str], passed_over: Co
     passed_over: the sources whose own assignments are not worth a word, such as a command line that only names a file.
     """
     warnings: list[str] = []
-    try:
-        reading = read(arguments, environ, warnings.append)
-    except UsageError as error:
-        return Report((), tuple(dict.fromkeys(warnings)), (), Outcome.DOES_NOT_START, f"{DOES_NOT_START}: {error}")
+    mistakes: list[UsageError] = []
+    reading = read(arguments, environ, warnings.append, mistakes)
     items = [item for item in _items(reading) if item.file not in passed_over]
-    outcome, verdict, settings = _verdict(reading, items, warnings)
+    outcome, verdict, settings = _verdict(reading, items, warnings, mistakes)
     changes = tuple(_changes(settings, {one.key for one in reading.assignments})) if settings else ()
     return Report(tuple(items), tuple(dict.fromkeys(warnings)), changes, outcome, verdict)
 
@@ -123,8 +121,13 @@ def _noted(item: Item, more: str) -> Item:
     return replace(item, note=f"{item.note} {more}".strip())
 
 
-def _verdict(reading: Reading, items: list[Item], warnings: list[str]) -> tuple[Outcome, str, Settings | None]:
+def _verdict(
+    reading: Reading, items: list[Item], warnings: list[str], mistakes: list[UsageError]
+) -> tuple[Outcome, str, Settings | None]:
     try:
+        if mistakes:
+            warnings += [str(error) for error in mistakes[1:]]
+            raise mistakes[0]
         settings = reading.build(warnings.append)
         rules.check(settings, warnings.append)
     except UsageError as error:
