@@ -55,7 +55,7 @@ OPEN = {
 }  # fmt: skip
 """Values for what a template or the environment would have filled in, by a part of the name."""
 
-_PATH = re.compile(r"""(?<![\w.$)}%/:{])/(?!/|proc\b|dev\b|\*)(?=[\w.$%{])""")
+_PATH = re.compile(r"""(?<![\w.$)}%/:{<])/(?!/|proc\b|dev\b|\*)(?=[\w.$%{])""")
 _LISTENERS = re.compile(r"(?P<key>socket|http|https|bind)")
 _PREFIXED = re.compile(r"(static-map2?|mount|worker-mount|static-safe)\b")
 _PATHLESS = re.compile(
