@@ -7,6 +7,7 @@ a stub that answers with its environ, argv and environment variables as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,9 +16,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -55,6 +56,11 @@ OPEN = {
 }  # fmt: skip
 """Values for what a template or the environment would have filled in, by a part of the name."""
 
+_FOLDER = threading.Lock()
+"""Held while the process stands in another folder."""
+
+HTTP = b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"
+
 _PATH = re.compile(r"""(?<![\w.$)}%/:{<])/(?!/|proc\b|dev\b|\*)(?=[\w.$%{])""")
 _LISTENERS = re.compile(r"(?P<key>socket|http|https|bind)")
 _PREFIXED = re.compile(r"(static-map2?|mount|worker-mount|static-safe)\b")
@@ -76,11 +82,13 @@ class Told:
 
 
 class Mapped:
-    """One configuration in its folder, startable; a context manager."""
+    """One configuration in a folder of its own, startable; a context manager.
 
-    def __init__(self, file: Path, section: str = "") -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="gw-")  # short: a socket's path has at most 107 bytes
-        self.root = Path(self._folder.name).resolve()
+    folder: empty, and with a short name: a socket's path has at most 107 bytes.
+    """
+
+    def __init__(self, file: Path, folder: Path, section: str = "") -> None:
+        self.root = folder.resolve()
         self.environ: dict[str, str] = {"HOME": str(self.root)}
         self.file = self.root / "etc" / "site" / file.name
         self.file.parent.mkdir(parents=True)
@@ -125,9 +133,7 @@ class Mapped:
 
         Files that it includes are not there: they are made, with nothing in them.
         """
-        before = os.getcwd()
-        os.chdir(self.root)
-        try:
+        with _FOLDER, contextlib.chdir(self.root):
             while True:
                 try:
                     return load(self.arguments, {**os.environ, **self.environ}).settings
@@ -137,8 +143,6 @@ class Mapped:
                         raise
                     Path(missing[1]).parent.mkdir(parents=True, exist_ok=True)
                     Path(os.path.normpath(missing[1])).write_text("[uwsgi]\n")
-        finally:
-            os.chdir(before)
 
     @property
     def arguments(self) -> list[str]:
@@ -209,13 +213,10 @@ class Mapped:
 
     def _stubs(self, base: Path) -> None:
         python = self.settings.python
-        names = [
-            one.text.partition("=")[2] for one in self.settings.assignments if one.key in ("mount", "worker-mount")
-        ]
-        if python.wsgi_file:
-            names.append(python.wsgi_file)
-        if python.module:
-            names.append(python.module)
+        written = self.settings.assignments
+        names = [one.text.partition("=")[2] for one in written if one.key in ("mount", "worker-mount")]
+        names += [one.text for one in written if one.key in ("import", "pyimport", "shared-import", "py-import")]
+        names += [python.wsgi_file, python.module]
         for name in filter(None, names):
             target, _, callable_ = name.partition(":")
             code = STUB
@@ -256,20 +257,19 @@ class Mapped:
     def __exit__(self, *_: object) -> None:
         for sig in (signal.SIGTERM, signal.SIGKILL):
             for pid in self._pids():
-                with suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, sig)
             deadline = time.monotonic() + (5 if sig is signal.SIGTERM else PATIENCE)
             while self._pids() and time.monotonic() < deadline:
                 time.sleep(0.02)
         self._process.wait(PATIENCE)
-        self._folder.cleanup()
 
     def _pids(self) -> list[int]:
         """Its processes, wherever they have gone: of its session, or with something of its folder open."""
         inside = f"{self.root}/"
         found = []
         for process in ps.living():
-            with suppress(OSError):
+            with contextlib.suppress(OSError):
                 links = [f"/proc/{process.pid}/cwd", *(entry.path for entry in os.scandir(f"/proc/{process.pid}/fd"))]
                 opened = any(f"{os.readlink(link)}/".startswith(inside) for link in links)
                 if process.session == self._process.pid or (opened and process.pid != os.getpid()):
@@ -301,9 +301,11 @@ class Mapped:
     def _ask(self, address: Address) -> dict[str, Any]:
         with self._connected(address.text) as sock:
             sock.settimeout(PATIENCE)
-            sock.sendall(
-                uwsgi_packet("/") if address.protocol == "uwsgi" else b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n"
-            )
+            if any(
+                one.key in ("enable-proxy-protocol", "http-enable-proxy-protocol") for one in self.settings.assignments
+            ):
+                sock.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 40000 80\r\n")
+            sock.sendall(uwsgi_packet("/") if address.protocol == "uwsgi" else HTTP)
             answer = read_answer(sock)
             if answer.status != 200:
                 raise ValueError(f"{answer.status} {answer.body[:200]!r}")
@@ -333,19 +335,24 @@ def defines_a_server(settings: Settings) -> bool:
 def main() -> None:
     """`python -m tests.live.mapped FILE...`: start each and say what came of it."""
     for name in sys.argv[1:]:
-        try:
-            mapped = Mapped(Path(name))
-        except (UsageError, OSError) as error:
-            print(f"{name}: not read: {error}")
-            continue
-        if not defines_a_server(mapped.settings):
-            print(f"{name}: no server")
-            continue
-        with mapped:
-            for told in mapped.ask():
-                print(f"{name}: {told.address.protocol} {told.address.text}: {told.error or 'ok'}")
-                if told.error:
-                    print(mapped.log[-1500:])
+        with tempfile.TemporaryDirectory(prefix="gw-") as folder:
+            _say(name, Path(folder))
+
+
+def _say(name: str, folder: Path) -> None:
+    try:
+        mapped = Mapped(Path(name), folder)
+    except (UsageError, OSError) as error:
+        print(f"{name}: not read: {error}")
+        return
+    if not defines_a_server(mapped.settings):
+        print(f"{name}: no server")
+        return
+    with mapped:
+        for told in mapped.ask():
+            print(f"{name}: {told.address.protocol} {told.address.text}: {told.error or 'ok'}")
+            if told.error:
+                print(mapped.log[-1500:])
 
 
 if __name__ == "__main__":
