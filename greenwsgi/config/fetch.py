@@ -109,14 +109,17 @@ def _appended(binary: str, slot: int) -> bytes:
 
 
 def _http(url: str) -> bytes:
-    from http.client import (
-        HTTPException,  # here, with its kin: it takes http and ssl, which a server without it never needs
-    )
+    # Here: with its kin it takes http and ssl, which a server without it never needs.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
     from urllib.request import urlopen
 
     try:
         with urlopen(url, timeout=TIMEOUT) as answer:
             return _bounded(answer.read)
+    except HTTPError as error:
+        with error:  # it holds the connection
+            raise OSError(f"{error.code} {error.reason}") from None
     except (HTTPException, ValueError) as error:
         raise OSError(str(error)) from None
 
