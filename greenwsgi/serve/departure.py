@@ -14,6 +14,7 @@ from gevent.hub import get_hub
 
 from greenwsgi.serve.stream import Stream
 from greenwsgi.wire.events import WireProtocol
+from greenwsgi.wsgi.response import Response
 
 READ_AHEAD = 65536
 """Bytes of pipelined requests that are taken in while one runs; beyond it the client's end can only be seen later."""
@@ -30,14 +31,19 @@ class ClientLeft(GreenletExit):
 class Departure:
     """One client's answer to "are you still there?". A client that ends its side only (half-closes) has left as far as
     anyone can tell; it still gets its answer. A gateway that aborts a request but keeps its connection has
-    left that request."""
+    left that request.
 
-    __slots__ = ("_event", "_protocol", "_read", "_stream", "_victim", "_watcher", "left")
+    missed: it left before it had its whole answer. Who leaves afterwards, while the application still tidies up, has
+    missed nothing.
+    """
+
+    __slots__ = ("_event", "_protocol", "_read", "_response", "_stream", "_victim", "_watcher", "left", "missed")
 
     def __init__(self, stream: Stream, protocol: WireProtocol) -> None:
         self._stream = stream
         self._protocol = protocol
-        self.left = False
+        self.left = self.missed = False
+        self._response: Response | None = None
         self._event: Event | None = None
         self._watcher: Any = None
         self._victim: Any = None
@@ -71,13 +77,16 @@ class Departure:
         """Is somebody looking?"""
         return self._watcher is not None and self._watcher.active
 
-    def watch(self, victim: Any) -> None:
+    def watch(self, response: Response, victim: Any) -> None:
         """Begin to watch, and throw ClientLeft into the greenlet `victim` when the client leaves; None is for nobody.
+        Not when `response` is over, though: what the application still does then is not for the client.
 
         Nobody else may read from the stream meanwhile: the body has been read, the next head is not due.
         """
+        self._response = response
         self._victim = victim
         self._read = 0
+        self.missed = self.left
         if self._watcher is None:
             self._watcher = get_hub().loop.io(self._stream.sock.fileno(), 1)
         if not self.left:
@@ -89,9 +98,9 @@ class Departure:
         """The request has ended: stop watching. Who aborted it is there for the next one."""
         if self._watcher is not None:
             self._watcher.stop()
-            self._victim = None
+            self._response = self._victim = None
             if self.left and self._protocol.aborted:
-                self.left, self._event = False, None
+                self.left, self.missed, self._event = False, False, None
 
     def close(self) -> None:
         """The connection has ended."""
@@ -121,7 +130,8 @@ class Departure:
         """The client wants its answer no more, or cannot get it."""
         self._watcher.stop()
         self.left = True
+        self.missed = self._response is not None and not self._response.over
         if self._event is not None:
             self._event.set()
-        if self._victim is not None:
+        if self._victim is not None and self.missed:
             self._victim.throw(ClientLeft(self))

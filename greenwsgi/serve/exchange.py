@@ -88,6 +88,8 @@ class Exchange:
     def _find_client(self, environ: dict[str, Any]) -> None:
         """What proxies and gateways know better than our socket."""
         connection = self._connection
+        if "REMOTE_PORT" not in self._head.vars and environ["REMOTE_ADDR"] != connection.environ["REMOTE_ADDR"]:
+            environ.pop("REMOTE_PORT", None)  # the gateway's own would stand beside its client's address
         scheme = connection.scheme or gateway_scheme(environ)
         forwarding = connection.service.forwarding
         environ["wsgi.url_scheme"] = scheme if forwarding is None else forwarding(environ, scheme)
@@ -115,7 +117,7 @@ class Exchange:
         ending = ""
         try:
             run(service.application, self._environ, response, connection.sendfile)
-            if self.seen and connection.departure.left and self._unheard():
+            if self.seen and connection.departure.missed and self._unheard():
                 ending = self._left()
         except BaseException as error:
             ending = self._failed(error)
@@ -143,7 +145,8 @@ class Exchange:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
         connection = self._connection
         if connection.protocol.body_done:
-            connection.departure.watch(connection.greenlet if connection.service.end_on_disconnect else None)
+            victim = connection.greenlet if connection.service.end_on_disconnect else None
+            connection.departure.watch(self._response, victim)
             return True
         return False
 
@@ -158,7 +161,8 @@ class Exchange:
             connection.service.seat.counters[HARAKIRIS] += 1
             return self._cut(504, "the request took longer than harakiri allows")
         left = isinstance(error, ClientLeft) and error.departure is connection.departure
-        if left or connection.stream.gone or connection.protocol.aborted:
+        answered = self._response.over and not isinstance(error, PeerGone)  # what went wrong then is the application
+        if left or (not answered and (connection.stream.gone or connection.protocol.aborted)):
             return self._left()
         if isinstance(error, PeerStalled):
             return self._cut(408, "the request body did not come in time (socket-timeout)")

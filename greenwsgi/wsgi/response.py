@@ -45,12 +45,13 @@ class Response:
 
     `bodiless`: a HEAD request; 204 and 304 are seen from the status. Afterwards `status`, `sent` (bytes of body),
     `head_size`, `cut` (ended before its time: the connection must close) and `excess` (bytes beyond the declared
-    Content-Length, not sent) tell what happened.
+    Content-Length, not sent) tell what happened. `over`: its end was sent, which may be long before the application is
+    done.
     """
 
     __slots__ = (
-        "_bodiless", "_declared", "_over", "_protocol", "_send", "_server",
-        "begun", "cut", "excess", "head_size", "headers", "sent", "status",
+        "_bodiless", "_declared", "_protocol", "_send", "_server",
+        "begun", "cut", "excess", "head_size", "headers", "over", "sent", "status",
     )  # fmt: skip
 
     def __init__(self, protocol: WireProtocol, send: Callable[[bytes], None], server: Server, bodiless: bool) -> None:
@@ -61,7 +62,7 @@ class Response:
         self._declared = -1
         self.status = ""
         self.headers: Headers = []
-        self.begun = self.cut = self._over = False
+        self.begun = self.cut = self.over = False
         self.sent = self.excess = self.head_size = 0
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
@@ -127,12 +128,12 @@ class Response:
         if self._declared > self.sent and not self._bodiless:
             self.cut = True  # RFC 9112 8: only closing tells the client that the body is incomplete
             raise ResponseError(f"the body ended after {self.sent} bytes, Content-Length said {self._declared}")
-        if not self.cut and not self._over and (end := self._end()):
+        if not self.cut and not self.over and (end := self._end()):
             self._send(end)
 
     def _end(self) -> bytes:
         """What closes the answer. It goes with the last piece when that is known: one send, one packet."""
-        self._over = True
+        self.over = True
         return self._protocol.end()
 
     def _begin(self, length: int, data: bytes, last: bool = False) -> None:
@@ -153,7 +154,7 @@ class Response:
             self.sent = len(data)
         if data:
             head += protocol.chunk(data)
-        if self.sent == self._declared or (last and (self._declared < 0 or self._bodiless)):
+        if self._bodiless or self.sent == self._declared or (last and self._declared < 0):
             head += self._end()
         self._send(head)
 

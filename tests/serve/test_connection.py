@@ -15,6 +15,7 @@ from greenwsgi.errors import PeerGone
 from greenwsgi.shared.metrics import EXCEPTIONS, REQUESTS
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, read_answer, read_head, settle, wait_until
+from tests.wire.cases.uwsgi_packets import Pair, get
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -60,6 +61,33 @@ def test_environ_has_what_only_the_socket_knows(make: Make) -> None:
     assert (seen["SERVER_NAME"], seen["SERVER_PORT"], seen["wsgi.url_scheme"]) == ("testing", "80", "http")
     assert seen["wsgi.multithread"] is True
     assert seen["wsgi.input_terminated"] is True
+
+
+OWN_PORT = "the socket's"
+
+
+@pytest.mark.parametrize(
+    ("said", "port"),
+    [
+        ((), OWN_PORT),
+        ((("REMOTE_ADDR", "192.0.2.7"),), None),
+        ((("REMOTE_ADDR", "127.0.0.1"),), OWN_PORT),
+        ((("REMOTE_ADDR", "192.0.2.7"), ("REMOTE_PORT", "52044")), "52044"),
+        ((("REMOTE_ADDR", "192.0.2.7"), ("REMOTE_PORT", "")), ""),
+    ],
+    ids=repr,
+)
+def test_a_gateway_s_own_port_is_not_its_client_s(make: Make, said: tuple[Pair, ...], port: str | None) -> None:
+    seen: dict[str, Any] = {}
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        return hello(environ, start_response)
+
+    with make(application, protocol="uwsgi").connect(get(*said)) as client:
+        own = str(client.getsockname()[1])
+        read_all(client)
+    assert seen.get("REMOTE_PORT") == (own if port is OWN_PORT else port)
 
 
 def test_a_body_is_read_as_it_comes(make: Make) -> None:

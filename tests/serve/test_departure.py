@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
@@ -12,7 +13,8 @@ from gevent.event import Event
 
 from greenwsgi.shared.metrics import CLIENT_GONE
 from tests.serve.conftest import Make
-from tests.serve.site import Site, read_all, read_answer, settle, wait_until
+from tests.serve.site import Site, read_all, read_answer, read_head, settle, wait_until
+from tests.wire.cases import fastcgi_records as fastcgi
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -118,6 +120,82 @@ def test_nothing_is_watched_after_the_end(make: Make) -> None:
         client.close()
         settle()
     assert not poll.departure.is_set()
+
+
+class TidiesUp:
+    """Gives its whole answer, then waits for `gate`, and perhaps fails."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.gate = Event()
+        self.fails = fails
+        self.departure: Any = None
+        self.closed = False
+
+    def __call__(self, environ: Any, start_response: Any) -> TidiesUp:
+        self.departure = environ["greenwsgi.disconnected"]
+        start_response("200 OK", [("Content-Length", "2")])
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"ok"
+
+    def close(self) -> None:
+        self.gate.wait()
+        if self.fails:
+            raise RuntimeError("in close")
+        self.closed = True
+
+
+def answered(client: Any, protocol: str, head: bool) -> None:
+    """Read an answer to its end."""
+    if protocol == "fastcgi":
+        while fastcgi.END not in fastcgi.streams(client.recv(65536, socket.MSG_PEEK)):
+            gevent.sleep(0.001)
+        client.recv(65536)
+    elif head:
+        read_head(client)
+    else:
+        assert read_answer(client)[1] == b"ok"
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("ends", [False, True], ids=["stays", "end-on-disconnect"])
+@pytest.mark.parametrize("kind", ["http", "http HEAD", "fastcgi"])
+def test_who_leaves_with_its_whole_answer_has_missed_nothing(make: Make, kind: str, how: str, ends: bool) -> None:
+    """The application may take its time after that: it is not ended, and the line says 200."""
+    protocol, _, method = kind.partition(" ")
+    tidies = TidiesUp()
+    site = make(tidies, protocol=protocol)
+    site.service.end_on_disconnect = ends
+    request = fastcgi.get() if protocol == "fastcgi" else GET.replace(b"GET", method.encode() or b"GET")
+    client = site.connect(request)
+    answered(client, protocol, bool(method))
+    look(site)
+    assert tidies.departure.watching
+    if how == "reset":
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    wait_until(tidies.departure.is_set)
+    tidies.gate.set()
+    wait_until(lambda: "=> generated" in site.log)
+    assert " 200)" in site.log
+    assert tidies.closed
+    assert site.service.seat.counters[CLIENT_GONE] == 0
+
+
+def test_what_fails_after_the_answer_is_logged_though_the_client_has_left(make: Make) -> None:
+    tidies = TidiesUp(fails=True)
+    site = make(tidies)
+    client = site.connect(GET)
+    read_answer(client)
+    look(site)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    wait_until(tidies.departure.is_set)
+    tidies.gate.set()
+    wait_until(lambda: "=> generated" in site.log)
+    assert "RuntimeError: in close" in site.log
+    assert " 200)" in site.log
 
 
 def test_by_option_the_greenlet_is_ended(make: Make) -> None:
