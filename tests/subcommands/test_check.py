@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,43 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "configs"
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of real configurations is not beside the project")
 def test_every_real_configuration_is_reported_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """No traceback, a status for every name, and every line that assigns something has its item."""
-    for file in sorted(SHARED.glob("*.ini")):
+    for file in sorted(SHARED.iterdir()):
+        if file.suffix not in (".ini", ".yaml", ".json", ".xml", ".env"):
+            continue
         main(["check", "--json", str(file)])
-        said = json.loads(capsys.readouterr().out)
+        captured = capsys.readouterr()
+        said = json.loads(captured.out)
+        assert captured.err == ""
         assert {one["status"] for one in said["options"]} <= STATUSES
         assert said["verdict"].startswith(("starts", "does not start: "))
+        if file.suffix == ".ini":
+            told = {one["line"] for one in said["options"] if one["file"] == str(file)}
+            assert _assigning(file) <= told, f"{file}: lines {sorted(_assigning(file) - told)} are not told of"
+
+
+def _assigning(file: Path) -> set[int]:
+    """The lines of the section [uwsgi], of which every collection's file has one, that assign something."""
+    found, inside = set(), False
+    for number, line in enumerate(file.read_text("utf-8", "surrogateescape").splitlines(), 1):
+        text = line.strip()
+        if text.startswith("["):
+            inside = text.startswith("[uwsgi]")
+        elif inside and text and text[0] not in ";#":
+            found.add(number)
+    return found
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of real configurations is not beside the project")
+def test_every_real_command_line_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that start uWSGI directly; a shell would have to read the others."""
+    tried = 0
+    for line in (SHARED / "commandlines.txt").read_text().splitlines():
+        found = re.fullmatch(r"(?:command\s*=\s*|CMD |exec )?(?:\S*/)?uwsgi ([^|&;`]*)", line.strip())
+        if not found:
+            continue
+        tried += 1
+        main(["check", "--json", "--", *shlex.split(found[1])])
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["verdict"].startswith(("starts", "does not start: "))
+        assert captured.err == ""
+    assert tried > 10
