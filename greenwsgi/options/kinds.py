@@ -131,18 +131,23 @@ def _leading(pattern: str, text: str) -> tuple[str, str]:
     return found[0], text.strip()[found.end() :]
 
 
+def _number(pattern: str, text: str) -> tuple[str, str]:
+    """The same for a number; a flag's word is 0, as to atoi (`cheaper = true`)."""
+    return ("0", text) if text.strip().lower() in _WORDS else _leading(pattern, text)
+
+
 def _integer(text: str) -> Reading[int]:
-    digits, rest = _leading("-?[0-9]+", text)
+    digits, rest = _number("-?[0-9]+", text)
     return Reading(int(digits), bool(rest))
 
 
 def _seconds(text: str) -> Reading[float]:
-    digits, rest = _leading(r"-?[0-9]+(\.[0-9]+)?", text)
+    digits, rest = _number(r"-?[0-9]+(\.[0-9]+)?", text)
     return Reading(float(digits) if "." in digits else int(digits), bool(rest))
 
 
 def _size(text: str) -> Reading[int]:
-    digits, rest = _leading("-?[0-9]+", text)
+    digits, rest = _number("-?[0-9]+", text)
     unit, rest = _leading("([kmgKMG](i?[bB])?(?![a-zA-Z]))?", rest)
     return Reading(int(digits) * _UNITS[unit[:1].lower()], bool(rest))
 
@@ -156,6 +161,7 @@ def _octal(text: str) -> Reading[int | None]:
 
 _FALSE = ("false", "off", "no", "0")
 _TRUE = ("true", "on", "yes", "1", "")
+_WORDS = ("true", "on", "yes", "false", "off", "no")
 
 
 def _flag(text: str) -> Reading[bool]:
