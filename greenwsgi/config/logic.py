@@ -16,7 +16,7 @@ from greenwsgi.config.settings import Assignment
 from greenwsgi.errors import UsageError
 
 ENDS = frozenset({"end", "endif", "end-if", "endfor", "end-for"})
-PLUGINS = frozenset({"python", "python3", "gevent", "http", "corerouter", "logfile", "syslog", "rsyslog"})
+PLUGINS = frozenset({"python", "python3", "cgi", "gevent", "http", "corerouter", "logfile", "syslog", "rsyslog"})
 """The plugins of uWSGI whose work is done here without one."""
 
 MAX_ITEMS = 10_000

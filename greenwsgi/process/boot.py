@@ -145,7 +145,7 @@ class _Opening:
     def take_all(self) -> Places:
         """In this order, since only root may do all."""
         who = identity.find(self.settings.processes.uid, self.settings.processes.gid, self.settings.machine.add_gid)
-        self._try(lambda: shares.limit(self.settings.machine))
+        self._try(lambda: shares.limit(self.settings.machine, self.log.warning))
         if self.settings.listening.umask is not None:
             os.umask(self.settings.listening.umask)
         places = Places(

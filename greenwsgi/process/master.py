@@ -237,6 +237,8 @@ class Master:
             return
         processes = settings.processes
         count = self.census.count_for(settings, kind)
+        if settings.logging.log_reopen and self.fleet.born and Errand.REOPEN_LOG in self.errands:
+            self._run(Errand.REOPEN_LOG)
         generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind)
         generation.count = count
         self.cycles[generation.number] = Cycle(generation.number, settings)

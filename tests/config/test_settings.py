@@ -101,6 +101,8 @@ def test_a_long_text_is_cut_in_the_error() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("log-slow = True", ["x.ini:2: log-slow: 'True' is taken as 0"]),
+        ("cheaper = true", ["x.ini:2: cheaper: 'true' is taken as 0"]),
         ("harakiri = 60 ; s", ["x.ini:2: harakiri: '60 ; s' is taken as 60"]),
         ("master = false # no", ["x.ini:2: master: 'false # no' is taken as true"]),
         ("pythonpath =", ["x.ini:2: pythonpath: '' is taken as nothing"]),

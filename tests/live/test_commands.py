@@ -239,6 +239,19 @@ def test_a_log_is_rotated() -> None:
         wait_until(answered_in_new_file, "a new worker's line")
 
 
+def test_log_reopen() -> None:
+    with Server("--logto", "server.log", "--log-reopen", *DOORS, app=SAYS_PID, ready="^$") as server:
+        log, moved = server.folder / "server.log", server.folder / "moved.log"
+        wait_until(lambda: log.exists() and "generation 1 serves" in log.read_text(), "the start")
+        assert moved not in server.folder.iterdir()
+        log.rename(moved)
+        server.signal(SIGHUP)
+        wait_until(lambda: log.exists() and "generation 2 serves" in log.read_text(), "the reload in the new file")
+        server.get("/")
+        wait_until(lambda: "served by" in log.read_text(), "the new worker's line")
+        assert "generation 2" not in moved.read_text()
+
+
 def test_sigterm_reloads_if_that_is_wanted() -> None:
     with Server("--sigterm-reloads", *DOORS) as server:
         server.signal(SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 
 import pytest
 
@@ -143,6 +144,13 @@ def test_shares_of_the_machine_names_and_headers() -> None:
         "descriptors": [512, 512],
         "processes": 5000,
     }
+
+
+def test_more_descriptors_than_there_may_be() -> None:
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Server("--max-fd", str(2**31 - 1), app=MACHINE) as server:
+        assert json.loads(server.get().body)["descriptors"] == [allowed, allowed]
+        server.wait_for(f"max-fd 2147483647: this is more than may be had; it is {allowed}")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can choose groups")

@@ -108,6 +108,7 @@ BEHAVIOUR = {
     "queue-timeout": "serve/test_armour.py::test_what_waits_too_long_in_line_is_503",
     "connections-per-address": "serve/test_armour.py::test_an_address_may_hold_so_many_connections_and_no_more",
     "end-on-disconnect": "serve/test_departure.py::test_by_option_the_greenlet_is_ended",
+    "log-reopen": "live/test_commands.py::test_log_reopen",
     "logto": "test_cli.py::test_logto_takes_all_output_until_the_end",
     "daemonize": "live/test_daemon.py::test_the_server_goes_to_the_background",
     "disable-logging": _LOGGED,

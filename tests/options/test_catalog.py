@@ -124,6 +124,8 @@ def found(name: str) -> Option:
         ("processes", "0", "a whole number from 1 to 10000"),
         ("processes", "-2", "a whole number from 1 to 10000"),
         ("processes", "10001", "a whole number from 1 to 10000"),
+        ("processes", "true", "a whole number from 1 to 10000"),
+        ("buffer-size", "off", "a number of bytes (also 64k, 8m, 1g) from 1 to 16777216"),
         ("buffer-size", "0", "a number of bytes (also 64k, 8m, 1g) from 1 to 16777216"),
         ("buffer-size", "1g", "a number of bytes (also 64k, 8m, 1g) from 1 to 16777216"),
         ("socket-timeout", "0", "a number of seconds from 0.1 to 2147483647"),

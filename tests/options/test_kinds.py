@@ -66,6 +66,7 @@ LENIENT: list[tuple[Kind[Any], str, object]] = [
 MEANINGLESS: list[tuple[Kind[Any], str]] = [
     (kinds.INTEGER, ""),
     (kinds.INTEGER, "many"),
+    (kinds.INTEGER, "ture"),
     (kinds.INTEGER, "$(WORKERS)"),
     (kinds.INTEGER, "٣"),
     (kinds.INTEGER, "9" * 5000),

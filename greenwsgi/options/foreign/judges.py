@@ -7,22 +7,25 @@ import re
 from greenwsgi.options.spec import Status, Verdict
 
 _OUR_PLUGINS = re.compile(
-    r"python[0-9._]*|gevent[0-9_]*|greenlet|asyncio|tornado|http|corerouter|router_\w+|cache|rpc|signal|ping|spooler|"
+    r"python[0-9._]*|cgi|gevent[0-9_]*|greenlet|asyncio|tornado|http|corerouter|router_\w+|cache|rpc|signal|ping|spooler|"
     r"symcall|logfile|logsocket|logpipe|syslog|rsyslog|systemd_logger|stats_pusher_\w+|cheaper_\w+|transformation_\w+|"
     r"carbon|nagios|rrdtool|zergpool|ugreen|alarm_\w+|emperor_\w+|fastrouter|rawrouter|sslrouter|http_\w+|yaml|json|xml"
 )
 _LANGUAGES = re.compile(
-    r"php[0-9.]*|psgi|perl|rack|ruby[0-9._]*|rbthreads|fiber|lua[0-9._]*|luajit|jvm\w*|ring|jwsgi|mono|v8|cgi|go|gccgo|"
+    r"php[0-9.]*|psgi|perl|rack|ruby[0-9._]*|rbthreads|fiber|lua[0-9._]*|luajit|jvm\w*|ring|jwsgi|mono|v8|go|gccgo|"
     r"gridfs|rados|glusterfs|webdav|xslt|pypy\w*|cplusplus|cobra|objc\w*|servlet|erlang"
 )
 
 
 def plugins(text: str) -> Verdict | None:
-    """Nothing is lost with our own plugins; a site in another language would be gone."""
+    """Nothing is lost with plugins whose work is done here without; a site in another language would be gone."""
     for name in re.split(r"[,\s]+", text):
         plain = re.sub(r"^\d+:|(_plugin)?\.so$", "", name.rpartition("/")[2]).lower()
         if _LANGUAGES.fullmatch(plain):
-            return Verdict(Status.REFUSED, f"{plain} answers requests, and only Python applications are served here.")
+            return Verdict(
+                Status.REFUSED,
+                f"{plain} answers requests, and only Python applications and CGI programs are served here.",
+            )
         if plain and not _OUR_PLUGINS.fullmatch(plain):
             return Verdict(Status.LATER, f"There are no plugins, and what {plain} does is not done.")
     return None

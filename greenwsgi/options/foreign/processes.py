@@ -30,7 +30,8 @@ ROWS = (
         fs-reload =: reload when the filesystem tells of a change
         fs-brutal-reload =: the same, without mercy
         fs-signal =: raise a uwsgi signal then
-        notify-socket =: a socket that tells readiness
+        notify-socket =: log what is sent to this socket
+            | systemd is told of readiness without it, if NOTIFY_SOCKET is in the environment
         mule-reload-mercy =: how long a mule may take to end
         harakiri-graceful-timeout =: how long a worker has after the first signal
             | the request alone is ended, not its worker

@@ -32,7 +32,6 @@ ROWS = (
         log-drain =: lines to leave out
         log-filter =: the only lines to write
         log-prefix [=]: what lines begin with
-        log-reopen: open the file again after a reload
         log-truncate: empty the file at the start
         log-maxsize =: begin a new file at this size | logrotate with copytruncate
         log-backupname =: the old file's name

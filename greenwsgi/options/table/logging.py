@@ -20,6 +20,12 @@ class Logging:
         help="Append all output to this file, not to standard error: the log and what the application prints.",
         reload=Reload.RESTART,
     )
+    log_reopen: bool = option(
+        "log-reopen",
+        kind=FLAG,
+        default=False,
+        help="Open the file of logto or daemonize anew at each reload; it was moved away.",
+    )
     daemonize: str = option(
         "daemonize",
         "daemonize2",
