@@ -17,11 +17,11 @@ from typing import TypeVar
 
 from greenwsgi import __version__
 from greenwsgi.clock import SystemClock
-from greenwsgi.config.settings import Settings
+from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import UsageError
 from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import control, identity, inherited, listeners
+from greenwsgi.process import control, identity, inherited, listeners, words
 from greenwsgi.process.binding import Listener
 from greenwsgi.process.commands import by_signal
 from greenwsgi.process.control import ControlSocket
@@ -144,7 +144,7 @@ class _Opening:
 
     def take_all(self) -> Places:
         """In this order, since only root may do all."""
-        who = identity.find(self.settings.processes.uid, self.settings.processes.gid, self.settings.machine.add_gid)
+        who = self._identity()
         self._try(lambda: shares.limit(self.settings.machine, self.log.warning))
         if self.settings.listening.umask is not None:
             os.umask(self.settings.listening.umask)
@@ -154,8 +154,24 @@ class _Opening:
             self._try(lambda: self._control(who)),
             self._try(lambda: self._fifos(who)),
         )
-        who.assume()
+        if self.handed is None:
+            who.assume()
         return places
+
+    def _identity(self) -> Identity:
+        """Whom to become. After a re-exec nobody else: the workers that are there are still who they were."""
+        wanted = self.settings.processes
+        who = self._try(lambda: identity.find(wanted.uid, wanted.gid, self.settings.machine.add_gid))
+        if who is not None and self.handed:
+            before = decode(max(self.handed.cycles.items())[1].configuration).processes
+            if before.uid != wanted.uid or who.uid not in (None, os.geteuid()):
+                self._warn_of("uid")
+            if before.gid != wanted.gid or (wanted.gid and who.gid != os.getegid()):
+                self._warn_of("gid")
+        return who or Identity(None, None, None)
+
+    def _warn_of(self, what: str) -> None:
+        self.log.warning(f"{what} has changed, but takes a restart; it stays as it was")
 
     def _try(self, take: Callable[[], T | None]) -> T | None:
         """After a re-exec no place is worth the end of a server that runs."""
@@ -173,7 +189,21 @@ class _Opening:
         kept = [inherited.kept(one, self.settings.listening) for one in self.handed.listeners]
         for listener in kept:
             self._close_at_the_end(listener)
+        self._compare(kept)
         return kept
+
+    def _compare(self, kept: Iterable[Listener]) -> None:
+        """Over a re-exec the sockets stay: tell of those that were written, or are not written any more."""
+        there = {(one.bound.protocol, one.text): one for one in kept if one.text}
+        wanted = {(one.protocol, one.text): one for one in self.settings.listeners}
+        for place, listener in there.items():
+            if place not in wanted:
+                self.log.warning(
+                    f"{words.address(listener.bound)} is not configured any more, but closing it takes a restart"
+                )
+        for place, address in wanted.items():
+            if place not in there and not self.settings.listens_by_default:
+                self.log.warning(f"{address.origin}: {' '.join(place)} is new, but opening it takes a restart")
 
     def _close_at_the_end(self, listener: Listener) -> None:
         vacuum = self.settings.listening.vacuum

@@ -88,6 +88,29 @@ def test_a_broken_configuration_is_found_in_the_rehearsal() -> None:
         assert server.get("/").body == b"hello"
 
 
+def test_what_stays_as_it_was_is_told_by_name() -> None:
+    """Sockets, user and group; and a user who is not known does not end the server."""
+    ini = f"[uwsgi]\nwsgi-file = app.py\nuid = {os.geteuid()}\nsocket = old.sock\n"
+    with Server("app.ini", files={"app.ini": ini}) as server:
+        server.write("app.ini", "[uwsgi]\nwsgi-file = app.py\nuid = 54321\ngid = 54321\nsocket = new.sock\n")
+        mark = server.mark()
+        reexec(server, 2)
+        for said in (
+            "uid has changed, but takes a restart; it stays as it was",
+            "gid has changed, but takes a restart; it stays as it was",
+            r"uwsgi \S+old\.sock is not configured any more, but closing it takes a restart",
+            r"app\.ini:5: uwsgi new\.sock is new, but opening it takes a restart",
+        ):
+            server.wait_for(said, after=mark)
+        assert os.stat(f"/proc/{server.workers()[0]}").st_uid == os.geteuid()
+        assert server.log.count("takes a restart") == 4, "nothing else has changed"
+        server.write("app.ini", ini.replace(f"{os.geteuid()}", "nobody-of-that-name"))
+        mark = server.mark()
+        reexec(server, 3)
+        server.wait_for("no such user: nobody-of-that-name", after=mark)
+        assert server.get("/").body == b"hello"
+
+
 def test_a_broken_application_leaves_the_old_workers_to_the_new_master() -> None:
     with Server("--processes", "2", *DOORS) as server:
         old = server.workers()
