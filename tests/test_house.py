@@ -63,13 +63,13 @@ FENCES = (
         # greening looks whether subprocess is patched
         (
             *("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "config/fetch.py"),
-            "serve/greening.py",
+            *("shared/programs.py", "serve/greening.py"),
         ),
     ),
     Fence(
         "kill and wait",
         ("os.kill", "os.killpg", "os.wait*", "signal.pidfd_send_signal"),
-        ("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py"),
+        ("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "shared/programs.py"),
     ),
     Fence("sys.exit", ("sys.exit", "exit", "quit"), ("cli.py", "__main__.py")),
 )

@@ -177,6 +177,20 @@ def _item(text: str) -> Reading[tuple[str, ...]]:
     return Reading((text,)) if text else Reading((), lenient=True)
 
 
+_ACTIONS = (
+    *("exec", "safeexec", "print", "cd", "chdir", "mkdir", "unlink", "create", "touch"),
+    *("write", "writen", "append", "appendn"),
+)
+"""Those of a hook; shared/hooks.py does them."""
+
+
+def _action(text: str) -> Reading[tuple[str, ...]]:
+    name, colon, argument = text.partition(":")
+    if name not in _ACTIONS or not colon or not argument:
+        raise ValueError(text)
+    return Reading((text,))
+
+
 def _variable(text: str) -> Reading[tuple[str, ...]]:
     if not re.match(r"[^=\0]+=[^\0]*\Z", text):
         raise ValueError(text)
@@ -286,6 +300,10 @@ ALLOWANCES = Kind(
     read=_allowance,
     texts=lambda value: tuple(f"{pattern} {seconds:g}" for pattern, seconds in value),
     many=True,
+)
+COMMANDS = Kind("commands", "COMMAND", "a command", _item, tuple, many=True)
+ACTIONS = Kind(
+    "actions", "ACTION:ARGUMENT", f"ACTION:ARGUMENT, ACTION one of {', '.join(_ACTIONS)}", _action, tuple, many=True
 )
 HEADERS = Kind("headers", "HEADER", "NAME: VALUE", _header, tuple, many=True)
 MOUNTS = Kind("mounts", "PATH=APP", "/PATH=FILE or /PATH=MODULE:NAME", _mount, tuple, many=True)

@@ -35,7 +35,8 @@ from greenwsgi.process.notify import Notifier
 from greenwsgi.process.reexec import Reexec
 from greenwsgi.process.spawn import Processes
 from greenwsgi.process.witness import KilledLine
-from greenwsgi.shared import shares, title
+from greenwsgi.shared import programs, shares, title
+from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.scoreboard import RunningRequest
 
 T = TypeVar("T")
@@ -144,6 +145,8 @@ class _Opening:
 
     def take_all(self) -> Places:
         """In this order, since only root may do all."""
+        if self.handed is None:
+            self._hooks_as_root()
         who = self._identity()
         self._try(lambda: shares.limit(self.settings.machine, self.log.warning))
         if self.settings.listening.umask is not None:
@@ -156,6 +159,9 @@ class _Opening:
         )
         if self.handed is None:
             who.assume()
+            moments = self.settings.moments
+            self._hooks.perform("as-user", moments.hook_as_user, moments.exec_as_user)
+        self.made.callback(self._hooks_at_the_end)
         return places
 
     def _identity(self) -> Identity:
@@ -172,6 +178,21 @@ class _Opening:
 
     def _warn_of(self, what: str) -> None:
         self.log.warning(f"{what} has changed, but takes a restart; it stays as it was")
+
+    @property
+    def _hooks(self) -> Hooks:
+        return Hooks(self.log, programs.run)
+
+    def _hooks_as_root(self) -> None:
+        moments, hooks = self.settings.moments, self._hooks
+        hooks.perform("asap", moments.hook_asap, moments.exec_asap)
+        hooks.perform("pre-jail", moments.hook_pre_jail, moments.exec_pre_jail)
+        hooks.perform("in-jail", moments.hook_in_jail, moments.exec_in_jail)
+        hooks.perform("as-root", moments.hook_as_root, moments.exec_as_root)
+
+    def _hooks_at_the_end(self) -> None:
+        moments = self.settings.moments
+        self._hooks.attempt("as-user-atexit", moments.hook_as_user_atexit, moments.exec_as_user_atexit)
 
     def _try(self, take: Callable[[], T | None]) -> T | None:
         """After a re-exec no place is worth the end of a server that runs."""

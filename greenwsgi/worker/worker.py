@@ -32,6 +32,7 @@ from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import shares
+from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
@@ -71,6 +72,7 @@ class WorkerBoot:
     report: Report
     application: Application | None
     log: ServerLog
+    hooks: Hooks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
 
 
@@ -120,6 +122,7 @@ class Worker:
         get_hub().loop.io(boot.lifeline, 1).start(self._leave.set)
         self._watch_limits()
         self._accept(service)
+        self._hooks()
         boot.seat.stage = Stage.READY
         boot.report("ready")
         self._leave.wait()
@@ -127,6 +130,12 @@ class Worker:
         return self._drain(mercy)
 
     # Boot
+
+    def _hooks(self) -> None:
+        boot, moments = self._boot, self._boot.settings.moments
+        boot.hooks.perform("accepting", moments.hook_accepting)
+        if boot.number == 1:
+            boot.hooks.perform("accepting1", moments.hook_accepting1)
 
     def _obey_signals(self) -> None:
         """TERM and HUP drain, QUIT ends at once, TSTP pauses and CONT resumes.

@@ -31,7 +31,8 @@ from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server import ServerLog, open_output
 from greenwsgi.serve import drivers, forksafety, greening, tls
-from greenwsgi.shared import title
+from greenwsgi.shared import programs, title
+from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import Scoreboard, Stage
 from greenwsgi.worker.worker import WorkerBoot, find_application, run
@@ -130,10 +131,18 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
     if settings.programs.cgi:
         Scripts(settings.programs, settings.origin("cgi"))  # are they there?
+    moments, hooks = settings.moments, Hooks(log, run_program)
+    hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
     application = None if settings.processes.lazy_apps else find_application(settings)
+    hooks.perform("post-app", moments.hook_post_app, moments.exec_post_app)
     gc.collect()
     gc.freeze()  # a collection in a worker must not touch, and so copy, the pages all workers share
     return application
+
+
+def run_program(command: str) -> int:
+    """Run a hook's command; its exit status."""
+    return programs.run(command, _fork, _waitpid)
 
 
 def reopen(path: str, log: ServerLog) -> None:
@@ -299,8 +308,10 @@ class Zygote:
             application=self._application,
             log=self._log,
             tls=self._contexts,
+            hooks=Hooks(self._log, run_program),
         )
         try:
+            worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)
             status = run(worker)
         except BaseException as error:  # a border: under lazy-apps an import, which may raise anything
             if seat.stage is not Stage.BOOTING:

@@ -162,6 +162,8 @@ TEXTS: dict[str, st.SearchStrategy[str]] = {
     "allowances": st.sampled_from(["^/report 120", "/a b/ 1.5", "x 0"]),
     "text": WORDS,
     "path": WORDS,
+    "actions": st.sampled_from(["exec:true", "print:a = b", "write:/tmp/x y"]),
+    "commands": st.sampled_from(["true", "echo a = b"]),
     "paths": WORDS,
     "names": WORDS,
     "addresses": WORDS.filter(lambda text: not text.startswith("=")),  # =0 is not text of its own

@@ -13,7 +13,28 @@ _TUNED = "process/test_binding.py::test_socket_options"
 _PRINTED = "test_cli.py::test_prints_and_does_not_serve"
 _ASKED = "live/test_commands.py::test_each_way_has_its_effect"
 
+_HOOKS = "live/test_hooks.py::test_each_at_its_moment"
+
 BEHAVIOUR = {
+    "hook-asap": _HOOKS,
+    "hook-pre-jail": _HOOKS,
+    "hook-in-jail": _HOOKS,
+    "hook-as-root": _HOOKS,
+    "hook-as-user": _HOOKS,
+    "hook-as-user-atexit": _HOOKS,
+    "hook-pre-app": _HOOKS,
+    "hook-post-app": _HOOKS,
+    "hook-post-fork": _HOOKS,
+    "hook-accepting": _HOOKS,
+    "hook-accepting1": _HOOKS,
+    "exec-asap": _HOOKS,
+    "exec-pre-jail": _HOOKS,
+    "exec-in-jail": _HOOKS,
+    "exec-as-root": _HOOKS,
+    "exec-as-user": _HOOKS,
+    "exec-as-user-atexit": _HOOKS,
+    "exec-pre-app": _HOOKS,
+    "exec-post-app": _HOOKS,
     "wsgi-file": "wsgi/test_loader.py::test_names_and_factories",
     "module": "live/test_environment.py::test_what_the_application_finds",
     "callable": "wsgi/test_loader.py::test_names_and_factories",

@@ -6,7 +6,7 @@ from greenwsgi.options.foreign.judges import loop
 from greenwsgi.options.foreign.rows import accepted, later, refused
 from greenwsgi.options.spec import Reason
 
-_COMMAND = "No command is run; run it before the server starts (ExecStartPre of systemd, the container's entry point)"
+_COMMAND = "Nothing is done at that moment; hook-as-root, hook-as-user, hook-pre-app and others are"
 _ISOLATION = "the server would not be shut in; let systemd or a container do it"
 
 ROWS = (
@@ -65,27 +65,8 @@ ROWS = (
     *later(
         _COMMAND,
         """
-        exec-asap =: run a command at once
-        exec-pre-jail =: run a command before the isolation
         exec-post-jail =: run a command after it
-        exec-in-jail =: run a command inside
-        exec-as-root =: run a command before privileges are dropped
-        exec-as-user =: run a command after it
-        exec-as-user-atexit =: run a command at the end
-        exec-pre-app =: run a command before the application is loaded
-        exec-post-app =: run a command after it
-        hook-asap =: run an action at once
-        hook-pre-jail =: run an action before the isolation
         hook-post-jail =: run an action after it
-        hook-in-jail =: run an action inside
-        hook-as-root =: run an action before privileges are dropped
-        hook-as-user =: run an action after it
-        hook-as-user-atexit =: run an action at the end
-        hook-pre-app =: run an action before the application is loaded
-        hook-post-app =: run an action after it
-        hook-post-fork =: run an action in each new process
-        hook-accepting =: run an action when a worker is ready
-        hook-accepting1 =: run an action when the first worker is ready
         hook-accepting-once =: the same, at the first start alone
         hook-accepting1-once =: the same, at the first start alone
         hook-master-start =: run an action when the master starts

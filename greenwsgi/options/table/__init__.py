@@ -10,6 +10,7 @@ from greenwsgi.options.table.limits import Limits
 from greenwsgi.options.table.listening import Listening
 from greenwsgi.options.table.logging import Logging
 from greenwsgi.options.table.machine import Machine
+from greenwsgi.options.table.moments import Moments
 from greenwsgi.options.table.processes import Processes
 from greenwsgi.options.table.programs import Programs
 from greenwsgi.options.table.proxies import Proxies
@@ -31,6 +32,7 @@ class Sections:
     processes: Processes = field(default_factory=Processes)
     cheaper: Cheaper = field(default_factory=Cheaper)
     machine: Machine = field(default_factory=Machine)
+    moments: Moments = field(default_factory=Moments)
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
     responses: Responses = field(default_factory=Responses)
