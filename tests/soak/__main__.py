@@ -28,7 +28,7 @@ def run_reloads(given: argparse.Namespace, *options: str) -> Lines:
 
 
 def run_recycling(given: argparse.Namespace) -> Lines:
-    yield from run_reloads(given, "--max-requests", "500")
+    yield from run_reloads(given, "--max-requests", "500", "--min-worker-lifetime", "0")
 
 
 def run_kill(given: argparse.Namespace) -> Lines:
