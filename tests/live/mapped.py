@@ -213,6 +213,9 @@ class Mapped:
 
     def _stubs(self, base: Path) -> None:
         python = self.settings.python
+        manage = base / "manage.py"  # what hooks run; it says what it was asked for
+        manage.write_text("#!/usr/bin/env python3\nimport sys\nprint('manage.py', *sys.argv[1:])\n")
+        manage.chmod(0o755)
         written = self.settings.assignments
         names = [one.text.partition("=")[2] for one in written if one.key in ("mount", "worker-mount")]
         names += [one.text for one in written if one.key in ("import", "pyimport", "shared-import", "py-import")]
@@ -241,7 +244,11 @@ class Mapped:
     # Running
 
     def __enter__(self) -> Self:
-        environ = {**os.environ, **self.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{self.root / 'stubs'}"}
+        paths = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{self.root / 'stubs'}",
+        }
+        environ = {**os.environ, **self.environ, **paths}
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "greenwsgi", *self.arguments],

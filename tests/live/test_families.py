@@ -42,5 +42,11 @@ def test_it_answers_on_its_sockets(name: str) -> None:
             assert VARIABLES.get(name, {}).items() <= one.stub["env"].items()
 
 
+def test_healthchecks_migrates_first() -> None:
+    with TemporaryDirectory(prefix="gw-") as folder, Mapped(FAMILIES / "healthchecks.ini", Path(folder)) as site:
+        assert [one.error for one in site.ask()] == [""]
+        assert site.log.count("manage.py migrate\n") == 2  # that it is run, and what it says
+
+
 def test_every_one_is_here() -> None:
     assert FOLDERS.keys() == {path.name for path in FAMILIES.iterdir()}
