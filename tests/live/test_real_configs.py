@@ -19,7 +19,6 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "configs"
 FORMATS = (".ini", ".yaml", ".json", ".xml", ".env")
 
 NO_ANSWER = {
-    "109.ini": "its application is a program that is not here",
     "111.ini": "emperor: its sites are in other files",
     "122.ini": "emperor: its sites are in other files",
 }
