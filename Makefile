@@ -54,6 +54,7 @@ fuzz: $(TEST)
 	$(IN)/python -m tests.wire.fuzz --protocol uwsgi --seconds 60
 
 soak: $(TEST)
+	$(IN)/python -m pytest -m long
 	$(IN)/python -m tests.soak $(ARGS)
 
 dist: $(TEST)

@@ -324,7 +324,11 @@ class Mapped:
             for base in (self.root, self.root / (self.settings.python.chdir or ".")):
                 if (base / text).exists():
                     sock = socket.socket(socket.AF_UNIX)
-                    sock.connect(str(base / text))
+                    try:
+                        sock.connect(str(base / text))
+                    except OSError:
+                        sock.close()
+                        raise
                     return sock
             raise ConnectionRefusedError(f"there is no {text}")
         host, _, port = text.rpartition(":")

@@ -87,7 +87,10 @@ def test_a_program_has_our_standard_three_and_nothing_else() -> None:
     command = "grep -E '^Sig(Blk|Ign):' /proc/self/status; exec ls -C /proc/self/fd"
     with Server("--exec-as-user", command, "--exec-pre-app", command, "--hook-accepting", f"exec:{command}") as server:
         assert re.findall(r"^0 .*$", server.log, re.MULTILINE) == ["0  1  2  3"] * 3
-        assert set(re.findall(r"^Sig\w+:\t(\w+)$", server.log, re.MULTILINE)) == {"0" * 16}
+        masks = re.findall(r"^Sig\w+:\t(\w+)$", server.log, re.MULTILINE)
+        assert len(masks) == 6
+        # The signals above 31 are nobody's here, but whoever started the tests may have handed them down ignored.
+        assert {int(mask, 16) & 0x7FFF_FFFF for mask in masks} == {0}
 
 
 def test_actions(tmp_path: Path) -> None:

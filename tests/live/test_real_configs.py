@@ -52,13 +52,29 @@ def files() -> Iterator[Path]:
     return (file for file in sorted(SHARED.iterdir()) if file.suffix in FORMATS)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of real configurations is not beside the project")
-@pytest.mark.timeout(600)
-def test_nearly_all_of_them_answer_on_their_sockets() -> None:
+EACH = 5
+"""`make test` takes every fifth file, `make soak` all of them."""
+
+
+def tried(chosen: list[Path]) -> None:
+    """Start each, and hold what came against NO_ANSWER."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = dict(zip((file.name for file in files()), pool.map(outcome, files()), strict=True))
+        outcomes = dict(zip((file.name for file in chosen), pool.map(outcome, chosen), strict=True))
     servers = {name: came for name, came in outcomes.items() if came != "no server"}
     silent = {name: came for name, came in servers.items() if came != "answers"}
-    assert set(silent) == set(NO_ANSWER), "\n".join(f"{name}: {came}" for name, came in silent.items())
-    assert len(servers) - len(silent) >= 0.95 * len(servers)
-    assert len(servers) > 90
+    assert set(silent) == set(NO_ANSWER) & set(outcomes), "\n".join(f"{name}: {came}" for name, came in silent.items())
+    assert len(servers) - len(silent) >= 0.95 * len(servers) - 1
+    assert len(servers) > 0.8 * len(chosen)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of real configurations is not beside the project")
+@pytest.mark.timeout(600)
+def test_a_choice_of_them_answers_on_their_sockets() -> None:
+    tried(list(files())[::EACH])
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the collection of real configurations is not beside the project")
+@pytest.mark.timeout(1200)
+def test_nearly_all_of_them_answer_on_their_sockets() -> None:
+    tried(list(files()))

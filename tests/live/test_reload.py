@@ -91,7 +91,9 @@ def nobody_of(before: set[int], server: Server) -> bool:
 
 
 @pytest.mark.parametrize("option", ["touch-reload", "touch-workers-reload", "touch-chain-reload"])
-@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["preloaded", "lazy"])
+@pytest.mark.parametrize(
+    "lazy", [(), pytest.param(("--lazy-apps",), marks=pytest.mark.long)], ids=["preloaded", "lazy"]
+)
 def test_every_kind_of_reload_under_load(option: str, lazy: tuple[str, ...]) -> None:
     options = ["--processes", "2", f"--{option}", "touched", "--disable-logging", *lazy]
     with Server(*options, app=source("1"), uwsgi=True) as server, every_kind(server) as load:
