@@ -17,7 +17,9 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.subcommands import SUBCOMMANDS, helps
 
-Reread = Callable[[], Settings]
+Reread = Callable[[Settings], Settings]
+"""Reads everything again, for a reload of the server that now serves with those settings. Raises UsageError."""
+
 Serve = Callable[[Settings, ServerLog, Reread, Callable[[], None]], int]
 """Serves, reads the settings again for each reload, calls when it first serves; returns the exit status."""
 
@@ -101,11 +103,11 @@ def _act(loaded: Loaded, arguments: Sequence[str], environ: Mapping[str, str], s
     return _serve_to(settings.logging.logto, settings, log, reread, serve, lambda: None)
 
 
-def _rereading(arguments: Sequence[str], environ: Mapping[str, str], running: Settings, log: ServerLog) -> Reread:
-    def reread() -> Settings:
+def _rereading(arguments: Sequence[str], environ: Mapping[str, str], started: Settings, log: ServerLog) -> Reread:
+    def reread(serving: Settings) -> Settings:
         again = load(arguments, environ, reload=True)
         _warn(again, log)
-        rules.check_reload(running, again.settings, log.warning, log.info)
+        rules.check_reload(started, serving, again.settings, log.warning, log.info)
         return again.settings
 
     return reread
@@ -148,7 +150,7 @@ def _go_on(arguments: Sequence[str]) -> int:
         settings = decode(max(handed.cycles.items())[1].configuration)
     if rehearses:
         return 0
-    return boot.serve(settings, log, reread=_rereading(arguments, environ, settings, log), handed=handed)
+    return boot.serve(settings, log, _rereading(arguments, environ, settings, log), handed)
 
 
 def _help_on(topic: str) -> str:
@@ -196,7 +198,7 @@ def _output_to(path: str) -> Iterator[Callable[[], None]]:
 def _serve(settings: Settings, log: ServerLog, reread: Reread, ready: Callable[[], None]) -> int:
     from greenwsgi.process import boot  # here, so that --help and mistakes need not wait for it
 
-    return boot.serve(settings, log, reread=reread, ready=ready)
+    return boot.serve(settings, log, reread, ready=ready)
 
 
 def _warn(loaded: Loaded, log: ServerLog) -> None:

@@ -194,7 +194,7 @@ def test_a_reload_reads_everything_again(tmp_path: Path, capfd: Capture) -> None
     server = Server()
     assert cli.main([str(file), "app.py", "--http", ":80"], server) == 0
     file.write_text("[uwsgi]\nprocesses = 3\nlisten = 5\nvaccum = 1\n")
-    assert server.reread().processes.processes == 3
+    assert server.reread(server.served[0]).processes.processes == 3
     said = capfd.readouterr().err.splitlines()
     assert [line.split("] ")[1] for line in said if "warning: " not in line] == [
         "changed, for the new workers: processes"
@@ -205,7 +205,7 @@ def test_a_reload_reads_everything_again(tmp_path: Path, capfd: Capture) -> None
     ]
     file.write_text("[uwsgi]\nprocesses = many\n")
     with pytest.raises(UsageError, match=r"x\.ini:2: processes: found 'many'"):
-        server.reread()
+        server.reread(server.served[0])
 
 
 @pytest.mark.parametrize(

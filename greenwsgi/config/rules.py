@@ -97,15 +97,18 @@ def speaks_proxy_protocol(settings: Settings, protocol: str, text: str) -> bool:
     return "all" in proxies.proxy_protocol or text in proxies.proxy_protocol
 
 
-def check_reload(running: Settings, wanted: Settings, warn: Warn, tell: Warn = silent) -> None:
+def check_reload(started: Settings, serving: Settings, wanted: Settings, warn: Warn, tell: Warn = silent) -> None:
     """`check`, for settings read again while the server runs.
 
-    Tells by name what has changed and what it takes to have it; warns of each change that takes a restart.
+    started: what the master began with, and still has wherever a change takes a restart. serving: what the generation
+    has that serves now. Tells by name what has changed and what it takes to have it; warns of each change that takes a
+    restart.
     """
     check(wanted, warn)
     changed: dict[Reload, list[str]] = {rule: [] for rule in Reload}
     for entry in OPTIONS:
-        before, after = (getattr(getattr(one, entry.section), entry.field) for one in (running, wanted))
+        had = started if entry.option.reload is Reload.RESTART else serving
+        before, after = (getattr(getattr(one, entry.section), entry.field) for one in (had, wanted))
         if before != after:
             changed[entry.option.reload].append(entry.option.name)
     if named := changed[Reload.WORKERS]:

@@ -34,7 +34,6 @@ from greenwsgi.process.master import Master
 from greenwsgi.process.notify import Notifier
 from greenwsgi.process.reexec import Reexec
 from greenwsgi.process.spawn import Processes
-from greenwsgi.process.witness import KilledLine
 from greenwsgi.shared import programs, shares, title
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.scoreboard import RunningRequest
@@ -45,8 +44,7 @@ T = TypeVar("T")
 def serve(
     settings: Settings,
     log: ServerLog,
-    killed_line: KilledLine | None = None,
-    reread: Callable[[], Settings] | None = None,
+    reread: Callable[[Settings], Settings],
     handed: Handover | None = None,
     ready: Callable[[], None] | None = None,
 ) -> int:
@@ -64,7 +62,7 @@ def serve(
         opening = _Opening(settings, inbox, log, made, last, handed)
         places = opening.take_all()
         title.show("master", settings.machine)
-        line = killed_line or _KilledLine(log.fd)
+        line = _KilledLine(log.fd)
         bound = [one.bound for one in places.listeners]
         processes, clock = Processes(), SystemClock()
         master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)

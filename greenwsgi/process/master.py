@@ -46,11 +46,10 @@ class Waiting(Protocol):
 class Master:
     """Supervises generations of workers on listeners that are bound already.
 
-    handed: what the image of this process before a re-exec knew; it goes on from there.
-
-    reread gives the configuration for each generation after the first. signals: what each asks for. errands: how those
-    are done that are not the master's own. ready: called when the first generation serves. refuse: called, again and
-    again, while the server stops. All state is in `fleet`, `cycles` and `witness`.
+    reread: gives the configuration for each generation after the first, from that of the one that serves. signals: what
+    each asks for. handed: what the image of this process before a re-exec knew; it goes on from there. errands: how
+    those are done that are not the master's own. ready: called when the first generation serves. refuse: called, again
+    and again, while the server stops. All state is in `fleet`, `cycles` and `witness`.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Master:
         system: System,
         clock: Clock,
         killed_line: KilledLine,
-        reread: Callable[[], Settings] | None = None,
+        reread: Callable[[Settings], Settings],
         signals: Mapping[Signals, Command] = BY_SIGNAL,
         handed: Handover | None = None,
         around: Around | None = None,
@@ -77,7 +76,7 @@ class Master:
         self.ready: Callable[[], None] = lambda: None
         self.refuse: Callable[[], None] = lambda: None
         self._first = settings
-        self._reread = reread or (lambda: settings)
+        self._reread = reread
         self._log = log
         self._inbox = inbox
         self._system = system
@@ -249,7 +248,8 @@ class Master:
         if not self.fleet.born:
             return self._first
         serving = self.fleet.at(GenerationStage.SERVING)
-        return self.cycles[serving.number].settings if serving and kind is Reload.WORKERS else self._reread()
+        settings = self.cycles[serving.number].settings if serving else self._first
+        return settings if serving and kind is Reload.WORKERS else self._reread(settings)
 
     def _start_zygote(self, generation: Generation, now: float) -> None:
         try:

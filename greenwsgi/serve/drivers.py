@@ -77,7 +77,8 @@ class Watch(MetaPathFinder):
         """The spec that the others find, with a loader that tells us when it is done; None for all but the drivers."""
         if fullname not in self._drivers:
             return None
-        found = (one.find_spec(fullname, path, target) for one in sys.meta_path if one is not self)
+        finders = [one for one in sys.meta_path if one is not self and hasattr(one, "find_spec")]
+        found = (one.find_spec(fullname, path, target) for one in finders)
         spec = next((one for one in found if one is not None), None)
         if spec is not None and spec.loader is not None:
             spec.loader = _Telling(spec.loader, self.imported)

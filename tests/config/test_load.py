@@ -166,11 +166,19 @@ def test_two_applications() -> None:
 def test_a_reload_tells_what_it_changes_by_name() -> None:
     told: list[str] = []
     line = "app.py -p 4 --harakiri 5 --reload-mercy 5 --listen 7"
-    rules.check_reload(loaded("app.py"), loaded(line), lambda warning: None, told.append)
+    started = serving = loaded("app.py")
+    rules.check_reload(started, serving, loaded(line), lambda warning: None, told.append)
     assert told == [
         "changed, for the new workers: processes, harakiri",
         "changed, as soon as the new workers serve: reload-mercy",
     ]
+
+
+def test_a_reload_tells_again_only_what_it_cannot_change() -> None:
+    told: list[str] = []
+    wanted = "app.py -p 4 --harakiri 5 --listen 7"
+    rules.check_reload(loaded("app.py"), loaded(wanted), loaded(wanted), told.append, told.append)
+    assert told == ["listen has changed, but takes a restart; it stays as it was"]
 
 
 @pytest.mark.parametrize(
@@ -202,5 +210,5 @@ def test_cheaper_needs_room(line: str, refused: str) -> None:
 )
 def test_a_reload_tells_what_it_cannot_change(line: str, expected: list[str]) -> None:
     told: list[str] = []
-    rules.check_reload(loaded("app.py"), loaded(line), told.append)
+    rules.check_reload(loaded("app.py"), loaded("app.py"), loaded(line), told.append)
     assert told == expected

@@ -61,9 +61,9 @@ def wait_gone(pid: int, seconds: float = PATIENCE) -> None:
     wait_until(lambda: all(process.pid != pid for process in living()), f"the end of process {pid}", seconds)
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE, every: float = 0.02) -> None:
     """For what nothing announces: look again and again until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.02)
+        time.sleep(every)

@@ -63,7 +63,6 @@ def tried(chosen: list[Path]) -> None:
     servers = {name: came for name, came in outcomes.items() if came != "no server"}
     silent = {name: came for name, came in servers.items() if came != "answers"}
     assert set(silent) == set(NO_ANSWER) & set(outcomes), "\n".join(f"{name}: {came}" for name, came in silent.items())
-    assert len(servers) - len(silent) >= 0.95 * len(servers) - 1
     assert len(servers) > 0.8 * len(chosen)
 
 

@@ -76,7 +76,8 @@ def handed_over(world: World) -> Handover:
 def execute(world: World, handed: Handover) -> None:
     """Put another master in the old one's place."""
     log, wiring = world.master._log, world.master._wiring
-    world.master = Master(world.settings, wiring.listeners, log, world, world, world, world._killed, handed=handed)
+    killed, read = world._killed, world.read_again
+    world.master = Master(world.settings, wiring.listeners, log, world, world, world, killed, read, handed=handed)
 
 
 def requests(world: World) -> int:

@@ -75,19 +75,21 @@ class World:
         listeners = [BoundListener(99, "http", "127.0.0.1:80")]
         server_log = ServerLog(self._log.fileno())
 
-        def read_again() -> Settings:
-            reread()
-            return self.settings
-
+        self._reread = reread
         self.knocking = False
         self.queue = 0
         self.sizes: dict[int, Memory] = {}
         self.master = Master(
-            self.settings, listeners, server_log, self, self, self, self._killed, read_again, around=self
+            self.settings, listeners, server_log, self, self, self, self._killed, self.read_again, around=self
         )
         self.timeout = 0.0
 
     # What the tests do
+
+    def read_again(self, _serving: Settings) -> Settings:
+        """The configuration of the next generation: what it always was."""
+        self._reread()
+        return self.settings
 
     def signal(self, number: Signals) -> None:
         self._notes.append(Signalled(number))

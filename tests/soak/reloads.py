@@ -13,6 +13,7 @@ from tests.live.load import Client, Close, KeepAlive, Load
 from tests.live.nginx import Nginx
 from tests.live.ps import wait_until
 from tests.live.server import Server
+from tests.soak.machine import Stalls
 
 IMPORT_SECONDS = 4.0
 """What the application sleeps in its import, so that the processor time of imports does not blur the figures."""
@@ -22,6 +23,9 @@ QUIET_SECONDS = 30.0
 
 PACE = 0.005
 """Seconds that a client waits between two requests: the load is to see gaps, not to fill the processors."""
+
+LOOK = 0.2
+"""Seconds between two looks at the processes: a look takes the clients' time, who live in the same process."""
 
 APP = f"""
 import os, time
@@ -84,6 +88,7 @@ class Run:
     failed: int
     retries: int
     longest_gap: float
+    longest_stall: float
     failures: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -91,6 +96,7 @@ class Run:
         return (
             f"{self.kind}, {self.workers} workers{recycling}: {self.reloads} reloads, {self.requests:,} requests,"
             f" {self.failed} failed, {self.retries} sent again, longest gap {self.longest_gap * 1000:.0f} ms"
+            f" (the machine alone: {self.longest_stall * 1000:.0f} ms)"
         )
 
 
@@ -106,6 +112,7 @@ def run(kind: str, workers: int, reloads: int, *options: str) -> Run:
             *(Paced(Close(server.http_port)) for _ in range(2)),
             *(Paced(Close(nginx.uwsgi_port)) for _ in range(2)),
         ) as load,
+        Stalls() as stalls,
     ):
         for _ in range(reloads):
             _reload(server, kind, workers)
@@ -115,7 +122,7 @@ def run(kind: str, workers: int, reloads: int, *options: str) -> Run:
     failures = tuple(dict.fromkeys(load.failures))
     return Run(
         kind, workers, options, reloads, sum(load.answers.values()), len(load.failures), load.retries, load.longest_gap,
-        failures,
+        stalls.longest, failures,
     )  # fmt: skip
 
 
@@ -127,4 +134,5 @@ def _reload(server: Server, kind: str, workers: int) -> None:
         lambda: before.isdisjoint(now := set(server.workers())) and len(now) == workers and len(server.zygotes()) == 1,
         f"the end of a reload by {kind}",
         120,
+        LOOK,
     )

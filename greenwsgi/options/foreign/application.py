@@ -38,7 +38,7 @@ ROWS = (
     *later(
         "Not yet",
         """
-        spooler-import spooler-pyimport spooler-py-import spooler-python-import =: import a module in the spooler
+        spooler-import spooler-pyimport spooler-py-import spooler-python-import =: what spoolers import first
             | it comes with the spooler
         py-programname py-program-name =: the name that Python thinks it has
             | nothing but sys.executable depends on it
@@ -104,7 +104,7 @@ ROWS = (
         symcall-use-next: find the C function in later libraries
         symcall-register-rpc =: a C function for RPC
         symcall-post-fork =: a C function called after each fork
-        dlopen =: load a shared library | ctypes.CDLL in the application loads it
+        dlopen =: open a .so file in the server | ctypes.CDLL in the application loads it
         after-request-hook after-request-call =: a C function called after each request | a WSGI middleware can do it
         """,
     ),
@@ -128,7 +128,7 @@ ROWS = (
         """
         py-call-osafterfork: tell Python of each fork
         py-call-uwsgi-fork-hooks: tell Python of each fork
-        reload-os-env: read os.environ again for each request | os.environ is the process's environment
+        reload-os-env: fill os.environ anew for each request | os.environ is the process's environment
         wsgi-strict: keep to the WSGI standard
         wsgi-accept-buffer wsgi-accept-buffers: take memoryview and bytearray for response bytes
         close-on-exec: keep connections out of child processes

@@ -83,7 +83,7 @@ ROWS = (
         vassals-inherit-before =: the same, read first
         vassals-include =: a file for vassals
         vassals-include-before =: the same, read first
-        vassals-start-hook =: a command before a vassal starts
+        vassals-start-hook =: a shell command the emperor runs for each new vassal
         vassals-stop-hook =: a command after it has ended
         vassals-set vassal-set =: an option for every vassal
         vassal-sos =: ask the Emperor for help
@@ -114,7 +114,7 @@ ROWS = (
     *refused(
         _LEGION,
         """
-        legion legion-mcast =: be a member of a legion
+        legion legion-mcast =: this node's legion: address, valor and secret
         legion-cron cron-legion =: run a command at certain times, on one node
         unique-legion-cron unique-cron-legion =: the same, never twice at once
         legion-attach-daemon =: run a program on one node

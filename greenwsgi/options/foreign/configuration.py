@@ -50,9 +50,9 @@ ROWS = (
         binary-append-data =: append data to the program
         print-sym print-symbol =: print a symbol of the program
         dump-options: list the options | greenwsgi options
-        python-version: print Python's version | python --version
+        python-version: the version of the Python within | python --version
         plugins-list plugin-list: list the plugins
-        loop-list loops-list: list the loop engines
+        loop-list loops-list: which loops (gevent, asyncio ...) it was built with
         clock-list clocks-list: list the clocks
         alarm-list alarms-list: list the kinds of alarms
         logger-list loggers-list: list the kinds of loggers

@@ -80,11 +80,11 @@ ROWS = (
         chroot =: make this folder the root | RootDirectory= of systemd
         pivot-root pivot_root pivot =: change the root
         namespace ns =: a namespace with this root
-        namespace-net ns-net =: a network namespace
+        namespace-net ns-net =: give the server interfaces of its own
         unshare unshare2 =: leave parts of the namespace
         setns =: join another one's namespace
         setns-socket =: offer the own namespace
-        cgroup =: put the processes into a cgroup | Slice= of systemd
+        cgroup =: a control group to run in | Slice= of systemd
         immediate-uid =: be this user at once | uid
         immediate-gid =: be this group at once | gid
         """,
@@ -170,7 +170,7 @@ ROWS = (
         ftok =: the key of System V semaphores
         persistent-ipcsem: keep System V semaphores at the end
         clock =: what tells the time
-        harakiri-no-arh no-harakiri-arh no-harakiri-after-req-hook: no harakiri in after-request hooks
+        harakiri-no-arh no-harakiri-arh no-harakiri-after-req-hook: the watchdog rests once the answer is out
         """,
     ),
     *accepted(

@@ -87,7 +87,7 @@ ROWS = (
     *refused(
         "it is no server's option, and the server would run",
         """
-        signal =: send a uwsgi signal to a server
+        signal =: raise signal N in the server of an address
         ping =: ask whether a uwsgi server is alive | curl asks an HTTP one
         nagios: check a server for Nagios
         extract =: show what an address holds | curl does
