@@ -5,7 +5,7 @@ from __future__ import annotations
 from greenwsgi.config.settings import Settings, Warn, silent
 from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
-from greenwsgi.options.places import is_public
+from greenwsgi.options.places import Place, Tcp, is_public, read_place
 from greenwsgi.options.spec import Reload
 from greenwsgi.wire.registry import row_of
 
@@ -15,6 +15,7 @@ def check(settings: Settings, warn: Warn) -> None:
     python = settings.python
     if not (python.wsgi_file or python.module or python.mount or settings.programs.cgi):
         raise UsageError("there is nothing to serve: give --wsgi-file FILE or --module PACKAGE.MODULE:NAME (or --help)")
+    _check_addresses(settings)
     for listener in settings.listeners:
         if not row_of(listener.protocol).scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):
             warn(
@@ -27,6 +28,19 @@ def check(settings: Settings, warn: Warn) -> None:
     _check_cheaper(settings)
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Does each mean a place, and each another one? Port 0 is another each time."""
+    known: set[Place] = set()
+    for listener in settings.listeners:
+        try:
+            place = read_place(listener.text, abstract=settings.listening.abstract_socket)
+        except ValueError as error:
+            raise UsageError(f"{listener.text}: {error}", listener.origin) from None
+        if place in known and not (isinstance(place, Tcp) and place.port == 0):
+            raise UsageError(f"{listener.text}: this address is given twice", listener.origin)
+        known.add(place)
 
 
 def _check_http_to(settings: Settings) -> None:

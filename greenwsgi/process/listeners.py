@@ -15,7 +15,7 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.kinds import Address
-from greenwsgi.options.places import Descriptor, Tcp, read_place
+from greenwsgi.options.places import Descriptor, read_place
 from greenwsgi.options.table.sockets import PROTOCOL_NAMES
 from greenwsgi.process import binding, identity, inherited, words
 from greenwsgi.process.binding import Listener
@@ -75,8 +75,6 @@ class _Doors:
             place = read_place(address.text, abstract=self._options.abstract_socket)
         except ValueError as error:
             raise UsageError(f"{address.text}: {error}", address.origin) from None
-        if not (isinstance(place, Tcp) and place.port == 0) and address.text in [one.text for one in self.listeners]:
-            raise UsageError(f"{address.text}: this address is given twice", address.origin)
         if isinstance(place, Descriptor):
             return inherited.by_number(place.fd, address, self._options)
         return binding.bind(address, place, self._options, self._owner)

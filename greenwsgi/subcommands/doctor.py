@@ -24,7 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     findings = list(_examine(given.file, given.nginx))
     for finding in findings:
         print(f"{'mend' if finding.mend else 'ok':<6}{finding.found}")
-    to_mend = [finding.mend for finding in findings if finding.mend]
+    to_mend = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
     print()
     print("Nothing to mend." if not to_mend else "What to mend:")
     for number, mend in enumerate(to_mend, 1):
@@ -34,7 +34,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _examine(file: str | None, nginx_file: str | None) -> Iterator[Finding]:
     yield examine.versions()
-    settings = load([file] if file else [], os.environ).settings
+    loaded = load([file] if file else [], os.environ)
+    settings = loaded.settings
+    if file:
+        yield from examine.configuration(loaded)
     yield examine.backlog(settings)
     yield examine.descriptors(settings)
     yield examine.cpus(settings)

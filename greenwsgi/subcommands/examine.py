@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from greenwsgi import __version__
+from greenwsgi.config import rules
+from greenwsgi.config.load import Loaded
 from greenwsgi.config.settings import Settings
-from greenwsgi.errors import BootError
+from greenwsgi.errors import BootError, UsageError
 from greenwsgi.options.places import Unix, read_place
 from greenwsgi.process.listeners import backlog_warning
 from greenwsgi.serve import greening
@@ -34,6 +36,17 @@ def versions() -> Finding:
         f"greenwsgi {__version__}, Python {platform.python_version()}, gevent {version('gevent')},"
         f" greenlet {version('greenlet')}, {system}"
     )
+
+
+def configuration(loaded: Loaded) -> Iterator[Finding]:
+    """Does the server start with it, and of what does it warn?"""
+    warnings = list(loaded.warnings)
+    try:
+        rules.check(loaded.settings, warnings.append)
+    except UsageError as error:
+        yield Finding(str(error), "mend that first: the server does not start with it")
+    for text in warnings:
+        yield Finding(text, "mend what is warned of above (greenwsgi check tells more)")
 
 
 def backlog(settings: Settings) -> Finding:
@@ -79,8 +92,7 @@ def sockets(settings: Settings) -> Iterator[Finding]:
     for listener in settings.listeners:
         try:
             place = read_place(listener.text, abstract=settings.listening.abstract_socket)
-        except ValueError as error:
-            yield Finding(f"{listener.origin}: {listener.text}: {error}", "the server does not start with it")
+        except ValueError:  # `configuration` has told of it
             continue
         if not isinstance(place, Unix):
             continue

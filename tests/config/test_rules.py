@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from greenwsgi.config import argv, rules
-from greenwsgi.config.settings import build
+from greenwsgi.config import argv, read_ini, rules
+from greenwsgi.config.settings import build, silent
 from greenwsgi.errors import UsageError
 
 
@@ -58,3 +58,27 @@ def test_http_may_be_handed_to_this_server(words: tuple[str, ...]) -> None:
 def test_http_is_not_handed_to_others(target: str) -> None:
     with pytest.raises(UsageError, match=r"http-to .* is no socket of this server"):
         warnings("--http", ":80", "--socket", "127.0.0.1:3031", "--http-to", target)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("socket = 127.0.0.1:99999", "x.ini:1: 127.0.0.1:99999: '99999' is no port; the highest is 65535"),
+        ("socket = ::1:3031", r"x.ini:1: ::1:3031: an IPv6 address needs brackets: [::1]:3031"),
+        ("http-socket = :80\nsocket = :http", "x.ini:2: :http: 'http' is no port"),
+        ("socket = @", "x.ini:1: @: an abstract socket needs a name"),
+        ("http = a.sock\nsocket = a.sock", "x.ini:2: a.sock: this address is given twice"),
+        ("http = localhost:80\nhttps-socket = localhost:80,c,k", "x.ini:2: localhost:80: this address is given twice"),
+        ("http = [::1]:1\nsocket = [::1]:01", "x.ini:2: [::1]:01: this address is given twice"),
+        ("socket = @a\nabstract-socket\nhttp = a", "x.ini:3: a: this address is given twice"),
+        ("shared-socket = a\nhttp = =0\nsocket = =0", "x.ini:3: a: this address is given twice"),
+    ],
+)
+def test_an_address_that_is_none_or_another_s(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        rules.check(build(read_ini.read(f"{text}\nmodule = app", "x.ini", section="")), silent)
+    assert str(caught.value).startswith(said)
+
+
+def test_port_0_is_another_port_each_time() -> None:
+    assert warnings("--http", "127.0.0.1:0", "--socket", "127.0.0.1:0") == []

@@ -98,8 +98,6 @@ def test_shared_sockets_are_counted_from_0(start: Start, tmp_path: Path, log: Lo
         ("http = =0", "app.ini:1: =0: no such shared-socket; there is none"),
         ("shared-socket = a; http = =1", "app.ini:2: =1: no such shared-socket; there are 1, counted from 0"),
         ("shared-socket = a; http = =x", "app.ini:2: =x: no such shared-socket; there are 1, counted from 0"),
-        ("shared-socket = a; http = =0; socket = =0", "app.ini:3: a: this address is given twice"),
-        ("http = a.sock; socket = a.sock", "app.ini:2: a.sock: this address is given twice"),
         ("http = fd://999", "app.ini:1: fd://999: descriptor 999 is no listening socket: Bad file descriptor"),
         ("http = a:x", "app.ini:1: a:x: 'x' is no port; write host:port, or a path with a slash for a unix socket"),
         ("http = a; map-socket = 1:1", "app.ini:2: map-socket: there is no socket 1; there are 1, counted from 0"),

@@ -86,6 +86,7 @@ def test_one_that_loses_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         ("[uwsgi]\nprocesses = many\nwsgi-file = a.py\n", r"does not start: .*x\.ini:2: processes: found 'many'"),
         ("[uwsgi]\nprocesses = 4\n", "does not start: there is nothing to serve"),
+        ("[uwsgi]\nmodule = a\nsocket = ::1:3031\n", r"does not start: .*x\.ini:3: ::1:3031: an IPv6 address needs"),
         ("[uwsgi]\nchroot = /srv\nwsgi-file = a.py\n", r"does not start: .*x\.ini:2: chroot is refused"),
         ("[uwsgi]\n[unclosed\n", r"does not start: .*x\.ini:2"),
         ("[uwsgi]\nini = nowhere.ini\n", r"does not start: .*nowhere\.ini"),

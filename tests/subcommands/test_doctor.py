@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from greenwsgi.config.load import load
 from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin
 from greenwsgi.subcommands import examine, examine_nginx
@@ -23,6 +24,18 @@ def settings(**options: str) -> Settings:
 
 def mends(findings: Iterable[Finding]) -> str:
     return "\n".join(f"{one.found} -> {one.mend}" for one in findings if one.mend)
+
+
+def test_what_the_server_warns_of_or_does_not_start_with(tmp_path: Path) -> None:
+    def found(text: str) -> str:
+        (tmp_path / "y.ini").write_text(f"[uwsgi]\n{text}")
+        return mends(examine.configuration(load([str(tmp_path / "y.ini")], {})))
+
+    assert not found("module = app\nsocket = 127.0.0.1:3031\n")
+    assert "y.ini:3: uwsgi on :3031: whoever reaches" in found("module = app\nsocket = :3031\n")
+    assert "y.ini:2: unknown option 'procesess', did you mean processes?" in found("procesess = 4\nmodule = app\n")
+    assert "y.ini:3: a: this address is given twice -> mend that first" in found("socket = a\nhttp = a\nmodule = app\n")
+    assert not list(examine.sockets(settings(socket="127.0.0.1:99999")))
 
 
 def test_descriptors() -> None:
