@@ -91,11 +91,14 @@ def _check_proxy_protocol(settings: Settings, warn: Warn) -> None:
             raise UsageError(
                 f"proxy-protocol: no socket is {text}; there are {there}", settings.origin("proxy-protocol")
             )
+    if proxies.http_enable_proxy_protocol and not any(listener.router for listener in settings.listeners):
+        origin = settings.origin("http-enable-proxy-protocol")
+        warn(f"{origin}: http-enable-proxy-protocol is about http and https; for http-socket: enable-proxy-protocol")
     for listener in settings.listeners:
         if (
             not proxies.proxy_protocol_from
             and is_public(listener.text)
-            and speaks_proxy_protocol(settings, listener.protocol, listener.text)
+            and takes_proxy_headers(settings, listener.protocol, listener.text)
         ):
             warn(
                 f"{listener.origin}: PROXY protocol on {listener.text}: whoever reaches that address can pretend to be"
@@ -103,12 +106,30 @@ def _check_proxy_protocol(settings: Settings, warn: Warn) -> None:
             )
 
 
-def speaks_proxy_protocol(settings: Settings, protocol: str, text: str) -> bool:
-    """Do connections to the socket of that protocol, whose address was written so, begin with a PROXY header?"""
+def takes_proxy_headers(settings: Settings, protocol: str, text: str) -> bool:
+    """May connections to the socket of that protocol, whose address was written so, begin with a PROXY header?
+
+    uWSGI's http-enable-proxy-protocol is its router's: an http-socket goes on without.
+    """
     proxies = settings.proxies
     if proxies.enable_proxy_protocol and row_of(protocol).scheme:
         return True
-    return "all" in proxies.proxy_protocol or text in proxies.proxy_protocol
+    if proxies.http_enable_proxy_protocol and any(one.router and one.text == text for one in settings.listeners):
+        return True
+    return _is_named(settings, text)
+
+
+def needs_proxy_headers(settings: Settings, text: str) -> bool:
+    """Is a connection to the socket of that address refused if it has none?
+
+    As under uWSGI it is not where only the options of uWSGI's names announce them, so health checks come in: that
+    gives nothing away, since whoever connects could write a header. proxy-protocol-from says who must.
+    """
+    return bool(settings.proxies.proxy_protocol_from) or _is_named(settings, text)
+
+
+def _is_named(settings: Settings, text: str) -> bool:
+    return "all" in settings.proxies.proxy_protocol or text in settings.proxies.proxy_protocol
 
 
 def check_reload(started: Settings, serving: Settings, wanted: Settings, warn: Warn, tell: Warn = silent) -> None:

@@ -94,7 +94,7 @@ class Address:
 
     protocol: a name of PROTOCOLS, "" for what the option `protocol` says, AUTO or SHARED. redirect: the port of HTTPS
     to which all requests are sent on, 0 for none. certificate: for TLS. It may change while the server runs, so it is
-    not compared.
+    not compared. router: under uWSGI it is the HTTP router's, a process in front of the sockets, and none of these.
     """
 
     protocol: str
@@ -102,6 +102,7 @@ class Address:
     origin: Origin = field(default=Origin("default"), compare=False)
     redirect: int = 0
     certificate: Certificate | None = field(default=None, compare=False)
+    router: bool = False
 
 
 class NamedCertificate(NamedTuple):
@@ -336,13 +337,13 @@ def choices(*words: str) -> Kind[tuple[str, ...]]:
 _ADDRESS = "HOST:PORT, :PORT, the path of a socket, @NAME, fd://N or =N"
 
 
-def address(protocol: str) -> Kind[tuple[Address, ...]]:
+def address(protocol: str, *, router: bool = False) -> Kind[tuple[Address, ...]]:
     """Places to listen on with that wire protocol ("" for the one that the option `protocol` names)."""
 
     def read(text: str) -> Reading[tuple[Address, ...]]:
         if not text:
             raise ValueError(text)
-        return Reading((Address(protocol, text),))
+        return Reading((Address(protocol, text, router=router),))
 
     def texts(value: tuple[Address, ...]) -> tuple[str, ...]:
         return tuple(one.text for one in value)
@@ -357,7 +358,7 @@ def address(protocol: str) -> Kind[tuple[Address, ...]]:
     )
 
 
-def tls_address(protocol: str) -> Kind[tuple[Address, ...]]:
+def tls_address(protocol: str, *, router: bool = False) -> Kind[tuple[Address, ...]]:
     """Places to listen on with that wire protocol over TLS; under AUTO, TLS may be left out."""
 
     def read(text: str) -> Reading[tuple[Address, ...]]:
@@ -366,7 +367,7 @@ def tls_address(protocol: str) -> Kind[tuple[Address, ...]]:
             raise ValueError(text)
         if protocol == AUTO and not words:
             return Reading((Address(protocol, place),))
-        return Reading((Address(protocol, place, certificate=Certificate.read(words)),))
+        return Reading((Address(protocol, place, certificate=Certificate.read(words), router=router),))
 
     def texts(value: tuple[Address, ...]) -> tuple[str, ...]:
         return tuple(one.text + (f",{one.certificate.text()}" if one.certificate else "") for one in value)
@@ -381,7 +382,7 @@ def _redirect(text: str) -> Reading[tuple[Address, ...]]:
     target = int(port) if comma else 443
     if not place or not 0 < target < 65536:
         raise ValueError(text)
-    return Reading((Address("http", place, redirect=target),))
+    return Reading((Address("http", place, redirect=target, router=True),))
 
 
 REDIRECTS = Kind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from greenwsgi.config.rules import speaks_proxy_protocol
+from greenwsgi.config.rules import needs_proxy_headers, takes_proxy_headers
 from greenwsgi.config.settings import Settings
 from greenwsgi.serve.acceptor import endpoint_of
 from greenwsgi.serve.guests import Guests
@@ -30,12 +30,13 @@ def door(
     gateways = TrustList(proxies.uwsgi_allow) if proxies.uwsgi_allow and not row.scheme else None
     by_first_bytes = gateways if row is AUTO else None
     guests = _guests(None if row is AUTO else gateways, settings.limits.connections_per_address)
-    announced = speaks_proxy_protocol(settings, listener.protocol, listener.text)
+    announced = takes_proxy_headers(settings, listener.protocol, listener.text)
     preamble = None
     if announced or listener.tls or row is AUTO:
         preamble = Preamble(
             timeout=settings.tls.handshake_timeout,
             proxies=TrustList(proxies.proxy_protocol_from) if announced else None,
+            optional=row is AUTO or not needs_proxy_headers(settings, listener.text),
             tls=tls[listener.text] if listener.tls else None,
             gateways=by_first_bytes,
             guests=guests if announced else None,

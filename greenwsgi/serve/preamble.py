@@ -33,13 +33,14 @@ SPOKEN = tuple(name for name in sniff.SIGNS if name in PROTOCOLS)
 class Preamble:
     """One endpoint's; called with each of its connections, it returns those first bytes that are the protocol's.
 
-    timeout: seconds for all of it. proxies: who sends PROXY headers, None on a socket without them.
-    tls: None for none. gateways: who may speak as a web server where the first bytes decide, None for all.
+    timeout: seconds for all of it. proxies: who sends PROXY headers, None on a socket without them. optional: they need
+    not. tls: None for none. gateways: who may speak as a web server where the first bytes decide, None for all.
     guests: the rule of the door where a PROXY header says who comes.
     """
 
     timeout: float
     proxies: TrustList | None = None
+    optional: bool = False
     tls: ServerTls | None = None
     gateways: TrustList | None = None
     guests: Guests | None = None
@@ -58,15 +59,16 @@ class Preamble:
     def _read(self, opening: Opening) -> None:
         connection = opening.connection
         row = connection.endpoint.row
-        auto = row is AUTO
-        header = opening.proxy_header(self.proxies, optional=auto) if self.proxies is not None else None
+        header = None
+        if self.proxies is not None:
+            header = opening.proxy_header(self.proxies, optional=self.optional)
         if header is not None:
             _believe(header, connection)
         if self.guests is not None:
             if not self.guests.welcome(connection):
                 raise PeerGone("not welcome")
             connection.guests = self.guests
-        if auto:
+        if row is AUTO:
             name = opening.tell((*SPOKEN, "tls") if self.tls else SPOKEN)
             if name == "tls" and self.tls is not None:
                 opening.secure(self.tls)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from greenwsgi.config import argv, read_ini, rules
+from greenwsgi.config.load import load
 from greenwsgi.config.settings import build, silent
 from greenwsgi.errors import UsageError
 
@@ -82,3 +85,32 @@ def test_an_address_that_is_none_or_another_s(text: str, said: str) -> None:
 
 def test_port_0_is_another_port_each_time() -> None:
     assert warnings("--http", "127.0.0.1:0", "--socket", "127.0.0.1:0") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "taken", "needed"),
+    [
+        ("--enable-proxy-protocol", "socket router", ""),
+        ("--http-enable-proxy-protocol", "router", ""),
+        ("--http-enable-proxy-protocol --proxy-protocol-from 10.0.0.2", "router", "router"),
+        ("--enable-proxy-protocol --proxy-protocol-from 10.0.0.2", "socket router", "socket router"),
+        ("--proxy-protocol socket --http-enable-proxy-protocol", "socket router", "socket"),
+        ("--proxy-protocol all", "socket router", "socket router"),
+        ("", "", ""),
+    ],
+)
+def test_who_sends_proxy_headers(words: str, taken: str, needed: str) -> None:
+    settings = build(argv.read(["--http-socket", "socket", "--http", "router", *words.split()]))
+    takes = [one.text for one in settings.listeners if rules.takes_proxy_headers(settings, one.protocol, one.text)]
+    assert takes == taken.split()
+    assert [text for text in takes if rules.needs_proxy_headers(settings, text)] == needed.split()
+
+
+def test_http_socket_has_nothing_to_do_with_options_of_the_router() -> None:
+    settings = load([str(Path(__file__).parent / "fixtures/router_options.ini")], {}).settings
+    said: list[str] = []
+    rules.check(settings, said.append)
+    assert not rules.takes_proxy_headers(settings, "http", ":8000")
+    assert [text.partition(": ")[2] for text in said] == [
+        "http-enable-proxy-protocol is about http and https; for http-socket: enable-proxy-protocol"
+    ]

@@ -308,10 +308,6 @@ class Mapped:
     def _ask(self, address: Address) -> dict[str, Any]:
         with self._connected(address.text) as sock:
             sock.settimeout(PATIENCE)
-            if any(
-                one.key in ("enable-proxy-protocol", "http-enable-proxy-protocol") for one in self.settings.assignments
-            ):
-                sock.sendall(b"PROXY TCP4 192.0.2.7 127.0.0.1 40000 80\r\n")
             sock.sendall(uwsgi_packet("/") if address.protocol == "uwsgi" else HTTP)
             answer = read_answer(sock)
             if answer.status != 200:

@@ -170,17 +170,32 @@ def test_proxy_headers_on_all_http_sockets() -> None:
         with server.connect() as sock:
             sock.sendall(header + request)
             assert json.loads(read_answer(sock).text)["REMOTE_ADDR"] == "192.0.2.7"
+        assert json.loads(server.get("/").text)["REMOTE_ADDR"] == "127.0.0.1"  # a health check, say
+        assert server.uwsgi("/").status == 200
+    with Server("--proxy-protocol", "all", app=APP) as server:
         with server.connect() as sock:
             sock.sendall(request)
             assert sock.recv(10) == b""
         server.wait_for("refused 127.0.0.1 on .*: no PROXY header")
-        assert server.uwsgi("/").status == 200
     with Server("--enable-proxy-protocol", "--proxy-protocol-from", "192.0.2.1", app=APP) as server:
         with server.connect() as sock:
             sock.sendall(header + request)
             assert sock.recv(10) == b""
         server.wait_for("refused 127.0.0.1 on .*: a PROXY header from a peer that is not in proxy-protocol-from")
         assert server.get("/").status == 200
+
+
+def test_proxy_headers_of_the_http_router_are_none_of_http_socket() -> None:
+    port = free_port()
+    with Server("--http-enable-proxy-protocol", "--http", f"127.0.0.1:{port}", app=APP) as server:
+        with server.connect(port) as sock:
+            sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 4000 80\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert json.loads(read_answer(sock).text)["REMOTE_ADDR"] == "192.0.2.7"
+        assert http_request(port, "GET", "/").status == 200
+        assert server.get("/").status == 200
+        with server.connect() as sock:
+            sock.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.8 4000 80\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert read_answer(sock).status == 400
 
 
 # nginx in front

@@ -74,6 +74,7 @@ BEHAVIOUR = {
     "handshake-timeout": "live/test_tls.py::test_half_a_hello_ends_in_time",
     "hsts": "live/test_tls.py::test_https_and_what_the_application_learns",
     "enable-proxy-protocol": "live/test_tls.py::test_proxy_headers_on_all_http_sockets",
+    "http-enable-proxy-protocol": "live/test_tls.py::test_proxy_headers_of_the_http_router_are_none_of_http_socket",
     "proxy-protocol": "live/test_tls.py::test_one_port_for_all",
     "proxy-protocol-from": "live/test_tls.py::test_proxy_headers_on_all_http_sockets",
     "socket": _ADDRESSES,

@@ -142,6 +142,19 @@ def test_who_must_send_one_and_does_not(make: Make, senders: tuple[str, ...], da
     assert "(proxy-protocol)" in site.log
 
 
+@pytest.mark.parametrize("piecewise", [False, True])
+@pytest.mark.parametrize(("header", "client"), [(b"", "127.0.0.1"), (V1, "192.0.2.7"), (V2, "192.0.2.7")])
+def test_who_need_not_send_one(make: Make, header: bytes, client: str, piecewise: bool) -> None:
+    site = announced(make, optional=True)
+    for request in (LAST, LAST.replace(b"GET", b"POST"), LAST.replace(b"GET", b"PRO")):
+        with site.connect() as sock:
+            data = header + request
+            for piece in [data[at : at + 1] for at in range(len(data))] if piecewise else [data]:
+                sock.sendall(piece)
+                settle()
+            assert environ_of(read_all(sock))["REMOTE_ADDR"] == client
+
+
 @pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
 def test_who_must_not_send_one_and_does(make: Make, header: bytes) -> None:
     site = announced(make, "192.0.2.1")
@@ -243,7 +256,7 @@ def test_only_web_servers_may_speak_as_such(make: Make) -> None:
 
 
 def test_proxy_headers_are_taken_from_those_who_may_send_them(make: Make) -> None:
-    site = auto(make, proxies=TrustList(["127.0.0.1"]))
+    site = auto(make, proxies=TrustList(["127.0.0.1"]), optional=True)
     for protocol, request in REQUESTS.items():
         expected = "203.0.113.9" if protocol == "uwsgi" else "192.0.2.7"
         assert environ_of(site.answer(V2 + request))["REMOTE_ADDR"] == expected
@@ -258,7 +271,7 @@ def test_proxy_headers_are_taken_from_those_who_may_send_them(make: Make) -> Non
 def test_tls_inside(secure: Secure, make: Make, protocol: str, header: bytes) -> None:  # noqa: F811
     f: Certificates = secure.files
     tls = load(settings(f"auto-socket = :0,{f.cert},{f.key}"))[":0"]
-    site = auto(make, tls=tls, proxies=TrustList(["127.0.0.1"]))
+    site = auto(make, tls=tls, proxies=TrustList(["127.0.0.1"]), optional=True)
     raw = site.connect(header)
     with secure.context().wrap_socket(raw, server_hostname="localhost") as client:
         client.sendall(REQUESTS[protocol])

@@ -35,16 +35,21 @@ class Proxies:
     )
     enable_proxy_protocol: bool = option(
         "enable-proxy-protocol",
+        kind=FLAG,
+        default=False,
+        help="Connections to HTTP sockets may begin with a PROXY header (HAProxy: send-proxy, send-proxy-v2).",
+    )
+    http_enable_proxy_protocol: bool = option(
         "http-enable-proxy-protocol",
         kind=FLAG,
         default=False,
-        help="Each connection to an HTTP socket begins with a PROXY header (HAProxy: send-proxy, send-proxy-v2).",
+        help="The same for the addresses of http and https alone, not those of http-socket and https-socket.",
     )
     proxy_protocol: tuple[str, ...] = option(
         "proxy-protocol",
         kind=PLACES,
         default=(),
-        help="The same for the socket of that address, of any protocol, or for all. May be repeated.",
+        help="Connections to the socket of that address, or to all, must begin with one. May be repeated.",
     )
     proxy_protocol_from: tuple[str, ...] = option(
         "proxy-protocol-from",

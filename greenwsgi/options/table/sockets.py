@@ -26,7 +26,7 @@ class Sockets:
     http: tuple[Address, ...] = option(
         "http",
         "httprouter",
-        kind=address("http"),
+        kind=address("http", router=True),
         default=(),
         help="The same as http-socket.",
         status=Status.PARTIAL,

@@ -32,7 +32,7 @@ class Tls:
     )
     https: tuple[Address, ...] = option(
         "https",
-        kind=tls_address("http"),
+        kind=tls_address("http", router=True),
         default=(),
         help="The same as https-socket.",
         status=Status.PARTIAL,
