@@ -43,22 +43,22 @@ class Server(Protocol):
 class Response:
     """The answer to one request, framed by `protocol`; `send` returns when the kernel has all, or raises PeerGone.
 
-    `bodiless`: a HEAD request; 204 and 304 are seen from the status. Afterwards `status`, `sent` (bytes of body),
+    `head_only`: the request is HEAD; 204 and 304 are seen from the status. Afterwards `status`, `sent` (bytes of body),
     `head_size`, `cut` (ended before its time: the connection must close) and `excess` (bytes beyond the declared
     Content-Length, not sent) tell what happened. `over`: its end was sent, which may be long before the application is
     done.
     """
 
     __slots__ = (
-        "_bodiless", "_declared", "_protocol", "_send", "_server",
+        "_bodiless", "_declared", "_head_only", "_protocol", "_send", "_server",
         "begun", "cut", "excess", "head_size", "headers", "over", "sent", "status",
     )  # fmt: skip
 
-    def __init__(self, protocol: WireProtocol, send: Callable[[bytes], None], server: Server, bodiless: bool) -> None:
+    def __init__(self, protocol: WireProtocol, send: Callable[[bytes], None], server: Server, head_only: bool) -> None:
         self._protocol = protocol
         self._send = send
         self._server = server
-        self._bodiless = bodiless
+        self._head_only = self._bodiless = head_only
         self._declared = -1
         self.status = ""
         self.headers: Headers = []
@@ -78,9 +78,8 @@ class Response:
         bodiless = _known_statuses.get(status)
         if bodiless is None:
             bodiless = _check_status(status)
-        if bodiless:
-            self._bodiless = True
         self._declared = check_headers(headers)
+        self._bodiless = self._head_only or bodiless
         self.status = status
         self.headers = headers
         return self.write
@@ -118,7 +117,7 @@ class Response:
     def fail(self, status: str) -> None:
         """Answer with a plain page that says `status`, in place of whatever the application had prepared."""
         self.headers = [("Content-Type", "text/plain")]
-        self.status, self._declared = status, -1
+        self.status, self._declared, self._bodiless = status, -1, self._head_only
         self.only(status.partition(" ")[2].encode())
 
     def finish(self) -> None:
