@@ -98,11 +98,15 @@ class Programs:
                 run.close()
             self._places.release()
             return self._failed(script, error, start_response)
-        answer = _Answer(run, head, rest, self._places.release, bodiless=environ["REQUEST_METHOD"] == "HEAD")
+        answer = _Answer(run, head, rest, self._places.release, bodiless=environ.get("REQUEST_METHOD") == "HEAD")
         if head.redirect:
             answer.close()
             return head.redirect
-        start_response(head.status, head.headers)
+        try:
+            start_response(head.status, head.headers)
+        except BaseException:
+            answer.close()
+            raise
         return answer
 
     def _failed(self, script: Script, error: BaseException, start_response: StartResponse) -> Iterable[bytes]:

@@ -33,7 +33,8 @@ _ALWAYS = ("QUERY_STRING", "REMOTE_ADDR", "REQUEST_METHOD", "SERVER_NAME", "SERV
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
-_STATUS = re.compile(rb"(?:HTTP/1\.[01] +)?([2-5][0-9][0-9])(?: +([^\x00-\x1f\x7f]*))?")
+_STATUS = re.compile(rb"(?:HTTP/1\.[01] +)?([2-5][0-9][0-9])(?: +(?:([\x20-\x7e\xa0-\xff]*)|[^\x00-\x1f\x7f]*))?")
+"""A reason that is no latin-1, as UTF-8 is not, is none: the code's own stands for it."""
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -137,13 +138,20 @@ def _end_of_head(data: bytes) -> tuple[int, int] | None:
 
 
 def _head(status: bytes, said: Headers) -> CgiHead:
-    headers = [(name, value) for name, value in said if name.lower() not in _HOP_BY_HOP]
+    headers = [
+        (name, value)
+        for name, value in said
+        if name.lower() not in _HOP_BY_HOP and (value or name.lower() != "content-length")
+    ]
     values = {name.lower(): value for name, value in headers}
     location = values.get("location", "")
     if not status and location.startswith("/") and not location.startswith("//") and len(headers) == 1:
         return CgiHead("", redirect=location)
     if not status and not location and "content-type" not in values:
         raise CgiError("its head has none of Content-Type, Location and Status")
+    lengths = {value for name, value in headers if name.lower() == "content-length"}
+    if len(lengths) > 1:
+        raise CgiError(f"more than one Content-Length: {', '.join(sorted(lengths))}")
     length = values.get("content-length", "")
     if length and not (length.isascii() and length.isdecimal() and len(length) <= 18):
         raise CgiError(f"Content-Length {length!r} is no number")
@@ -165,7 +173,7 @@ def redirected(environ: Environ, location: str) -> dict[str, Any]:
     path, _, query = location.partition("?")
     again = {name: value for name, value in environ.items() if name not in ("CONTENT_LENGTH", "CONTENT_TYPE")}
     return again | {
-        "REQUEST_METHOD": "HEAD" if environ["REQUEST_METHOD"] == "HEAD" else "GET",
+        "REQUEST_METHOD": "HEAD" if environ.get("REQUEST_METHOD") == "HEAD" else "GET",
         "REQUEST_URI": location,
         "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         "SCRIPT_NAME": "",

@@ -8,6 +8,7 @@ import pytest
 
 from greenwsgi.wsgi.body import EMPTY
 from greenwsgi.wsgi.cgi import HEAD_LIMIT, CgiError, CgiHead, Script, read_head, redirected, variables
+from greenwsgi.wsgi.response import Response
 
 SCRIPT = Script(b"/srv/cgi/x.sh", (b"/srv/cgi/x.sh",), "/cgi/x.sh", "/more/path", b"/srv/cgi")
 
@@ -114,6 +115,14 @@ HTML = ("Content-Type", "text/html")
         (b"Location: /x\nStatus: 301 Moved\n\n", CgiHead("301 Moved", [("Location", "/x")])),
         (b"Location: /x\nSet-Cookie: a=b\n\n", CgiHead("302 Found", [("Location", "/x"), ("Set-Cookie", "a=b")])),
         (b"Content-Type: text/html\nContent-Length: 7\n\n", CgiHead("200 OK", [HTML, ("Content-Length", "7")], "", 7)),
+        (b"Content-Type: text/html\nContent-Length:\n\n", CgiHead("200 OK", [HTML])),
+        (
+            b"Content-Length: 7\nContent-Type: text/html\nContent-Length: 7\n\n",
+            CgiHead("200 OK", [("Content-Length", "7"), HTML, ("Content-Length", "7")], "", 7),
+        ),
+        (b"Status: 500 caf\xe9\n\n", CgiHead("500 caf\xe9", [])),
+        (b"Status: 500 \xc3\x9cbel\n\n", CgiHead("500 Internal Server Error", [])),
+        (b"Status: 299 \xc3\x9cbel\n\n", CgiHead("299 Status", [])),
         (b"Content-Type: text/html\nConnection: close\nTransfer-Encoding: chunked\n\n", CgiHead("200 OK", [HTML])),
         (
             b"Content-Type: text/html\nSet-Cookie: a=1\nSet-Cookie: b=caf\xe9\n\n",
@@ -130,6 +139,17 @@ def test_head(data: bytes, expected: CgiHead) -> None:
             taken += size
         assert found[0] == expected
     assert read_head(data + b"\nbody") == (expected, b"\nbody")
+
+
+def test_what_a_head_says_may_be_sent() -> None:
+    """Each of its bytes that passes here passes there."""
+    for byte in {*range(256)} - {*b"\0\r\n"}:
+        try:
+            found = read_head(b"Status: 200 a%cb\nX: a%cb\n\n" % (byte, byte))
+        except CgiError:
+            continue
+        assert found is not None
+        Response(None, lambda data: None, None, False).start_response(found[0].status, found[0].headers)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +170,7 @@ def test_head(data: bytes, expected: CgiHead) -> None:
         (b"Content Type: a\n\n", "no header line"),
         (b": a\n\n", "no header line"),
         (b"Content-Type: a\nContent-Length: -1\n\n", "Content-Length '-1' is no number"),
+        (b"Content-Type: a\nContent-Length: 1\nContent-Length: 2\n\n", "more than one Content-Length: 1, 2"),
         (b"Content-Type: a\nContent-Length: 99999999999999999999\n\n", "is no number"),
         (b"x" * (HEAD_LIMIT + 1), "no end of its head"),
         (b"X: " + b"x" * HEAD_LIMIT + b"\n\n", "no end of its head"),
@@ -170,3 +191,4 @@ def test_a_local_redirect_is_a_get_without_a_body() -> None:
     assert "CONTENT_LENGTH" not in found
     assert found["HTTP_HOST"] == "web"
     assert redirected(REQUEST | {"REQUEST_METHOD": "HEAD"}, "/")["REQUEST_METHOD"] == "HEAD"
+    assert redirected({}, "/")["REQUEST_METHOD"] == "GET"

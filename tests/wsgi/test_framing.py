@@ -37,7 +37,7 @@ def answer(application: Application, method: str = "GET") -> bytes:
     wire, outlet = make("http"), Outlet()
     wire.receive_data(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert isinstance(wire.next_event(), RequestHead)
-    response = Response(wire, outlet.send, outlet, method == "HEAD")
+    response = Response(wire, outlet.send, outlet, method == "HEAD")  # type: ignore[arg-type]
     try:
         run(application, {}, response)
     except (ResponseError, KeyError):
