@@ -23,7 +23,7 @@ def dressing(options: Responses) -> Dressing | None:
         raise UsageError("del-header Content-Length: the answer would have no end", Origin("del-header"))
     more = [(name.strip(), value.strip()) for name, _, value in (one.partition(":") for one in options.add_header)]
     try:
-        declared = check_headers(more)
+        more, declared = check_headers(more)
     except ResponseError as error:
         raise UsageError(f"add-header: {error}", Origin("add-header")) from None
     if declared >= 0:

@@ -19,10 +19,14 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CACHE_LIMIT = 512
 _LONGEST_REMEMBERED = 128
-_known_headers: dict[tuple[str, str], int] = {}
-"""Headers that were found good, with the Content-Length they declare or -1."""
-_known_statuses: dict[str, bool] = {}
-"""Statuses that were found good, and whether their answers have no body."""
+_known_headers: dict[tuple[str, str], tuple[tuple[str, str], int]] = {}
+"""Headers that were found good, each with itself and the Content-Length it declares or -1."""
+_known_statuses: dict[str, tuple[str, bool]] = {}
+"""Statuses that were found good, each with itself and whether its answers have no body.
+
+Themselves, because applications say the same text in other kinds of str (SafeString, Markup, StrEnum), which are found
+here too, and would come out of an f-string as whatever their class makes of it: what is sent is what was checked.
+"""
 
 
 class ResponseError(Exception):
@@ -75,13 +79,10 @@ class Response:
                 exc_info = None  # PEP 3333: no circular reference
         elif self.status:
             raise ResponseError("start_response was called a second time without exc_info")
-        bodiless = _known_statuses.get(status)
-        if bodiless is None:
-            bodiless = _check_status(status)
-        self._declared = check_headers(headers)
+        status, bodiless = _known_statuses.get(status) or _check_status(status)
+        self.headers, self._declared = check_headers(headers)
         self._bodiless = self._head_only or bodiless
         self.status = status
-        self.headers = headers
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -169,27 +170,36 @@ class Response:
         return data
 
 
-def check_headers(headers: Headers) -> int:
-    """Check names and values as PEP 3333 demands; returns the declared Content-Length, or -1."""
+def check_headers(headers: Headers) -> tuple[Headers, int]:
+    """Check names and values as PEP 3333 demands; returns what to send, and the declared Content-Length or -1.
+
+    That is a list of our own: what the application puts into its own later was not checked.
+    """
     if type(headers) is not list:
         raise ResponseError(f"response headers must be a list, not {type(headers).__name__}")
+    checked: Headers = []
     declared = -1
     for header in headers:
         # Applications send the same few headers again and again: one look-up (0.08 us) instead of a check (0.6 us).
         try:
-            length = _known_headers[header]
+            plain, length = _known_headers[header]
         except (KeyError, TypeError):
-            length = _check_header(header)
+            plain, length = _check_header(header)
         if length >= 0:
+            if length == declared:
+                continue  # said twice: once is enough
+            if declared >= 0:
+                raise ResponseError(f"two Content-Lengths, {declared} and {length}")
             declared = length
-    return declared
+        checked.append(plain)
+    return checked, declared
 
 
-def _check_header(header: Any) -> int:
-    """Check one header, and remember it if it may come again; returns the length that a Content-Length says, or -1."""
-    if type(header) is not tuple or len(header) != 2 or type(header[0]) is not str or type(header[1]) is not str:
+def _check_header(header: Any) -> tuple[tuple[str, str], int]:
+    """Check one header, and remember it if it may come again; returns what `_known_headers` has of one."""
+    if not isinstance(header, tuple) or len(header) != 2 or not all(isinstance(text, str) for text in header):
         raise ResponseError(f"response headers must be (name, value) tuples of native strings, not {header!r}")
-    name, value = header
+    name, value = plain = str.__str__(header[0]), str.__str__(header[1])
     if not _NAME.match(name):
         raise ResponseError(f"not a response header name: {name!r}")
     if not value.isascii() or not value.isprintable():
@@ -198,8 +208,8 @@ def _check_header(header: Any) -> int:
     if len(value) < _LONGEST_REMEMBERED:
         if len(_known_headers) >= _CACHE_LIMIT:
             _known_headers.clear()
-        _known_headers[header] = length
-    return length
+        _known_headers[plain] = plain, length
+    return plain, length
 
 
 def _content_length(value: str) -> int:
@@ -209,16 +219,17 @@ def _content_length(value: str) -> int:
     return int(text)
 
 
-def _check_status(status: Any) -> bool:
-    """Check a status, and remember it; True for one whose answers have no body."""
+def _check_status(status: Any) -> tuple[str, bool]:
+    """Check a status, and remember it; returns what `_known_statuses` has of one."""
     if not isinstance(status, str) or not _STATUS.match(status):
         raise ResponseError(f"the status must look like '200 OK', not {status!r}")
     if status[0] == "1":
         raise ResponseError(f"an interim status cannot be an application's answer: {status!r}")
     if len(_known_statuses) >= _CACHE_LIMIT:
         _known_statuses.clear()
-    _known_statuses[status] = bodiless = status[:3] in ("204", "304")
-    return bodiless
+    plain = str.__str__(status)
+    known = _known_statuses[plain] = plain, plain[:3] in ("204", "304")
+    return known
 
 
 def _check_value(name: str, value: str) -> None:

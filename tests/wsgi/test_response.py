@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.wsgi.response import Response, ResponseError, check_headers
+from greenwsgi.wsgi.response import Response, ResponseError
 from greenwsgi.wsgi.runner import run
 
 
@@ -261,6 +261,8 @@ def test_close_is_called_when_the_client_left() -> None:
         ("200 OK", {"X": "a"}, "must be a list"),
         ("200 OK", [("Content-Length", "five")], "Content-Length"),
         ("200 OK", [("content-length", "-5")], "Content-Length"),
+        ("200 OK", [("Content-Length", "5"), ("content-length", "50")], "two Content-Lengths, 5 and 50"),
+        ("200 OK", ["Xy"], "native strings"),
     ],
 )
 def test_what_start_response_refuses(status: Any, headers: Any, complaint: str) -> None:
@@ -287,8 +289,3 @@ def test_failing_replaces_the_whole_head() -> None:
     response.start_response("200 OK", [("Content-Length", "99")])
     response.fail("500 Internal Server Error")
     assert outlet.data == b"[500 Internal Server Error 21 1]<Internal Server Error>$"
-
-
-def test_check_headers_gives_the_declared_length() -> None:
-    assert check_headers([("X", "y")]) == -1
-    assert check_headers([("X", "y"), ("cOnTeNt-LeNgTh", " 12 ")]) == 12
