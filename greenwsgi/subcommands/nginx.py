@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from greenwsgi.config.load import load
+from greenwsgi.config.rules import needs_proxy_headers, takes_proxy_headers
 from greenwsgi.config.settings import Settings
+from greenwsgi.config.show import printable
 from greenwsgi.errors import UsageError
-from greenwsgi.options.kinds import Address
+from greenwsgi.options.kinds import AUTO, Address
+from greenwsgi.options.places import Tcp, Unix, read_place
 from greenwsgi.subcommands.arguments import Arguments
 
 MARGIN = 5
@@ -18,6 +21,9 @@ MARGIN = 5
 
 KEPT = 32
 """Connections that each nginx process keeps open to us."""
+
+_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "::": "::1"}
+"""By the address that stands for all of this machine's, one to reach it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +45,38 @@ _PROXY = (
 )
 _FASTCGI = ("include fastcgi_params;", "fastcgi_param PATH_INFO $document_uri;", 'fastcgi_param SCRIPT_NAME "";')
 
+_UWSGI = Speech("uwsgi", lines=("include uwsgi_params;",))
+
 SPEECHES = {
-    "uwsgi": Speech("uwsgi", lines=("include uwsgi_params;",)),
-    "suwsgi": Speech("uwsgi", "suwsgi://", ("include uwsgi_params;", "uwsgi_ssl_verify off;")),
-    "fastcgi": Speech("fastcgi", lines=(*_FASTCGI, "fastcgi_keep_conn on;"), kept=True),
-    "scgi": Speech("scgi", lines=("include scgi_params;",)),
-    "http": Speech("proxy", "http://", _PROXY, kept=True),
-    "https": Speech("proxy", "https://", (*_PROXY, "proxy_ssl_verify off;"), kept=True),
+    ("uwsgi", False): _UWSGI,
+    (AUTO, False): _UWSGI,
+    (AUTO, True): _UWSGI,  # where TLS may be left out
+    ("uwsgi", True): Speech("uwsgi", "suwsgi://", (*_UWSGI.lines, "uwsgi_ssl_verify off;")),
+    ("fastcgi", False): Speech("fastcgi", lines=(*_FASTCGI, "fastcgi_keep_conn on;"), kept=True),
+    ("scgi", False): Speech("scgi", lines=("include scgi_params;",)),
+    ("http", False): Speech("proxy", "http://", _PROXY, kept=True),
+    ("http", True): Speech("proxy", "https://", (*_PROXY, "proxy_ssl_verify off;"), kept=True),
 }
-"""By protocol, the ones that carry most about the client first."""
+"""By protocol, and whether there is a certificate; those that carry most about the client first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A listener that nginx can reach; server: its address as nginx writes it."""
+
+    listener: Address
+    server: str
+    speech: Speech
+
+    @property
+    def preference(self) -> tuple[int, bool]:
+        """The least is the best: by protocol, and a unix socket before a port."""
+        return list(SPEECHES.values()).index(self.speech), not self.server.startswith("unix:")
+
+    @property
+    def peer(self) -> str:
+        """Whom we see at the other end, as trusted-proxy names him."""
+        return "unix" if self.server.startswith("unix:") else "::1" if self.server.startswith("[") else "127.0.0.1"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -57,17 +86,17 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--server-name", metavar="NAME", default="_", help="the site's host name")
     given = parser.parse_args(arguments)
     settings = load([given.file], os.environ).settings
-    print("\n".join(block(settings, given.server_name)))
+    print(printable("\n".join(block(settings, given.server_name))))
     return 0
 
 
 def block(settings: Settings, server_name: str) -> Iterator[str]:
     """The lines of an upstream and a server for it."""
-    listener = choose(settings.listeners)
-    speech = SPEECHES[listener.protocol]
-    origin = "" if listener.origin.source == "default" else f"  # {listener.origin}"
+    way = choose(settings)
+    speech = way.speech
+    origin = "" if settings.listens_by_default else f"  # {way.listener.origin}"
     yield "upstream greenwsgi {"
-    yield f"    server {_reached(listener.text)};{origin}"
+    yield f"    server {way.server};{origin}"
     if speech.kept:
         idle = settings.limits.keepalive_timeout
         yield f"    keepalive {KEPT};"
@@ -80,9 +109,9 @@ def block(settings: Settings, server_name: str) -> Iterator[str]:
     yield f"    client_max_body_size {_size(settings.limits.limit_post)};  # limit-post"
     count, size = _header_buffers(settings.limits.buffer_size)
     yield f"    large_client_header_buffers {count} {_size(size)};  # together at most buffer-size"
-    for path, folder in _static(settings):
+    for path, folder in _static(settings).items():
         yield ""
-        yield f"    location {path.rstrip('/')}/ {{"
+        yield f"    location {path}/ {{"
         yield f"        alias {folder.rstrip('/')}/;"
         yield "    }"
     yield ""
@@ -93,17 +122,39 @@ def block(settings: Settings, server_name: str) -> Iterator[str]:
     yield "    }"
     yield "}"
     if speech.prefix == "proxy" and not settings.proxies.trusted_proxy:
-        proxy = "unix" if _is_path(listener.text) else "127.0.0.1"
-        yield f"# Add `trusted-proxy = {proxy}` to the configuration, so that X-Forwarded-For and -Proto are believed."
+        yield f"# Add `trusted-proxy = {way.peer}` to the configuration,"
+        yield "# so that X-Forwarded-For and -Proto are believed."
 
 
-def choose(listeners: Sequence[Address]) -> Address:
-    """The listener that nginx had best be pointed at."""
-    reachable = [one for one in listeners if one.protocol in SPEECHES and not one.text.startswith(("@", "fd://", "="))]
-    if not reachable:
+def choose(settings: Settings) -> Way:
+    """The listener that nginx had best be pointed at, which must answer itself. Raises UsageError if there is none."""
+    ways = [
+        Way(one, server, speech)
+        for one in settings.listeners
+        if (speech := SPEECHES.get((one.protocol, one.certificate is not None)))
+        and (server := _server(one.text, settings.listening.abstract_socket))
+        and not one.redirect
+        and not (takes_proxy_headers(settings, one.protocol, one.text) and needs_proxy_headers(settings, one.text))
+    ]
+    if not ways:
         raise UsageError("there is no socket here that nginx can reach: add one, such as socket = 127.0.0.1:3031")
-    order = list(SPEECHES)
-    return min(reachable, key=lambda one: (order.index(one.protocol), not _is_path(one.text)))
+    return min(ways, key=lambda way: way.preference)
+
+
+def _server(text: str, abstract: bool) -> str:
+    """How nginx writes an address of this machine; "" for what it cannot reach."""
+    try:
+        place = read_place(text, abstract=abstract)
+    except ValueError:
+        return ""
+    if isinstance(place, Unix):
+        return f"unix:{os.path.abspath(place.path)}"
+    if not isinstance(place, Tcp) or not place.port:
+        return ""
+    host = _ANY.get(place.host, place.host)
+    if host.endswith("*"):
+        return ""
+    return f"[{host}]:{place.port}" if ":" in host else f"{host}:{place.port}"
 
 
 def _timeouts(settings: Settings, prefix: str) -> Iterator[str]:
@@ -116,34 +167,21 @@ def _timeouts(settings: Settings, prefix: str) -> Iterator[str]:
     yield f"{prefix}_send_timeout {limits.socket_timeout + MARGIN:g}s;"
 
 
-def _static(settings: Settings) -> Iterator[tuple[str, str]]:
-    """What static-map says, which nginx does itself."""
+def _static(settings: Settings) -> dict[str, str]:
+    """Folders by path, as static-map says; of several for one path the first, and not `/`, which is the application."""
+    found: dict[str, str] = {}
     for one in settings.assignments:
-        path, equals, folder = one.text.partition("=")
-        if (
-            one.key == "static-map"
-            and equals
-            and re.fullmatch(r"/[^\s;{}]*", path)
-            and re.fullmatch(r"[^\s;{}]+", folder)
-        ):
-            yield path, os.path.abspath(folder)
+        path, _, folder = one.text.partition("=")
+        if one.key == "static-map" and re.fullmatch(r"/[^\s;{}]+", path) and re.fullmatch(r"[^\s;{}$]+", folder):
+            found.setdefault(path.rstrip("/"), os.path.abspath(folder))
+    found.pop("", None)
+    return found
 
 
 def _header_buffers(head: int) -> tuple[int, int]:
     """Number and bytes: a line must fit one buffer, all must fit our head."""
     count = 4 if head >= 16384 else 2
     return count, head // count // 1024 * 1024 or 1024
-
-
-def _reached(text: str) -> str:
-    if _is_path(text):
-        return f"unix:{os.path.abspath(text)}"
-    host, _, port = text.rpartition(":")
-    return f"127.0.0.1:{port}" if host in ("", "0.0.0.0", "*") else f"[::1]:{port}" if host == "[::]" else text
-
-
-def _is_path(text: str) -> bool:
-    return text.startswith(("/", ".")) or ":" not in text
 
 
 def _size(count: int) -> str:
