@@ -103,9 +103,10 @@ def _counted(one: Assignment) -> Assignment:
 def this_machine() -> magic.Machine:
     """What %-variables tell of this machine and this process."""
     uid, gid = os.getuid(), os.getgid()
+    folder = _folder()
     return magic.Machine(
         version=__version__,
-        folder=os.getcwd(),
+        folder=folder,
         hostname=os.uname().nodename,
         cpus=os.cpu_count() or 1,
         uid=uid,
@@ -113,8 +114,16 @@ def this_machine() -> magic.Machine:
         gid=gid,
         group=_name(grp.getgrgid, gid),
         seconds=time.time(),
-        binary=os.path.abspath(sys.argv[0]) if sys.argv[0] else "",
+        binary=os.path.normpath(os.path.join(folder, sys.argv[0])) if sys.argv[0] else "",
     )
+
+
+def _folder() -> str:
+    """The current one; if it was deleted, as it is by many a deployment, what the shell that started us calls it."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.environ.get("PWD", "/")
 
 
 def _name(lookup: Callable[[int], Sequence[Any]], number: int) -> str:

@@ -58,6 +58,7 @@ class Source:
 
     @property
     def identity(self) -> tuple[str, str]:
+        """Raises OSError for a name in a folder that was deleted."""
         return (self.file if fetch.is_address(self.file) else os.path.realpath(self.file), self.section)
 
     def __str__(self) -> str:
@@ -247,7 +248,12 @@ class Sources:
             source = replace(source, file=inside[-1].file)
         if not source.file:
             raise UsageError(f"{one.key}: found {text[:60]!r}, wanted FILE or FILE:SECTION", one.origin)
-        if len(inside) > MAX_DEPTH or source.identity in [other.identity for other in inside]:
+        try:
+            known = source.identity in [other.identity for other in inside]
+        except OSError as error:
+            why = f"{error.strerror} (the current folder)"
+            raise UsageError(f"cannot read {source.file[:200]!r}: {why}", one.origin) from None
+        if len(inside) > MAX_DEPTH or known:
             way = " -> ".join(str(other) for other in (*inside[-5:], source))
             raise UsageError(f"{one.key}: files name each other in a loop: {way}", one.origin)
         return source

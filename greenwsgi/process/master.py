@@ -234,6 +234,11 @@ class Master:
         except GreenwsgiError as error:
             self._reload_failed(f"reload refused, nothing has changed: {error}")
             return
+        except Exception as error:  # a border: who asked for the reload must hear of its end, whatever goes wrong
+            details = traceback.format_exc()
+            self._log.error(f"while the configuration was read:\n{details}")
+            self._reload_failed(f"reload refused, nothing has changed: {type(error).__name__}: {error}", details)
+            return
         processes = settings.processes
         count = self.census.count_for(settings, kind)
         if settings.logging.log_reopen and self.fleet.born and Errand.REOPEN_LOG in self.errands:

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import types
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from greenwsgi.errors import Origin, UsageError
@@ -41,7 +42,8 @@ def load(python: Python) -> Application:
 def extend_path(python: Python) -> None:
     """Put on sys.path, in this order: the file's folder, the current one, each `pythonpath`, the virtualenv."""
     wanted = [os.path.dirname(os.path.abspath(python.wsgi_file))] if python.wsgi_file else []
-    wanted.append(os.getcwd())
+    with suppress(OSError):  # it was deleted, so nothing is in it
+        wanted.append(os.getcwd())
     wanted += [os.path.abspath(path) for path in python.pythonpath]
     if python.virtualenv:
         wanted.append(_site_packages(python.virtualenv))

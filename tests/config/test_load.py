@@ -212,3 +212,17 @@ def test_a_reload_tells_what_it_cannot_change(line: str, expected: list[str]) ->
     told: list[str] = []
     rules.check_reload(loaded("app.py"), loaded("app.py"), loaded(line), told.append)
     assert told == expected
+
+
+def test_the_current_folder_may_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.ini").write_text("[uwsgi]\nchdir = %d\npythonpath = %c\nenv = BASE=%v\n", "utf-8")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    found = loaded(str(tmp_path / "x.ini"))
+    assert (found.python.chdir, found.python.env) == (f"{tmp_path}/", (f"BASE={gone}",))
+    with pytest.raises(UsageError) as caught:
+        loaded("x.ini")
+    assert str(caught.value) == "command line: cannot read 'x.ini': No such file or directory (the current folder)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,16 @@ def test_no_request_fails_and_none_waits_for_the_import(processes: int) -> None:
     assert load.retries == 0
     assert set(load.texts) == {"1", "2", "3", "4"}
     assert load.longest_gap < IMPORT_SECONDS
+
+
+def test_the_folder_it_was_started_in_may_be_gone(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with Server(app=source("1"), cwd=gone) as server:
+        gone.rmdir()
+        server.write("app.py", source("2"))
+        reload(server, 2)
+        assert server.get("/").text == "2"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenwsgi.errors import UsageError
 from greenwsgi.process.commands import BY_NAME
 from greenwsgi.process.fleet import EXIT_APP_FAILED, GenerationStage
 from greenwsgi.process.inbox import Asked
@@ -334,6 +335,25 @@ def test_only_a_reload_of_the_workers_keeps_the_configuration(tmp_path: Path) ->
         world.command(letter)
         world.run(NOT_LONG)
         assert len(read) == reads
+    finish(world)
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(UsageError("x.ini:1: no"), "x.ini:1: no"), (FileNotFoundError(2, "gone"), "FileNotFoundError: [Errno 2] gone")],
+)
+def test_who_waits_hears_of_a_configuration_that_cannot_be_read(tmp_path: Path, error: Exception, said: str) -> None:
+    def reread() -> None:
+        raise error
+
+    world, answers = World(tmp_path / "log", reread=reread), list[dict[str, Any]]()
+    world.run(NOT_LONG)
+    world._notes.append(Asked("reload", "control socket", answers.append, wait=True))
+    world.run(NOT_LONG)
+    assert [answer["said"] for answer in answers] == [f"reload refused, nothing has changed: {said}"]
+    assert bool(answers[0]["details"]) == (not isinstance(error, UsageError))
+    assert world.serving() == [(1, 1), (1, 2)]
     finish(world)
     world.close()
 
