@@ -188,7 +188,7 @@ class Exchange:
         """The client has left: 499, which it cannot hear. Who only aborted the request keeps its connection."""
         connection = self._connection
         connection.service.seat.counters[CLIENT_GONE] += 1
-        if not connection.protocol.aborted:
+        if connection.stream.gone or not connection.protocol.aborted:
             self._response.cut = True
         elif end := connection.protocol.end():
             try:

@@ -31,6 +31,7 @@ class Stream:
 
     `timeout`, in seconds, bounds each single wait, `send_timeout` that for room to write. `waits` counts them. A peer
     that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too; `gone` remembers either.
+    Behind a send that was cut short, by whatever, every other raises PeerGone: it would be taken for the rest.
     """
 
     plain = True
@@ -121,8 +122,9 @@ class Stream:
         self.waits += 1
         try:
             self._wait(self._writer, _now() + self.send_timeout)
-        except PeerStalled:
-            self.gone = True
+        except BaseException as error:
+            self._send = _cut_short
+            self.gone |= isinstance(error, PeerStalled)
             raise
 
     def _make_reader(self) -> Any:
@@ -171,3 +173,7 @@ class Stream:
             if watcher is not None:
                 watcher.close()
         self.sock.close()
+
+
+def _cut_short(_: bytes) -> int:
+    raise BrokenPipeError("an earlier send was cut short")

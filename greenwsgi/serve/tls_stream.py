@@ -64,13 +64,9 @@ class TlsStream(Stream):
             self._incoming.write_eof()
 
     def _flush(self) -> None:
-        """Send what is encrypted. Records cannot be left out: a send that is cut short ends the connection."""
+        """Send what is encrypted."""
         if data := self._outgoing.read():
-            try:
-                super().send(data)
-            except BaseException:
-                self.gone = True
-                raise
+            super().send(data)
 
     def _flush_if_possible(self) -> None:
         with contextlib.suppress(OSError):
@@ -112,7 +108,7 @@ class TlsStream(Stream):
         return b"".join(pieces)
 
     def _broken(self, error: ssl.SSLError) -> bytes:
-        """A client that leaves without the alert that TLS wants (close_notify) has left all the same."""
+        """Reading ends here. Who leaves without the alert that TLS wants (close_notify) has left all the same."""
         if isinstance(error, ssl.SSLEOFError):
             return b""
         self.gone = True
@@ -126,8 +122,9 @@ class TlsStream(Stream):
         while view:
             try:
                 self._tls.write(view[:SLICE])
-            except ssl.SSLError as error:
-                self._broken(error)
+            except ssl.SSLError as error:  # also behind an end without the alert: it reads no more
+                self.gone = True
+                raise PeerGone(f"TLS: {reason(error)}") from error
             self._flush()
             view = view[SLICE:]
 

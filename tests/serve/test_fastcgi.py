@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from greenwsgi.shared.metrics import CLIENT_GONE
 from tests.serve.conftest import Make
-from tests.serve.site import Site, read_all, wait_until
+from tests.serve.site import Site, read_all, settle, wait_until
 from tests.serve.test_departure import look
 from tests.wire.cases.fastcgi_records import (
     ABORT,
@@ -163,6 +163,29 @@ def test_an_abort_ends_a_request_under_end_on_disconnect(make: Make) -> None:
         client.sendall(get(("A", "hello")))
         assert read_answer(client)[STDOUT].endswith(b"ok")
     assert poll.told == []
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["stalls", "end-on-disconnect"])
+def test_after_half_a_record_nothing_is_said(make: Make, ends: bool) -> None:
+    """Whatever came behind it would be taken for its rest, an answer to the next request too."""
+
+    def large(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"x" * 50_000_000
+        yield b"y"
+
+    site = make(large, protocol="fastcgi")
+    site.service.end_on_disconnect = ends
+    with site.connect(get()) as client:
+        watch(site)
+        wait_until(lambda: site.service.deadlines.waiting)
+        client.sendall(rec(ABORT))
+        settle()
+        if not ends:
+            site.later(31)
+        wait_until(lambda: not site.service.running)
+        assert read_all(client).endswith(b"x" * 1000)
+    assert " 499)" in site.log
 
 
 def test_an_abort_within_a_body(make: Make) -> None:

@@ -80,6 +80,22 @@ def test_a_peer_that_does_not_read_stalls_the_send(pair: Pair) -> None:
     assert stream.gone
 
 
+@pytest.mark.parametrize("size", [1, 50_000_000])
+def test_after_a_send_that_was_cut_short_nothing_is_sent(pair: Pair, size: int) -> None:
+    """The peer would take it for the rest. Its sender was ended; the peer has not gone."""
+    stream, peer, deadlines = pair
+    writer = gevent.spawn(stream.send, b"x" * 50_000_000)
+    while not deadlines.waiting:
+        gevent.idle()
+    writer.kill()
+    assert not stream.gone
+    with pytest.raises(PeerGone):
+        stream.send(b"y" * size)
+    stream.end_writing()
+    while data := peer.recv(1 << 20):
+        assert not data.strip(b"x")
+
+
 def test_a_peer_that_does_not_write_stalls_the_read_but_can_still_be_answered(pair: Pair) -> None:
     stream, peer, deadlines = pair
     reader = gevent.spawn(pytest.raises, PeerStalled, stream.recv)

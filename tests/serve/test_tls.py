@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -376,6 +377,15 @@ def test_a_client_that_leaves_in_its_handshake(secure: Secure, reset: bool) -> N
     assert secure.environ(site)["HTTPS"] == "on"
 
 
+def leave(client: Any, politely: bool) -> None:
+    """With TLS's own word for it, or without."""
+    if politely:
+        client.setblocking(False)
+        with contextlib.suppress(ssl.SSLWantReadError):  # it would wait for the server's
+            client.unwrap()
+    socket.socket(fileno=client.detach()).close()
+
+
 @pytest.mark.parametrize("politely", [False, True])
 def test_a_client_that_leaves_is_noticed_while_its_request_runs(secure: Secure, politely: bool) -> None:
     left: list[bool] = []  # by way of the event: what TLS sends besides is not taken for an end
@@ -389,12 +399,33 @@ def test_a_client_that_leaves_is_noticed_while_its_request_runs(secure: Secure, 
     client = secure.connect(site, GET)
     wait_until(lambda: site.service.running)
     look(site)
-    if politely:
-        client.shutdown(socket.SHUT_WR)
-    client.close()
+    leave(client, politely)
     wait_until(lambda: left)
     assert left == [True]
     wait_until(lambda: not site.service.connections)
+    assert "(HTTP/1.1 499)" in site.log
+
+
+@pytest.mark.parametrize("politely", [False, True])
+def test_events_for_a_client_that_has_left_end(secure: Secure, politely: bool) -> None:
+    """What cannot be encrypted any more cannot be sent: the application is not to go on for nobody."""
+
+    def events(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/event-stream")])
+        yield b"data: begun\n\n"
+        environ["greenwsgi.disconnected"].wait()
+        for number in itertools.count():
+            yield b"data: %d\n\n" % number
+            gevent.sleep()
+
+    site = secure.site(events)
+    client = secure.connect(site, GET)
+    assert b"begun" in client.recv(65536)
+    look(site)
+    leave(client, politely)
+    wait_until(lambda: not site.service.connections)
+    assert len(site.service.slots.free) == 10
+    assert "(HTTP/1.1 499)" in site.log
 
 
 def test_bytes_of_the_next_request_are_kept_while_one_is_watched(secure: Secure) -> None:
