@@ -4,7 +4,7 @@ greenwsgi --processes 4 --async 1000 --wsgi-file flaskapp.py --callable app
 curl http://127.0.0.1:8000/
 curl --data-binary @flaskapp.py http://127.0.0.1:8000/echo
 curl --no-buffer http://127.0.0.1:8000/stream
-curl http://127.0.0.1:8000/slow?seconds=2
+curl 'http://127.0.0.1:8000/slow?seconds=2'
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A chat that many browsers hold open: each waits in a request until somebody posts.
 
     greenwsgi --async 10000 --wsgi-file longpoll.py
-    curl http://127.0.0.1:8000/wait?after=0 &
+    curl 'http://127.0.0.1:8000/wait?after=0' &
     curl http://127.0.0.1:8000/waiting
     curl --data hello http://127.0.0.1:8000/say
 

@@ -63,11 +63,6 @@ def test_what_is_missed_most_is_missed() -> None:
         assert [one.status for one in items if one.option == name or one.option == key] == ["later"], name
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([^)#]+)\)", PAGE))))
-def test_links_lead_somewhere(path: str) -> None:
-    assert (ROOT / "docs" / path).exists()
-
-
 def test_without_its_variables_searxng_says_what_it_wants() -> None:
     found = report([str(FAMILIES / "searxng.ini")], {})
     assert re.search(r"searxng\.ini:\d+: \w+: found '\$\(\w+\)', wanted ", found.verdict)

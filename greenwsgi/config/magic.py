@@ -148,7 +148,7 @@ def percent(text: str, place: Place) -> tuple[str, list[str]]:
 
 
 def table(place: Place) -> dict[str, str]:
-    """All variables as they are in that place, by letter: what an application finds as uwsgi.magic_table."""
+    """All variables as they are in that place, by letter."""
     return {letter: variable.value(place) for letter, variable in MAGIC.items()}
 
 

@@ -35,7 +35,6 @@ class Nginx:
             "127.0.0.1:8080": f"127.0.0.1:{server.http_port}",
             "listen 8000;": f"listen 127.0.0.1:{self.uwsgi_port};",
             "listen 8001;": f"listen 127.0.0.1:{self.http_port};",
-            "/tmp/greenwsgi-nginx.pid": f"{folder}/nginx.pid",
             "uwsgi_param SERVER_NAME $server_name;": "uwsgi_param SERVER_NAME $server_name; uwsgi_param TENANT blue;",
         }
         text = CONF.read_text("utf-8")
@@ -45,7 +44,7 @@ class Nginx:
         if os.getuid() == 0:  # its own user could not read the temporary folder
             text = "user root;\n" + text
         (folder / "nginx.conf").write_text(text, "utf-8")
-        self._command = [binary(), "-p", f"{folder}/", "-c", "nginx.conf", "-g", "daemon off;"]
+        self._command = [binary(), "-p", f"{folder}/", "-c", "nginx.conf", "-g", f"daemon off; pid {folder}/nginx.pid;"]
 
     def __enter__(self) -> Self:
         read_end, write_end = os.pipe()

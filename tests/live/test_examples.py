@@ -63,10 +63,18 @@ def test_flaskapp_knows_no_other_page(flaskapp: Server) -> None:
 
 
 def test_readme_serves_the_same_command() -> None:
-    """The issue's, the README's, the Makefile's and the example's command line are one."""
+    """The README's, the Makefile's and the example's command line are one."""
     command = "greenwsgi " + " ".join(written_options(EXAMPLES / "flaskapp.py"))
     assert command in (ROOT / "README.md").read_text("utf-8")
     assert command in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_readme_starts_with_a_command_that_serves() -> None:
+    start = (ROOT / "README.md").read_text("utf-8").partition("\n## Start\n")[2]
+    found = re.search(r"^ +greenwsgi (.*)$", start, re.MULTILINE)
+    assert found
+    with Server(*shlex.split(found[1]), app=None, cwd=ROOT) as server:
+        assert "<h1>Long poll</h1>" in server.get("/").text
 
 
 def test_longpoll_wakes_everybody() -> None:
@@ -86,17 +94,19 @@ def test_longpoll_wakes_everybody() -> None:
 
 
 def test_conf_greenwsgi_ini_behind_conf_nginx_conf() -> None:
-    """Both files as they are, but for ports and pidfiles; the ini is strict, so every name in it is known."""
+    """Both files as they are, but for ports; the ini is strict, so every name in it is known."""
     uwsgi_port, http_port = free_port(), free_port()
     text = (ROOT / "conf/greenwsgi.ini").read_text("utf-8")
-    for written, here in {"3031": str(uwsgi_port), "127.0.0.1:8080": f"127.0.0.1:{http_port}", "/tmp/": "./"}.items():
+    for written, here in {"3031": str(uwsgi_port), "127.0.0.1:8080": f"127.0.0.1:{http_port}"}.items():
         assert text.count(written) == 1
         text = text.replace(written, here)
     files = {"conf/greenwsgi.ini": text, "examples/flaskapp.py": (EXAMPLES / "flaskapp.py").read_text("utf-8")}
-    with Server(*written_options(ROOT / "conf/greenwsgi.ini"), app=None, http=False, files=files) as server:
+    options = [*written_options(ROOT / "conf/greenwsgi.ini"), "--trusted-proxy-count", "2"]  # us too: who we say we are
+    with Server(*options, app=None, http=False, files=files) as server:
         server.uwsgi_port, server.http_port = uwsgi_port, http_port
-        assert (server.folder / "greenwsgi.pid").read_text().strip() == str(server.pid)
         assert len(server.workers()) == 4
         with Nginx(server) as nginx:
             for port in (nginx.uwsgi_port, nginx.http_port):
                 assert "It is green" in http_request(port, "GET", "/").text
+            http_request(nginx.http_port, "GET", "/", headers={"X-Forwarded-For": "203.0.113.9"})
+            server.wait_for(r"\] 203\.0\.113\.9 \(\) ")

@@ -54,7 +54,7 @@ def test_help_on_a_section_names_every_option_of_it() -> None:
 def test_help_says_how_an_option_is_written_and_its_default() -> None:
     lines = [line.split("  ") for line in help_text({}).splitlines()]
     found = {parts[1]: parts[-1].strip() for parts in lines if len(parts) > 2 and parts[0] == ""}
-    assert found["-p, --processes N"] == "Run this many worker processes. [1]"
+    assert found["-p, --processes N"] == "Run this many worker processes; auto: one per usable CPU. [1]"
     assert found["-C, --chmod-socket[=MODE]"] == "The mode of socket files; 666 if no mode is given."
 
 
@@ -67,7 +67,7 @@ def test_an_option_is_told_by_any_of_its_names() -> None:
     assert describe("workers") == describe("--processes") == describe("-p") == help_on("p")
     assert describe("p") == (
         "--processes, --workers, -p N\n\n"
-        "  Run this many worker processes.\n"
+        "  Run this many worker processes; auto: one per usable CPU.\n"
         "  Wanted: a whole number from 1 to 10000.\n"
         "  Default: 1.\n"
         "  Status: works: it does what it says.\n"

@@ -69,4 +69,6 @@ def test_the_manual_page_is_read_without_a_complaint() -> None:
     done = subprocess.run(command, input=manpage("1.0", SUBCOMMANDS), capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "-p, --processes, --workers N" in done.stdout
-    assert "Run this many worker processes. The default is 1." in " ".join(done.stdout.split())
+    assert "Run this many worker processes; auto: one per usable CPU. The default is 1." in " ".join(
+        done.stdout.split()
+    )

@@ -20,7 +20,7 @@ class Processes:
         default=1,
         least=1,
         most=10_000,
-        help="Run this many worker processes.",
+        help="Run this many worker processes; auto: one per usable CPU.",
     )
     async_: int = option(
         "async",
