@@ -11,12 +11,15 @@ import os
 import socket
 import sys
 from collections.abc import Container, Iterator
+from contextlib import suppress
 from types import FrameType
 
 from gevent import monkey
 
 _ident = monkey.get_original("_thread", "get_ident")
 _native_id = monkey.get_original("_thread", "get_native_id")
+_socket = monkey.get_original("socket", "socket")
+"""gevent's would make the socket non-blocking."""
 
 
 def report(ours: Container[int]) -> list[str]:
@@ -65,11 +68,14 @@ def _sockets(ours: Container[int]) -> Iterator[str]:
         descriptors = sorted(int(name) for name in os.listdir("/proc/self/fd"))
     except OSError:
         return
-    for fd in descriptors:
-        if fd > 2 and fd not in ours and _is_socket(fd):
-            with socket.socket(fileno=os.dup(fd)) as sock:
-                if told := _told(sock):
-                    yield f"descriptor {fd}, {told}: all workers share it"
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(None)  # with one, looking at a socket makes it non-blocking for all who hold it
+    try:
+        for fd in descriptors:
+            if fd > 2 and fd not in ours and _is_socket(fd) and (told := _told(fd)):
+                yield f"descriptor {fd}, {told}: all workers share it"
+    finally:
+        socket.setdefaulttimeout(timeout)
 
 
 def _is_socket(fd: int) -> bool:
@@ -79,19 +85,23 @@ def _is_socket(fd: int) -> bool:
         return False
 
 
-def _told(sock: socket.socket) -> str:
+def _told(fd: int) -> str:
     """`a connection to 10.0.0.5:5432 (postgresql)`; nothing for a socket that is not connected and does not listen."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
-        return ""
     try:
-        return f"a connection to {_address(sock.getpeername())}"
+        sock = _socket(fileno=fd)
     except OSError:
-        pass  # not connected
+        return ""  # of a family without addresses, as AF_ALG
     try:
+        if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            return ""
+        with suppress(OSError):  # not connected
+            return f"a connection to {_address(sock.getpeername())}"
         listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        return f"a socket that listens on {_address(sock.getsockname())}" if listens else ""
     except OSError:
         return ""
-    return f"a socket that listens on {_address(sock.getsockname())}" if listens else ""
+    finally:
+        sock.detach()
 
 
 def _address(address: object) -> str:

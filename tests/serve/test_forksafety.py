@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import pytest
@@ -79,3 +80,40 @@ begun.acquire()
     )
     assert said.startswith("1 native thread (")
     assert "somewhere_native at <string>:" in said
+
+
+AFTERWARDS = """
+print(os.get_blocking(left), socket.getdefaulttimeout(), os.listdir("/proc/self/fd") == before)
+"""
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+def test_looking_changes_nothing(timeout: float | None) -> None:
+    """A native driver's blocking socket would not block any more, in all workers."""
+    before = f"""
+import os, socket
+left, right = map(socket.socket.detach, socket.socketpair())
+for fd in (left, right):
+    os.set_blocking(fd, True)
+socket.setdefaulttimeout({timeout})
+before = os.listdir("/proc/self/fd")
+"""
+    *told, afterwards = python(REPORT.format(before=before, ours="-1") + AFTERWARDS).splitlines()
+    assert len(told) == 2
+    assert afterwards == f"True {timeout} True"
+
+
+def test_sockets_without_an_address_are_passed_over() -> None:
+    try:
+        socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET).close()
+    except OSError:
+        pytest.skip("this kernel has no AF_ALG")
+    said = report(
+        """
+import socket
+crypto = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
+inside = socket.create_server(("127.0.0.1", 0))
+"""
+    )
+    assert said.count("\n") == 0
+    assert "a socket that listens on 127.0.0.1:" in said
