@@ -39,15 +39,20 @@ def open_output(path: str) -> None:
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     for standard in (1, 2):
         os.dup2(file, standard)
-    os.close(file)
+    os.closerange(file, file + 1)  # os.close is gevent's in a zygote, and leaves a FIFO open until its loop runs
 
 
 def write_whole(fd: int, data: bytes) -> None:
-    """Write all of `data`; a log that cannot take it (a full disk, a closed pipe) must not stop the server."""
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:  # a terminal or pipe that somebody made non-blocking
-            time.sleep(0.001)
-        except OSError:
-            return
+    """Write all of `data`; a log that cannot take it (a full disk, a closed pipe) must not stop the server.
+
+    A full pipe that nobody reads does stop it, as under uWSGI: the whole process waits until somebody reads on. No
+    greenlet may run meanwhile: its line would come into the middle of this one, and in the hub nothing can switch.
+    """
+    try:
+        while data:
+            try:
+                data = data[os.write(fd, data) :]
+            except BlockingIOError:  # somebody, of those who share the pipe or terminal, has made it non-blocking
+                os.set_blocking(fd, True)
+    except OSError:
+        return

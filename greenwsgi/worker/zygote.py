@@ -54,6 +54,8 @@ _UNTIL_READY = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
 _FREE = (signal.SIGUSR1, signal.SIGUSR2)
 """Signals the application may take, say for faulthandler; if it does not, they do nothing."""
 
+_close: Callable[[int], None] = monkey.get_original("os", "close")
+"""gevent's leaves it to the loop, where there is a hub, and our loop never runs."""
 _fork: Callable[[], int] = monkey.get_original("os", "fork")
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
 _poll = monkey.get_original("select", "poll")
@@ -266,7 +268,7 @@ class Zygote:
             pidfd = self._pidfds.pop(pid, None)
             if pidfd is not None:
                 self._poll.unregister(pidfd)
-                os.close(pidfd)
+                _close(pidfd)
             self._say_died(pid, self._seats.pop(pid), status)
 
     def _say_died(self, pid: int, seat: int, status: int) -> None:
@@ -286,7 +288,7 @@ class Zygote:
 
     def _live(self, seat_index: int, number: int) -> int:
         for fd in (self._boot.commands, *self._pidfds.values()):
-            os.close(fd)
+            _close(fd)
         for name in _UNTIL_READY:
             _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
