@@ -189,7 +189,7 @@ def _give(path: str, options: Listening, owner: Owner | None) -> None:
         try:
             os.chown(path, owner.uid, owner.gid)
         except PermissionError as error:
-            raise UsageError(f"chown-socket {options.chown_socket}: {error.strerror}", owner.origin) from None
+            raise UsageError(f"{owner.said}: {error.strerror}", owner.origin) from None
     if options.chmod_socket is not None:
         os.chmod(path, options.chmod_socket)
 

@@ -28,7 +28,7 @@ from greenwsgi.process.control import ControlSocket
 from greenwsgi.process.fifo import Fifos
 from greenwsgi.process.fleet import Errand, Reload
 from greenwsgi.process.handover import Handover
-from greenwsgi.process.identity import Identity, Pidfile
+from greenwsgi.process.identity import NOBODY_ELSE, Identity, Pidfile
 from greenwsgi.process.inbox import Inbox
 from greenwsgi.process.master import Master
 from greenwsgi.process.notify import Notifier
@@ -150,7 +150,7 @@ class _Opening:
         if self.settings.listening.umask is not None:
             os.umask(self.settings.listening.umask)
         places = Places(
-            self._listeners(),
+            self._listeners(who),
             self._try(self._pidfile),
             self._try(lambda: self._control(who)),
             self._try(lambda: self._fifos(who)),
@@ -172,7 +172,7 @@ class _Opening:
                 self._warn_of("uid")
             if before.gid != wanted.gid or (wanted.gid and who.gid != os.getegid()):
                 self._warn_of("gid")
-        return who or Identity(None, None, None)
+        return who or NOBODY_ELSE
 
     def _warn_of(self, what: str) -> None:
         self.log.warning(f"{what} has changed, but takes a restart; it stays as it was")
@@ -202,9 +202,9 @@ class _Opening:
             self.log.error(str(error))
             return None
 
-    def _listeners(self) -> list[Listener]:
+    def _listeners(self, who: Identity) -> list[Listener]:
         if self.handed is None:
-            return listeners.listen(self.settings, os.environ, self.log, self._close_at_the_end)
+            return listeners.listen(self.settings, os.environ, self.log, self._close_at_the_end, who)
         kept = [inherited.kept(one, self.settings.listening) for one in self.handed.listeners]
         for listener in kept:
             self._close_at_the_end(listener)

@@ -43,24 +43,27 @@ class Identity:
         return " and ".join(f"{name} {number}" for name, number in named if number is not None)
 
 
+NOBODY_ELSE = Identity(None, None, None)
+"""Who we are already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a socket file shall be; -1 leaves the user or the group as it is. origin: where that was written."""
+    """Whose a socket file shall be; -1 leaves the user or the group as it is. said: what was written, and where."""
 
     uid: int
     gid: int
+    said: str
     origin: Origin
 
 
-def owner(text: str, origin: Origin) -> Owner | None:
-    """Look up `user`, `user:group` or `:group`; None for "". Raises UsageError for one who is not known."""
-    if not text:
-        return None
+def owner(text: str, origin: Origin) -> Owner:
+    """Look up the `user`, `user:group` or `:group` of chown-socket. Raises UsageError for one who is not known."""
     user, _, group = text.partition(":")
     try:
         account = _account(user)
         uid = account.pw_uid if account else int(user) if user else -1
-        return Owner(uid, _gid(group) if group else -1, origin)
+        return Owner(uid, _gid(group) if group else -1, f"chown-socket {text}", origin)
     except UsageError as error:
         raise UsageError(f"chown-socket {text}: {error.text}", origin) from None
 

@@ -19,6 +19,7 @@ from greenwsgi.options.places import Descriptor, read_place
 from greenwsgi.options.table.sockets import PROTOCOL_NAMES
 from greenwsgi.process import binding, identity, inherited, words
 from greenwsgi.process.binding import Listener
+from greenwsgi.process.identity import NOBODY_ELSE, Identity, Owner
 
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
@@ -28,12 +29,14 @@ def listen(
     environ: MutableMapping[str, str],
     log: ServerLog,
     made: Callable[[Listener], Any],
+    who: Identity = NOBODY_ELSE,
 ) -> list[Listener]:
     """Listen wherever the settings say; each listener is given to `made` as soon as there is one.
 
-    environ: the process's own; the variables of socket activation are taken out of it. Raises UsageError.
+    environ: the process's own; the variables of socket activation are taken out of it. who: the server's user, whose
+    the socket files are, unless chown-socket says otherwise. Raises UsageError.
     """
-    doors = _Doors(settings, made)
+    doors = _Doors(settings, _owner(settings, who), made)
     sockets, warning = inherited.passed(environ, os.getpid())
     if warning:
         log.warning(warning)
@@ -57,11 +60,11 @@ def refuse(listeners: Iterable[Listener]) -> None:
 class _Doors:
     """The listeners that there are so far."""
 
-    def __init__(self, settings: Settings, made: Callable[[Listener], Any]) -> None:
+    def __init__(self, settings: Settings, owner: Owner | None, made: Callable[[Listener], Any]) -> None:
         self.listeners: list[Listener] = []
         self._settings = settings
         self._options = settings.listening
-        self._owner = identity.owner(self._options.chown_socket, settings.origin("chown-socket"))
+        self._owner = owner
         self._made = made
 
     def open(self, address: Address) -> None:
@@ -101,6 +104,18 @@ class _Doors:
     def _add(self, listener: Listener) -> None:
         self._made(listener)
         self.listeners.append(listener)
+
+
+def _owner(settings: Settings, who: Identity) -> Owner | None:
+    """Whose the socket files shall be, None for whose they are when they are made.
+
+    uWSGI binds as the user that it becomes, and so `chmod-socket = 660` lets that user's web server in. We bind before.
+    """
+    if settings.listening.chown_socket:
+        return identity.owner(settings.listening.chown_socket, settings.origin("chown-socket"))
+    if who.owner == NOBODY_ELSE.owner:
+        return None
+    return Owner(*who.owner, str(who), settings.origin("gid" if who.uid is None else "uid"))
 
 
 def _check(settings: Settings, count: int) -> None:

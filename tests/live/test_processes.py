@@ -372,8 +372,11 @@ def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this Python lies where only root may look")
     app = PID.replace("os.getpid()", "(os.getresuid(), os.getresgid(), os.getgroups())")
-    server = Server("--uid", str(nobody), "--gid", str(nobody), "--pidfile", "app.pid", app=app)
+    options = ("--socket", "app.sock", "--chmod-socket=660", "--pidfile", "app.pid")
+    server = Server("--uid", str(nobody), "--gid", str(nobody), *options, app=app)
     server.folder.chmod(0o777)
     with server:
         assert server.get().text == str(((nobody,) * 3, (nobody,) * 3, [nobody]))
         assert Path(f"/proc/{server.pid}").stat().st_uid == nobody
+        sock = (server.folder / "app.sock").stat()
+        assert (sock.st_uid, sock.st_gid) == (nobody, nobody), "whose web server may connect"

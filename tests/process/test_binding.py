@@ -288,10 +288,10 @@ def test_without_vacuum_the_file_stays(bound: Bind, tmp_path: Path) -> None:
 
 @needs_root
 def test_a_socket_that_is_given_away(bound: Bind, tmp_path: Path) -> None:
-    bound("app.sock", Owner(54321, 54322, ORIGIN))
+    bound("app.sock", Owner(54321, 54322, "", ORIGIN))
     found = (tmp_path / "app.sock").stat()
     assert (found.st_uid, found.st_gid) == (54321, 54322)
-    bound("other.sock", Owner(-1, 54322, ORIGIN))
+    bound("other.sock", Owner(-1, 54322, "", ORIGIN))
     found = (tmp_path / "other.sock").stat()
     assert (found.st_uid, found.st_gid) == (os.geteuid(), 54322)
 
@@ -302,7 +302,7 @@ def test_a_socket_that_may_not_be_given_away(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "chown", refuse)
-    assert refusal("app.sock", Owner(0, 0, ORIGIN), chown_socket="root:root") == (
+    assert refusal("app.sock", Owner(0, 0, "chown-socket root:root", ORIGIN)) == (
         "app.ini:4: app.sock: chown-socket root:root: Operation not permitted"
     )
     assert list(tmp_path.iterdir()) == [], "what was bound is gone again"

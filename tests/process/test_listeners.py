@@ -16,9 +16,12 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.options.table.listening import Listening
 from greenwsgi.process import inherited
 from greenwsgi.process.binding import Listener
+from greenwsgi.process.identity import NOBODY_ELSE, Identity
 from greenwsgi.process.listeners import backlog_warning, listen, refuse
 
 Start = Callable[..., list[Listener]]
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
 def settings(text: str) -> Settings:
@@ -52,8 +55,8 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Log) -> Iterator
     monkeypatch.chdir(tmp_path)
     made: list[Listener] = []
 
-    def start_it(text: str, environ: dict[str, str] | None = None) -> list[Listener]:
-        return listen(settings(text), {} if environ is None else environ, log, made.append)
+    def start_it(text: str, environ: dict[str, str] | None = None, who: Identity = NOBODY_ELSE) -> list[Listener]:
+        return listen(settings(text), {} if environ is None else environ, log, made.append, who)
 
     yield start_it
     for one in made:
@@ -143,6 +146,34 @@ def test_a_bound_descriptor_is_made_to_listen(start: Start) -> None:
         fd = sock.detach()
     (found,) = start(f"http = fd://{fd}")
     socket.create_connection(found.socket.getsockname(), 10).close()
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("text", "who", "whose"),
+    [
+        ("socket = a.sock", Identity(54321, 54322, ()), (54321, 54322)),
+        ("socket = a.sock", Identity(None, 54322, ()), (0, 54322)),
+        ("socket = a.sock", Identity(54321, None, None), (54321, 0)),
+        ("socket = a.sock; chown-socket = 54323", Identity(54321, 54322, ()), (54323, 0)),
+    ],
+)
+def test_socket_files_are_the_servers_users(
+    start: Start, tmp_path: Path, text: str, who: Identity, whose: tuple[int, int]
+) -> None:
+    start(text, who=who)
+    found = (tmp_path / "a.sock").stat()
+    assert (found.st_uid, found.st_gid) == whose
+
+
+def test_a_socket_that_cannot_be_the_users(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_it(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse_it)
+    with pytest.raises(UsageError) as caught:
+        start("socket = a.sock; uid = 54321", who=Identity(54321, None, None))
+    assert str(caught.value) == "app.ini:2: a.sock: uid 54321: Operation not permitted"
 
 
 # Socket activation
