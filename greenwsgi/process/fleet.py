@@ -13,7 +13,8 @@ from math import inf
 from signal import SIGABRT, Signals
 
 QUICK = 0.5
-"""A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns."""
+"""A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns.
+So did a zygote that died as soon after it had loaded."""
 
 EXIT_APP_FAILED = 22
 """The server's exit status when its application did not come up; uWSGI's."""
@@ -91,12 +92,13 @@ def backoff(deaths: int) -> float:
 class ZygoteSeen:
     """A zygote, as the master sees it. It loads the application first, and can fork when it has `loaded`.
 
-    stuck: why it must die although it was asked nothing.
+    loaded_at: when it said so. stuck: why it must die although it was asked nothing.
     """
 
     pid: int
     since: float
     loaded: bool = False
+    loaded_at: float = 0.0
     stuck: str = ""
     dismissed: bool = False
     kill_at: float = inf
@@ -199,9 +201,10 @@ class Generation:
             self.trouble.setdefault(worker.number, Trouble()).died(quickly, now)
 
     def zygote_gone(self, now: float) -> None:
-        """It is dead; its workers live on. Dying while it loads is what slows its successor."""
+        """It is dead; its workers live on. Dying while it loads, or at its first forks, slows its successor."""
         assert self.zygote is not None
-        self.trouble.setdefault(ZYGOTE, Trouble()).died(not self.zygote.loaded, now)
+        quickly = not self.zygote.loaded or now - self.zygote.loaded_at < QUICK
+        self.trouble.setdefault(ZYGOTE, Trouble()).died(quickly, now)
         self.zygote = None
 
 

@@ -88,7 +88,7 @@ class Witness:
             self._failed(generation, message, now)
         elif message.word is Word.LOADED:
             if generation.zygote and generation.zygote.pid == message.pid:
-                generation.zygote.loaded = True
+                generation.zygote.loaded, generation.zygote.loaded_at = True, now
         elif worker is None:  # it was given up for lost, since its zygote died over it
             self._system.kill(message.pid, SIGTERM)
         elif message.word is Word.READY:

@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import gevent
 from gevent import monkey
@@ -180,10 +180,15 @@ def one_line(error: BaseException) -> str:
 
 def leave(status: int) -> NoReturn:
     """End at once, with what was printed: threads and greenlets of the application do not hold us up."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # full, closed, or not there at all
-            stream.flush()
+    _flush(sys.stdout, sys.stderr)
     os._exit(status)
+
+
+def _flush(*streams: TextIO) -> None:
+    """If they can be: the disk may be full, the reader gone, and the application may have put anything there."""
+    for stream in streams:
+        with suppress(Exception):
+            stream.flush()
 
 
 class Zygote:
@@ -236,7 +241,7 @@ class Zygote:
 
     def _make_worker(self, seat: int, number: int) -> None:
         """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
-        sys.stdout.flush()  # what is buffered would be written by both
+        _flush(sys.stdout)  # what is buffered would be written by both
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             pid = _fork()

@@ -166,6 +166,17 @@ def app(environ, start_response):
         assert server.get().text == f"[{worker}] {worker}"
 
 
+@pytest.mark.parametrize("stream", ["open('/dev/full', 'w')", "None"], ids=["full", "none"])
+def test_an_output_that_takes_nothing_more_keeps_no_worker_from_being_forked(stream: str) -> None:
+    app = f"import sys\nprint('x', file=sys.stderr)\nsys.stdout = {stream}\nprint('lost')\n{HELLO}"
+    with Server(app=app) as server:
+        (worker,) = server.workers()
+        mark = server.mark()
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for(r"worker 1 \(pid \d+\) died by signal 9", after=mark)
+        assert server.get().text == "hello"
+
+
 def test_workers_do_not_share_their_random_numbers() -> None:
     draw = "os.register_at_fork(after_in_child=lambda: os.write(1, f'dice {random.random()}\\n'.encode()))"
     with Server("--processes", "2", app=f"import os, random\n{HELLO}\n{draw}") as server:

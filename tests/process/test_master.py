@@ -201,6 +201,21 @@ def test_a_zygote_that_cannot_be_replaced_is_tried_again(serving: World) -> None
     finish(serving)
 
 
+def test_a_zygote_that_dies_as_soon_as_it_has_loaded_is_started_later_and_later(serving: World) -> None:
+    died: set[int] = set()
+    until = serving.now + 60
+    while serving.now < until:
+        for zygote in serving.zygotes():
+            if zygote.loaded:
+                serving.die(zygote, 1)
+                died.add(zygote.pid)
+        serving.step()
+    assert 5 < len(died) < 12
+    assert serving.serving() == [(1, 1), (1, 2)]
+    serving.run(30)
+    finish(serving)
+
+
 def test_a_retiring_worker_is_relieved_by_its_successor(serving: World) -> None:
     retiring = serving.workers()[0]
     serving.say(retiring, Word.RETIRE, "max-requests 5000")
