@@ -156,6 +156,7 @@ class Exchange:
         """End an exchange that went wrong, with an answer if one can still be given; returns what the log shows."""
         connection = self._connection
         self.deadline = NEVER  # what ended it once shall not hit the answer that says so
+        self._response.closed = True
         connection.departure.rest()
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             connection.service.seat.counters[HARAKIRIS] += 1

@@ -50,12 +50,12 @@ class Response:
     `head_only`: the request is HEAD; 204 and 304 are seen from the status. Afterwards `status`, `sent` (bytes of body),
     `head_size`, `cut` (ended before its time: the connection must close) and `excess` (bytes beyond the declared
     Content-Length, not sent) tell what happened. `over`: its end was sent, which may be long before the application is
-    done.
+    done. `closed`: the application is done, or is not listened to any more; whoever goes on with `write` is told so.
     """
 
     __slots__ = (
         "_bodiless", "_declared", "_head_only", "_protocol", "_send", "_server",
-        "begun", "cut", "excess", "head_size", "headers", "over", "sent", "status",
+        "begun", "closed", "cut", "excess", "head_size", "headers", "over", "sent", "status",
     )  # fmt: skip
 
     def __init__(self, protocol: WireProtocol, send: Callable[[bytes], None], server: Server, head_only: bool) -> None:
@@ -66,7 +66,7 @@ class Response:
         self._declared = -1
         self.status = ""
         self.headers: Headers = []
-        self.begun = self.cut = self.over = False
+        self.begun = self.closed = self.cut = self.over = False
         self.sent = self.excess = self.head_size = 0
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
@@ -86,7 +86,12 @@ class Response:
         return self.write
 
     def write(self, data: bytes) -> None:
-        """Send a piece of body, and before the first one the head. An empty piece sends nothing."""
+        """Send a piece of body, and before the first one the head. An empty piece sends nothing.
+
+        Raises ValueError behind the end: the bytes would be in the middle of the connection's next answer.
+        """
+        if self.closed:
+            raise ValueError("write() of a request that has ended")
         if type(data) is not bytes:
             data = _as_bytes(data)
         if not data:
@@ -101,6 +106,7 @@ class Response:
 
     def only(self, data: bytes) -> None:
         """The whole body in one piece, so that its length is known even when the application did not say it."""
+        self.closed = True
         if type(data) is not bytes:
             data = _as_bytes(data)
         self._begin(len(data), data, last=True)
@@ -108,6 +114,7 @@ class Response:
 
     def file(self, part: FilePart, sendfile: SendFile) -> None:
         """The whole body is a part of a file, which goes out without passing through here."""
+        self.closed = True
         count = part.length if self._declared < 0 else min(part.length, self._declared)
         self._begin(part.length, b"")
         if not self._bodiless and count:
@@ -123,6 +130,7 @@ class Response:
 
     def finish(self) -> None:
         """The application has no more to say."""
+        self.closed = True
         if not self.begun:
             self._begin(0, b"", last=True)
         if self._declared > self.sent and not self._bodiless:

@@ -188,6 +188,27 @@ def test_after_half_a_record_nothing_is_said(make: Make, ends: bool) -> None:
     assert " 499)" in site.log
 
 
+def test_an_aborted_request_cannot_write_into_the_next(make: Make) -> None:
+    """Not even the head that it had not sent."""
+    writes: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        writes.append(start_response("200 OK", []))
+        if len(writes) > 1:
+            with pytest.raises(ValueError, match="has ended"):
+                writes[0](b"late")
+        return [environ["wsgi.input"].read()]
+
+    site = make(application, protocol="fastcgi")
+    with site.connect(post(b"hello")[:-8]) as client:
+        wait_until(lambda: writes)
+        client.sendall(rec(ABORT))
+        assert read_answer(client) == {STDOUT: b"", END: ENDED}
+        client.sendall(post(b"next"))
+        assert read_answer(client)[STDOUT].endswith(b"200 OK\r\n\r\nnext")
+    assert "Traceback" not in site.log
+
+
 def test_an_abort_within_a_body(make: Make) -> None:
     """The application's read fails, and the connection serves the next request."""
     site = make(hello, protocol="fastcgi")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,8 +33,11 @@ class Outlet:
         self.data += data
 
 
-def answer(application: Application, method: str = "GET") -> bytes:
-    """All that goes out for one request over HTTP, whose connection is kept; what the application raises is 500."""
+def answer(application: Application, method: str = "GET", behind: Callable[[], None] | None = None) -> bytes:
+    """All that goes out for one request over HTTP, whose connection is kept; what the application raises is 500.
+
+    behind: what is tried when the request has ended, in vain.
+    """
     wire, outlet = make("http"), Outlet()
     wire.receive_data(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert isinstance(wire.next_event(), RequestHead)
@@ -42,6 +46,9 @@ def answer(application: Application, method: str = "GET") -> bytes:
         run(application, {}, response)
     except (ResponseError, KeyError):
         response.fail(FAILED)
+    if behind is not None:
+        with pytest.raises(ValueError, match="has ended"):
+            behind()
     assert wire.reusable
     return outlet.data
 
@@ -101,3 +108,52 @@ def test_headers_that_are_refused(headers: Any, method: str) -> None:
 
     page = b"" if method == "HEAD" else b"Internal Server Error"
     assert read(answer(application, method), method) == (500, page)
+
+
+LENGTH = [("Content-Length", "5")]
+
+
+@pytest.mark.parametrize("headers", [[], LENGTH], ids=["", "length"])
+@pytest.mark.parametrize("pieces", [[b"hello"], [b"hel", b"lo"], (b"hello",)], ids=["one", "two", "tuple"])
+def test_write_behind_the_end(pieces: Any, headers: Any) -> None:
+    """A greenlet of the application that outlives its request must not write into the next one's answer."""
+    kept: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        kept.append(start_response("200 OK", headers))
+        return pieces
+
+    data = answer(application, behind=lambda: kept[0](b"late"))
+    assert read(data) == (200, b"hello")
+
+
+def test_write_behind_a_failure() -> None:
+    kept: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        kept.append(start_response("200 OK", []))
+        raise KeyError
+
+    data = answer(application, behind=lambda: kept[0](b"late"))
+    assert read(data) == (500, b"Internal Server Error")
+
+
+def test_write_in_close() -> None:
+    """The end is out by then."""
+
+    class Result:
+        write: Any = None
+
+        def __iter__(self) -> Any:
+            return iter([b"hello"])
+
+        def close(self) -> None:
+            with pytest.raises(ValueError, match="has ended"):
+                self.write(b"late")
+
+    def application(environ: Any, start_response: Any) -> Any:
+        result = Result()
+        result.write = start_response("200 OK", [])
+        return result
+
+    assert read(answer(application)) == (200, b"hello")
