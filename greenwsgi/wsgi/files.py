@@ -38,15 +38,17 @@ class FileWrapper:
             close()
 
     def part(self) -> FilePart | None:
-        """What is left of a regular file, as its object stands; None for anything else.
+        """What is left of a regular file, as its object stands; None for anything else, which has to be read.
 
-        Only the io module's own objects are taken at their descriptor: that of a GzipFile is the compressed file's.
+        Only the io module's own objects are taken at their descriptor: that of a GzipFile is the compressed file's. A
+        size of 0 is not believed: the files of /proc say so.
         """
         file = self.filelike
         if type(getattr(file, "raw", file)) is not io.FileIO:
             return None
-        fd, offset = file.fileno(), file.tell()
+        fd = file.fileno()
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
+        offset = file.tell()  # not before: a pipe cannot say
         return FilePart(fd, offset, max(status.st_size - offset, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.serve.site import read_all, read_answer, read_head
 
 CONTENT = bytes(range(256)) * 4000
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture
@@ -84,6 +86,27 @@ def test_what_is_no_plain_file_is_read(make: Make, path: Path, kind: str) -> Non
     headers = (("Content-Length", str(len(CONTENT))),)
     with make(serving(openers[kind], headers)).connect(GET) as client:
         assert read_answer(client)[1] == CONTENT
+
+
+def test_a_pipe_is_read(make: Make) -> None:
+    end, other = os.pipe()
+    os.write(other, b"through a pipe")
+    os.close(other)
+    said = make(serving(lambda: os.fdopen(end, "rb"))).answer(CLOSE)
+    assert said.endswith(b"\r\n\r\ne\r\nthrough a pipe\r\n0\r\n\r\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/version"), reason="there is no /proc here")
+def test_a_file_that_says_it_is_empty_is_read(make: Make) -> None:
+    """As those of /proc do."""
+    said = make(serving(lambda: open("/proc/version", "rb"))).answer(CLOSE)  # noqa: SIM115 - FileWrapper closes it
+    assert Path("/proc/version").read_bytes() in said
+
+
+def test_an_empty_file(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with make(serving(lambda: (tmp_path / "empty").open("rb"))).connect(GET) as client:
+        assert b"\r\nContent-Length: 0\r\n" in read_head(client)
 
 
 def test_the_file_is_closed(make: Make, path: Path) -> None:
