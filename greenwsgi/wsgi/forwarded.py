@@ -93,22 +93,35 @@ def _x_forwarded(variables: Mapping[str, str], wanted: frozenset[str], hops: int
 
 
 def _rfc7239(variables: Mapping[str, str], hops: int) -> dict[str, str]:
-    """RFC 7239 4: comma-separated elements of `name=value` pairs; nothing at all from a malformed one."""
-    element = _nth_from_right_quoted(variables.get("HTTP_FORWARDED", ""), hops)
-    said, at = {}, 0
-    while at < len(element):
-        match = _PAIR.match(element, at)
+    """RFC 7239 4: comma-separated elements of `name=value` pairs; nothing at all from a malformed one.
+
+    Read from the right, element by element: what the client wrote stands left of them, and may open a quote that would
+    swallow them. Behind a comma within a quoted value no element begins that is well formed to the end.
+    """
+    text = variables.get("HTTP_FORWARDED", "")
+    said: dict[str, str] = {}
+    for _ in range(hops):
+        if not text.strip(" \t,"):
+            break
+        said, comma = {}, len(text)
+        while not said and comma >= 0:
+            comma = text.rfind(",", 0, comma)
+            said = _element(text, comma + 1)
+        text = text[: max(comma, 0)]
+    return said
+
+
+def _element(text: str, at: int) -> dict[str, str]:
+    """The pairs from there to the end of the text; none if it is no element."""
+    said = {}
+    while at < len(text):
+        match = _PAIR.match(text, at)
         if match is None:
             return {}
         value = match[2]
         said[match[1].lower()] = re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value
         at = match.end()
     return said
-
-
-def _nth_from_right_quoted(text: str, hops: int) -> str:
-    elements = re.findall(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+', text)
-    return elements[-min(hops, len(elements))].strip() if elements else ""
 
 
 def _apply(variables: dict[str, str], said: Mapping[str, str], scheme: str) -> str:

@@ -105,11 +105,33 @@ def test_hops_count_from_the_nearest_proxy(hops: int, client: str) -> None:
         ("for", {}),
         ("for=1.2.3.4;;", {}),
         ('for="1.2.3.4', {}),
+        ("for=6.6.6.6,", {}),
         ("", {}),
     ],
 )  # fmt: skip
 def test_rfc_7239(text: str, changed: dict[str, str]) -> None:
     assert rewritten({"Forwarded": text}, wanted=("forwarded",)) == changed
+
+
+HOSTILE = ["", ",", ";", '"', "=", "\\", 'for="', 'for="6.6.6.6', 'for="\\', 'for=6.6.6.6;proto="', "for=6.6.6.6;;"]
+
+
+@pytest.mark.parametrize("before", HOSTILE)
+@pytest.mark.parametrize("more", ["", ";proto=http", ';x="a, for=7.7.7.7"', ';x="\\", for=7.7.7.7"', ';x=""'])
+def test_nothing_that_a_client_says_hides_what_the_proxies_say(before: str, more: str) -> None:
+    """It stands left of them, and may open a quote there."""
+    near, far = f'for="[2001:db8::1]:4711"{more}', f"for=1.2.3.4{more}"
+    for separator in (",", ", "):
+        text = separator.join([before, far, near])
+        for hops, address in ((1, "2001:db8::1"), (2, "1.2.3.4")):
+            assert rewritten({"Forwarded": text}, wanted=("forwarded",), hops=hops)["REMOTE_ADDR"] == address
+
+
+def test_hops_of_rfc_7239() -> None:
+    text = "for=1.1.1.1, for=2.2.2.2"
+    for hops, address in ((1, "2.2.2.2"), (2, "1.1.1.1"), (9, "1.1.1.1")):
+        assert rewritten({"Forwarded": text}, wanted=("forwarded",), hops=hops)["REMOTE_ADDR"] == address
+    assert rewritten({"Forwarded": f"nonsense, {text}"}, wanted=("forwarded",), hops=9) == {}
 
 
 def test_nobody_else_is_believed() -> None:
