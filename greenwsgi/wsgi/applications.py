@@ -84,7 +84,9 @@ class Mounts:
     """
 
     def __init__(self, applications: Mapping[str, Application], *, manage: bool, default: bool) -> None:
-        self._applications = {point: one for point, one in applications.items() if point}
+        mounted = [(point, one) for point, one in applications.items() if point]
+        # The longest point first: it is the one that counts.
+        self._applications = dict(sorted(mounted, key=lambda one: -len(one[0])))
         self._manage = manage
         self._default = applications.get("") if default else None
 
@@ -100,10 +102,9 @@ class Mounts:
     def _managed(self, environ: Environ) -> Application | None:
         """The application whose mount PATH_INFO begins with, which moves to SCRIPT_NAME."""
         path = environ.get("PATH_INFO", "")
-        point = path
-        while point:
-            if point in self._applications:
-                environ["SCRIPT_NAME"], environ["PATH_INFO"] = point, path[len(point) :]
-                return self._applications[point]
-            point = point[: point.rfind("/")] if "/" in point else ""
+        for point, application in self._applications.items():
+            end = len(point)
+            if path.startswith(point) and path[end : end + 1] in ("", "/"):
+                environ["SCRIPT_NAME"], environ["PATH_INFO"] = point, path[end:]
+                return application
         return None

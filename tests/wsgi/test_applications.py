@@ -177,6 +177,25 @@ def nobody(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     return []
 
 
+class Counting(str):
+    """Counts how many characters are cut out of it."""
+
+    cut = 0
+
+    def __getitem__(self, at: Any) -> Counting:
+        piece = Counting(super().__getitem__(at))
+        Counting.cut += len(piece)
+        return piece
+
+
+@pytest.mark.parametrize("path", ["/" * 60_000, "/a" * 30_000, "/shop" + "/" * 60_000], ids=["slashes", "deep", "fits"])
+def test_a_path_of_many_segments_costs_what_a_long_one_does(path: str) -> None:
+    Counting.cut = 0
+    mounts = Mounts({"/shop": nobody, "/blog": nobody}, manage=True, default=True)
+    mounts({"PATH_INFO": Counting(path)}, lambda *_: print)
+    assert Counting.cut <= len(path)
+
+
 def test_mounts_leave_a_request_alone_that_fits_none() -> None:
     environ: Environ = {"PATH_INFO": "/x", "SCRIPT_NAME": "/given"}
     Mounts({"": nobody}, manage=True, default=True)(environ, lambda *_: print)
