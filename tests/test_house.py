@@ -69,7 +69,10 @@ FENCES = (
     Fence(
         "kill and wait",
         ("os.kill", "os.killpg", "os.wait*", "signal.pidfd_send_signal"),
-        ("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "shared/programs.py"),
+        (
+            *("process/spawn.py", "process/daemon.py", "worker/zygote.py", "serve/programs.py", "config/fetch.py"),
+            "shared/programs.py",
+        ),
     ),
     Fence("sys.exit", ("sys.exit", "exit", "quit"), ("cli.py", "__main__.py")),
 )

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import cache
-from threading import Timer
+from threading import Thread
+from time import monotonic
 from typing import IO, cast
 
 MAX_BYTES = 1 << 20
@@ -77,18 +82,41 @@ def _descriptor(number: int) -> bytes:
 
 
 def _command(command: str, environ: Mapping[str, str]) -> bytes:
-    """The standard output; like uWSGI's, whatever the command's status."""
-    shell = ["/bin/sh", "-c", command]
-    with subprocess.Popen(shell, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=dict(environ)) as process:
-        late = Timer(TIMEOUT, process.kill)
-        late.start()
+    """The standard output; like uWSGI's, whatever the command's status.
+
+    What takes too long is killed, with all that it started; what has left its process group is left alone.
+    """
+    until = monotonic() + TIMEOUT
+    with subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=dict(environ),
+        process_group=0,
+    ) as process:
+        output = cast(IO[bytes], process.stdout).fileno()
         try:
-            return _bounded(cast(IO[bytes], process.stdout).read)
-        except OSError:
-            process.kill()
-            raise
+            data = _bounded(lambda size: _read_until(until, output, size))
+            process.wait(until - monotonic())  # it may have closed its output, and go on
+            return data
+        except subprocess.TimeoutExpired:
+            raise _too_slow() from None
         finally:
-            late.cancel()
+            if process.returncode is None:  # so that number is its group's still
+                with suppress(PermissionError):  # of macOS, where all of the group has ended
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def _read_until(until: float, fd: int, size: int) -> bytes:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if not poll.poll(max(0, until - monotonic()) * 1000):
+        raise _too_slow()
+    return os.read(fd, size)
+
+
+def _too_slow() -> OSError:
+    return OSError(f"it took longer than {TIMEOUT:g} s")
 
 
 def _appended(binary: str, slot: int) -> bytes:
@@ -109,6 +137,23 @@ def _appended(binary: str, slot: int) -> bytes:
 
 
 def _http(url: str) -> bytes:
+    """In a thread, which is left behind if it takes too long: a server can send a byte now and then for ever."""
+    answer = Future[bytes]()
+
+    def ask() -> None:
+        try:
+            answer.set_result(_ask(url))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        return answer.result(TIMEOUT)
+    except TimeoutError:
+        raise _too_slow() from None
+
+
+def _ask(url: str) -> bytes:
     # Here: with its kin it takes http and ssl, which a server without it never needs.
     from http.client import HTTPException
     from urllib.error import HTTPError

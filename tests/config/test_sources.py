@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -164,6 +166,53 @@ def test_http_by_an_option_only(web: str) -> None:
             counted(line)
     with pytest.raises(UsageError, match=r"cannot read .*404"):
         counted(f"--allow-remote-config --ini {web}x")
+
+
+@pytest.mark.parametrize(
+    "command", ["echo listen = 5; sleep 5", "sleep 5 & echo listen = 5", "setsid sleep 5 &", "exec >&-; sleep 5"]
+)
+def test_a_command_has_its_time(write: Write, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """What it said until then counts for nothing."""
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
+    write(f"a = @(exec://{command})")
+    with pytest.raises(UsageError, match=r"^x.ini:2: cannot read .*: it took longer than 0.3 s$"):
+        load(["x.ini"], dict(os.environ))
+
+
+def test_a_command_that_takes_too_long_is_killed_with_what_it_started(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    monkeypatch.setattr(fetch, "TIMEOUT", 1)
+    write("a = @(exec://sleep 1000 > held & sleep 1000)")
+    with pytest.raises(UsageError, match="it took longer"):
+        load(["x.ini"], dict(os.environ))
+    os.set_blocking(held, True)
+    assert os.read(held, 1) == b""  # when nobody has its other end any more
+    os.close(held)
+
+
+def test_a_server_has_its_time_for_all_of_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
+    done = Event()
+
+    def trickle() -> None:
+        client, _ = server.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not done.wait(0.02):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=trickle)
+        thread.start()
+        try:
+            with pytest.raises(UsageError, match=r"it took longer than 0.3 s$"):
+                counted(f"--allow-remote-config --ini http://127.0.0.1:{server.getsockname()[1]}/x.ini")
+        finally:
+            done.set()
+            thread.join()
 
 
 # What works on lines
