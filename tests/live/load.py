@@ -142,7 +142,8 @@ class Load:
     """Runs each client in a thread of its own until the block ends.
 
     answers: complete answers by client name. failures: what went wrong, a line each. texts: how often each body came.
-    longest_gap: seconds, the longest time that any client waited for one answer.
+    longest_gap: seconds, the longest time that any client waited for one answer; longest_when says whose, and when it
+    began by time.monotonic().
     """
 
     def __init__(self, *clients: Client) -> None:
@@ -150,6 +151,7 @@ class Load:
         self.texts: Counter[str] = Counter()
         self.failures: list[str] = []
         self.longest_gap = 0.0
+        self.longest_when = ("", 0.0)
         self._clients = clients
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -195,13 +197,15 @@ class Load:
                 except (OSError, HTTPException, ValueError) as error:
                     client.close()
                     answer, failure = None, f"{type(error).__name__}: {error}"
-                self._note(client, answer, failure, time.monotonic() - began)
+                self._note(client, answer, failure, began)
                 if failure:  # a server that is gone fails at once, again and again
                     self._stop.wait(0.05)
 
-    def _note(self, client: Client, answer: Answer | None, failure: str, seconds: float) -> None:
+    def _note(self, client: Client, answer: Answer | None, failure: str, began: float) -> None:
+        seconds = time.monotonic() - began
         with self._changed:
-            self.longest_gap = max(self.longest_gap, seconds)
+            if seconds > self.longest_gap:
+                self.longest_gap, self.longest_when = seconds, (client.name, began)
             if failure or answer is None:
                 self.failures.append(f"{client.name}: {failure}, after {seconds:.3f} s")
             else:

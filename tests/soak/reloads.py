@@ -89,6 +89,7 @@ class Run:
     retries: int
     longest_gap: float
     longest_stall: float
+    when: str
     failures: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -96,7 +97,7 @@ class Run:
         return (
             f"{self.kind}, {self.workers} workers{recycling}: {self.reloads} reloads, {self.requests:,} requests,"
             f" {self.failed} failed, {self.retries} sent again, longest gap {self.longest_gap * 1000:.0f} ms"
-            f" (the machine alone: {self.longest_stall * 1000:.0f} ms)"
+            f" (the machine alone: {self.longest_stall * 1000:.0f} ms), {self.when}"
         )
 
 
@@ -114,7 +115,9 @@ def run(kind: str, workers: int, reloads: int, *options: str) -> Run:
         ) as load,
         Stalls() as stalls,
     ):
+        begins = [time.monotonic()]
         for _ in range(reloads):
+            begins.append(time.monotonic())
             _reload(server, kind, workers)
         if not reloads:  # what the machine itself does to the longest gap
             time.sleep(QUIET_SECONDS)
@@ -122,8 +125,14 @@ def run(kind: str, workers: int, reloads: int, *options: str) -> Run:
     failures = tuple(dict.fromkeys(load.failures))
     return Run(
         kind, workers, options, reloads, sum(load.answers.values()), len(load.failures), load.retries, load.longest_gap,
-        stalls.longest, failures,
+        stalls.longest, _when(begins, *load.longest_when), failures,
     )  # fmt: skip
+
+
+def _when(begins: list[float], client: str, gap_began: float) -> str:
+    """Which reload the longest gap belongs to."""
+    last = max((began for began in begins if began <= gap_began), default=begins[0])
+    return f"of {client}, {gap_began - last:.2f} s after the begin of reload {begins.index(last)}"
 
 
 def _reload(server: Server, kind: str, workers: int) -> None:
