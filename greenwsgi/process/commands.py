@@ -195,7 +195,7 @@ COMMANDS = (
     Command("write-pidfile", "Write the pidfile again.", _errand(Errand.WRITE_PIDFILE), letters="P"),
     Command(
         "wake",
-        "Nothing: there is no spooler here that would have to be woken.",
+        "Ignored: there is no spooler here.",
         _nothing("ignored: there is no spooler to wake"),
         (SIGURG, SIGWINCH),
     ),
@@ -207,13 +207,13 @@ COMMANDS = (
     ),
     Command(
         "emperor",
-        "Nothing: there is no emperor here, who would be called, or told to scan for vassals.",
+        "Ignored: there is no emperor here.",
         _nothing("ignored: there is no emperor"),
         letters="BE",
     ),
     Command(
         "subscriptions",
-        "Nothing: greenwsgi subscribes to no fastrouter.",
+        "Ignored: there are no subscriptions here.",
         _nothing("ignored: there are no subscriptions"),
         letters="S",
     ),
