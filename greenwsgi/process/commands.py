@@ -46,8 +46,7 @@ def _reload(kind: Reload, *, now_or_never: bool = False) -> Apply:
     def apply(fleet: Fleet, now: float) -> str:
         if fleet.stop is not Stop.NO:
             return "ignored: the server stops"
-        fleet.hurry = now_or_never
-        fleet.reload_asked(kind, now)
+        fleet.reload_asked(kind, now, hurry=now_or_never)
         return words.RELOADS[kind]
 
     return apply

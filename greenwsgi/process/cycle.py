@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from signal import Signals
 from typing import Any, Protocol
 
 import greenwsgi
 from greenwsgi.config.settings import Settings, encode
+from greenwsgi.errors import UsageError
 from greenwsgi.process.fleet import seats_for
 from greenwsgi.shared.messages import BootDocument, BoundListener, Message
 from greenwsgi.shared.scoreboard import Scoreboard, anonymous_file
@@ -60,15 +62,26 @@ class Cycle:
     def __init__(
         self, generation: int, settings: Settings, kept: KeptCycle | None = None, *, readable: bool = True
     ) -> None:
-        """kept: from before a re-exec; where its board is not `readable`, its layout being another, an empty one is."""
+        """kept: from before a re-exec; where its board is not `readable`, its layout being another, an empty one is.
+
+        Raises UsageError if there cannot be a board of that size, and nothing is left open.
+        """
         self.generation = generation
         self.settings = settings
         seats = kept.seats if kept else seats_for(settings.processes.processes)
         cores = kept.cores if kept else settings.processes.async_
         self._cores = cores
-        self.board = Scoreboard(kept.board, seats, cores) if kept and readable else Scoreboard.create(seats, cores)
         self._commands = kept.commands if kept else -1
-        self._failure = kept.failure if kept else anonymous_file("greenwsgi-failure")
+        self._failure = kept.failure if kept else _failure_file()
+        try:
+            self.board = Scoreboard(kept.board, seats, cores) if kept and readable else Scoreboard.create(seats, cores)
+        except (OSError, MemoryError) as error:
+            if kept is None:
+                os.close(self._failure)
+            what = f"no scoreboard of {seats} seats, each for {cores} requests (async)"
+            raise UsageError(f"{what}: {_why(error)}") from None
+        if kept and not readable:
+            os.close(kept.board)
 
     def keep(self) -> KeptCycle:
         """What the next image of the master needs to make it again."""
@@ -78,16 +91,15 @@ class Cycle:
     def start_zygote(self, system: System, wiring: Wiring) -> int:
         """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
         os.ftruncate(self._failure, 0)
-        reader, self._commands = os.pipe()
-        os.set_blocking(self._commands, False)
-        document = anonymous_file("greenwsgi-boot")  # not an argument: the configuration may hold secrets
-        boot = self._boot_document(wiring, reader)
-        try:
+        with ExitStack() as its_own:
+            document = anonymous_file("greenwsgi-boot")  # not an argument: the configuration may hold secrets
+            its_own.callback(os.close, document)
+            reader, self._commands = os.pipe()
+            its_own.callback(os.close, reader)
+            os.set_blocking(self._commands, False)
+            boot = self._boot_document(wiring, reader)
             os.pwrite(document, boot.encode(), 0)
             return system.start([sys.executable, "-P", _ZYGOTE_FILE, str(document)], (document, *boot.descriptors))
-        finally:
-            os.close(document)
-            os.close(reader)
 
     def tell(self, message: Message) -> None:
         """Tell the zygote, if there is one.
@@ -132,3 +144,14 @@ class Cycle:
             failure=self._failure,
             log_file=wiring.log_file,
         )
+
+
+def _failure_file() -> int:
+    try:
+        return anonymous_file("greenwsgi-failure")
+    except OSError as error:
+        raise UsageError(f"no file for the traceback of a failure: {error.strerror}") from None
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or "no memory is left"

@@ -145,9 +145,9 @@ class Generation:
     """One load of the application: a zygote and its workers, by seat.
 
     size: how many workers it may have, which its seats are for; count: how many it shall have now, numbers 1 to count.
-    kind: how it takes over; taken: in a chain reload, how many numbers it has taken over. mercy: seconds a worker may
-    take to leave. proven: one of its workers has been READY. failure: why it did not come up, with the exit status that
-    says so.
+    kind: how it takes over; taken: in a chain reload, how many numbers it has taken over; hurry: those whom it relieves
+    have ABRUPT_MERCY seconds. mercy: seconds a worker may take to leave. proven: one of its workers has been READY.
+    failure: why it did not come up, with the exit status that says so.
     """
 
     number: int
@@ -163,6 +163,7 @@ class Generation:
     kind: Reload = Reload.WHOLE
     count: int = -1
     taken: int = 0
+    hurry: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -212,9 +213,9 @@ class Generation:
 class Fleet:
     """All generations, oldest first, and what the operator wants of them.
 
-    reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made, and how;
-    the first one too. hurry: those whom the next generation relieves have ABRUPT_MERCY seconds. paused: workers accept
-    nothing. errands: what was asked for besides, and is not done yet.
+    reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made, and how, and with
+    what hurry; the first one too. paused: workers accept nothing. errands: what was asked for besides, and is not done
+    yet.
     """
 
     reload_mercy: float
@@ -252,11 +253,22 @@ class Fleet:
             self.stop, self.stop_since = how, now
         self.reload_wanted = None
 
-    def reload_asked(self, kind: Reload, now: float) -> None:
+    def reload_asked(self, kind: Reload, now: float, *, hurry: bool = False) -> None:
         """Make a generation, unless the server stops; what takes the most with it wins."""
         if self.stop is Stop.NO:
-            order = list(Reload)
-            self.reload_wanted = min(kind, self.reload_wanted or kind, key=order.index)
+            self.reload_wanted = _most(kind, self.reload_wanted)
+            self.hurry |= hurry
+
+    def take_reload(self) -> tuple[Reload, bool]:
+        """What the next generation shall be, and its hurry; both are done with, whatever becomes of it.
+
+        One that it supersedes while that still rises was asked for too, and has relieved nobody.
+        """
+        rising = self.at(GenerationStage.RISING)
+        kind = _most(self.reload_wanted or Reload.WHOLE, rising.kind if rising else None)
+        hurry = self.hurry or (rising is not None and rising.hurry)
+        self.reload_wanted, self.hurry = None, False
+        return kind, hurry
 
     def workers_asked(self, change: int) -> int:
         """So many workers more, or less, of what the configuration allows, but never none; how many there shall be."""
@@ -266,13 +278,14 @@ class Fleet:
         serving.count = max(1, min(serving.size, serving.count + change))
         return serving.count
 
-    def new_generation(self, size: int, mercy: float, kind: Reload = Reload.WHOLE) -> Generation:
+    def new_generation(
+        self, size: int, mercy: float, kind: Reload = Reload.WHOLE, *, hurry: bool = False
+    ) -> Generation:
         """A generation that rises; one that was rising already is given up for it."""
         if rising := self.at(GenerationStage.RISING):
             rising.stage = GenerationStage.DRAINING
         self.born += 1
-        self.reload_wanted = None
-        self.generations.append(Generation(self.born, size, mercy, kind=kind))
+        self.generations.append(Generation(self.born, size, mercy, kind=kind, hurry=hurry))
         return self.generations[-1]
 
     def give_up(self, generation: Generation, now: float) -> bool:
@@ -288,11 +301,15 @@ class Fleet:
         """It serves from now on; returns the one it relieves."""
         if relieved := self.at(GenerationStage.SERVING):
             relieved.stage = GenerationStage.DRAINING
-            if self.hurry:
+            if generation.hurry:
                 relieved.mercy = min(relieved.mercy, ABRUPT_MERCY)
-        self.hurry = False
         generation.stage = GenerationStage.SERVING
         return relieved
+
+
+def _most(kind: Reload, other: Reload | None) -> Reload:
+    """Of two reloads that which takes the most with it."""
+    return min(kind, other or kind, key=list(Reload).index)
 
 
 def seats_for(size: int) -> int:

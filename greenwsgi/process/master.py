@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
 from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, SIGURG, Signals, raise_signal
@@ -145,28 +146,39 @@ class Master:
         return self.fleet.exit_status
 
     def step(self, timeout: float) -> float:
-        """Wait for at most `timeout`, then do all there is to do; returns how long the next step may wait."""
-        try:
-            notes = self._inbox.wait(timeout)
-            self.witness.note(notes, self._clock.monotonic())
+        """Wait for at most `timeout`, then do all there is to do; returns how long the next step may wait.
+
+        What goes wrong in one part keeps nobody from the next: a stop that was noted is planned for, whatever else was.
+        """
+        acted = False
+        with self._border():
+            self.witness.note(self._inbox.wait(timeout), self._clock.monotonic())
+        with self._border():
             if self.fleet.stop is not Stop.NO:
                 self.refuse()
             self.census.take(self._clock.monotonic())
+        with self._border():
             actions = plan.plan(self.fleet, self._clock.monotonic())
             for action in actions:
                 self.perform(action)
             self.desk.settle()
-            return 0.0 if actions else TICK
-        except Exception:  # a border: whatever goes wrong here, the workers go on and the next step is another chance
+            acted = bool(actions)
+        return 0.0 if acted else TICK
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """Whatever goes wrong in it, the workers go on and the next step is another chance."""
+        try:
+            yield
+        except Exception:
             self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
-            return TICK
 
     def perform(self, action: plan.Action) -> None:
         """Do one action, and write down that it is done."""
         now = self._clock.monotonic()
         match action:
             case plan.StartGeneration():
-                self._start_generation()
+                self._start_generation(now)
             case plan.StartZygote(generation):
                 self._start_zygote(generation, now)
             case plan.Fork(generation, number, seat):
@@ -191,8 +203,8 @@ class Master:
             case plan.KillZygote(generation, why):
                 self._kill_zygote(generation, why)
             case plan.Forget(generation):
-                self.cycles.pop(generation.number).close()
                 self.fleet.generations.remove(generation)
+                self.cycles.pop(generation.number).close()
             case plan.Pause(worker, paused):
                 worker.paused = paused
                 self._system.kill(worker.pid, SIGTSTP if paused else SIGCONT)
@@ -227,26 +239,37 @@ class Master:
         self._log.error(said)
         self.desk.reload_ended(Outcome(False, said, details))
 
-    def _start_generation(self) -> None:
-        kind, self.fleet.reload_wanted = self.fleet.reload_wanted or Reload.WHOLE, None
+    def _start_generation(self, now: float) -> None:
+        """All that can fail comes first: a generation that is in the fleet has its cycle."""
+        kind, hurry = self.fleet.take_reload()
         try:
             settings = self._settings_for(kind)
+            cycle = Cycle(self.fleet.born + 1, settings)
         except GreenwsgiError as error:
-            self._reload_failed(f"reload refused, nothing has changed: {error}")
+            self._refuse(str(error), now)
             return
         except Exception as error:  # a border: who asked for the reload must hear of its end, whatever goes wrong
             details = traceback.format_exc()
             self._log.error(f"while the configuration was read:\n{details}")
-            self._reload_failed(f"reload refused, nothing has changed: {type(error).__name__}: {error}", details)
+            self._refuse(f"{type(error).__name__}: {error}", now, details)
             return
         processes = settings.processes
         count = self.census.count_for(settings, kind)
         if settings.logging.log_reopen and self.fleet.born and Errand.REOPEN_LOG in self.errands:
             self._run(Errand.REOPEN_LOG)
-        generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind)
+        self.cycles[cycle.generation] = cycle
+        generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind, hurry=hurry)
         generation.count = count
-        self.cycles[generation.number] = Cycle(generation.number, settings)
         self.witness.show_past()
+
+    def _refuse(self, why: str, now: float, details: str = "") -> None:
+        """No generation is made; before the first one there is nothing to go on with."""
+        if self.fleet.born:
+            self._reload_failed(f"reload refused, nothing has changed: {why}", details)
+            return
+        self._log.error(f"the server cannot start: {why}")
+        self.fleet.stop_asked(Stop.GRACEFUL, now)
+        self.fleet.exit_status = USAGE_STATUS
 
     def _settings_for(self, kind: Reload) -> Settings:
         """Read again, unless only the workers are replaced. Raises UsageError."""

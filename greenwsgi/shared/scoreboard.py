@@ -178,10 +178,17 @@ class Scoreboard:
 
     @classmethod
     def create(cls, seats: int, cores: int) -> Scoreboard:
-        """A new, empty board; pages that nobody touches take no memory."""
+        """A new, empty board; pages that nobody touches take no memory.
+
+        Raises OSError or MemoryError.
+        """
         fd = anonymous_file("greenwsgi-scoreboard")
-        os.ftruncate(fd, _board_size(seats, cores))
-        return cls(fd, seats, cores)
+        try:
+            os.ftruncate(fd, _board_size(seats, cores))
+            return cls(fd, seats, cores)
+        except BaseException:
+            os.close(fd)
+            raise
 
     def close(self) -> None:
         """Give the memory and the descriptor back; the seats cannot be used afterwards."""

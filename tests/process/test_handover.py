@@ -85,14 +85,6 @@ def requests(world: World) -> int:
     return sum(one["requests"] for one in found)
 
 
-def finish(world: World) -> None:
-    world.signal(SIGTERM)
-    world.run(200)
-    assert world.over
-    assert world.workers() == []
-    assert "in the master" not in world.log
-
-
 def test_it_goes_on_and_the_next_reload_relieves_the_old_workers(world: World) -> None:
     execute(world, handed_over(world))
     world.run(5)
@@ -100,7 +92,7 @@ def test_it_goes_on_and_the_next_reload_relieves_the_old_workers(world: World) -
     world.signal(SIGHUP)
     world.run(5)
     assert world.serving() == [(2, 1), (2, 2)]
-    finish(world)
+    world.finish()
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -111,7 +103,7 @@ def test_at_any_moment_of_a_reload(world: World, steps: int) -> None:
     execute(world, handed_over(world))
     world.run(10)
     assert {number for _, number in world.serving()} == {1, 2}
-    finish(world)
+    world.finish()
 
 
 def test_old_workers_that_die_are_replaced_and_counted(world: World) -> None:
@@ -123,7 +115,7 @@ def test_old_workers_that_die_are_replaced_and_counted(world: World) -> None:
     world.run(5)
     assert world.serving() == [(1, 1), (1, 2)]
     assert requests(world) == before + 1
-    finish(world)
+    world.finish()
 
 
 def test_boards_of_another_layout_are_not_read(world: World) -> None:
@@ -138,7 +130,7 @@ def test_boards_of_another_layout_are_not_read(world: World) -> None:
     world.run(5)
     assert world.serving() == [(1, 1), (1, 2)]
     assert requests(world) >= before
-    finish(world)
+    world.finish()
 
 
 def test_the_document_names_its_layout(world: World) -> None:

@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import functools
+import errno
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGURG, Signals
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from greenwsgi.errors import UsageError
-from greenwsgi.process.commands import BY_NAME
-from greenwsgi.process.fleet import EXIT_APP_FAILED, GenerationStage
+from greenwsgi.errors import USAGE_STATUS, UsageError
+from greenwsgi.process.fleet import EXIT_APP_FAILED
 from greenwsgi.process.inbox import Asked
-from greenwsgi.shared.memory import MB, Memory
 from greenwsgi.shared.messages import Word
-from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US, REQUESTS
-from tests.process.world import World
-
-NOT_LONG = 1.0
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "log")
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def serving(world: World) -> World:
-    world.run(NOT_LONG)
-    assert world.serving() == [(1, 1), (1, 2)]
-    return world
-
-
-def finish(world: World, number: Signals = SIGTERM) -> None:
-    world.signal(number)
-    world.run(200)
-    assert world.over
-    assert world.zygotes() == []
-    assert world.workers() == []
-    assert "in the master" not in world.log
+from greenwsgi.shared.metrics import REQUESTS
+from tests.process.world import NOT_LONG, World
 
 
 def test_boot_says_where_it_serves(serving: World) -> None:
     pid = os.getpid()
     assert f"ready: generation 1 serves with 2 workers: http://127.0.0.1:80 (pid {pid})" in serving.log
-    finish(serving)
+    serving.finish()
     assert serving.master.fleet.exit_status == 0
 
 
@@ -64,7 +33,7 @@ def test_reload(serving: World) -> None:
     assert serving.serving() == [(2, 1), (2, 2)]
     assert "reloaded: generation 2 serves with 2 workers; generation 1 drains" in serving.log
     assert len(serving.zygotes()) == 1
-    finish(serving)
+    serving.finish()
 
 
 def test_who_waits_for_a_reload_during_the_start_is_answered(world: World) -> None:
@@ -72,7 +41,7 @@ def test_who_waits_for_a_reload_during_the_start_is_answered(world: World) -> No
     world._notes.append(Asked("reload", "control socket", answers.append, wait=True))
     world.run(NOT_LONG)
     assert [answer["ok"] for answer in answers] == [True]
-    finish(world)
+    world.finish()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +57,7 @@ def test_a_broken_application_leaves_the_old_one_serving(serving: World, how: st
     serving.signal(SIGHUP)
     serving.run(NOT_LONG)
     assert serving.serving() == [(3, 1), (3, 2)]
-    finish(serving)
+    serving.finish()
 
 
 def test_workers_that_die_before_they_are_ready_end_a_reload(serving: World) -> None:
@@ -97,7 +66,7 @@ def test_workers_that_die_before_they_are_ready_end_a_reload(serving: World) -> 
     serving.run(10)
     assert serving.serving() == [(1, 1), (1, 2)]
     assert "generation 2: worker 2 died 5 times in a row before it was ready; generation 1 serves on" in serving.log
-    finish(serving)
+    serving.finish()
 
 
 @pytest.mark.parametrize("how", ["fail", "crash"])
@@ -125,7 +94,7 @@ def test_with_some_of_its_workers_it_serves(world: World) -> None:
     world.boot = lambda generation, number: "ok"
     world.run(60)
     assert world.serving() == [(1, 1), (1, 2)]
-    finish(world)
+    world.finish()
 
 
 def test_a_dead_worker_is_back_at_once_and_its_requests_are_told_of(serving: World) -> None:
@@ -142,7 +111,7 @@ def test_a_dead_worker_is_back_at_once_and_its_requests_are_told_of(serving: Wor
     assert serving.now == moment
     assert [request.uri for request in serving.killed] == ["/lost"]
     assert f"worker 1 (pid {victim.pid}) died by signal 9 (SIGKILL), started again" in serving.log
-    finish(serving)
+    serving.finish()
 
 
 def test_a_crash_loop_slows_down_and_never_ends_what_serves(serving: World) -> None:
@@ -152,7 +121,7 @@ def test_a_crash_loop_slows_down_and_never_ends_what_serves(serving: World) -> N
     serving.run(600)
     assert serving.serving() == [(1, 2)]
     assert 15 < len(serving.children) - before < 40, "at once, then later and later, then each 30 s"
-    finish(serving)
+    serving.finish()
 
 
 def test_counters_never_go_backwards(serving: World) -> None:
@@ -171,7 +140,7 @@ def test_counters_never_go_backwards(serving: World) -> None:
     assert seen == [2, 3, 5, 6, 8, 9, 11]
     board = serving.master.cycles[4].board
     assert board.past[REQUESTS] + sum(seat.counters[REQUESTS] for seat in board.seats) == 11
-    finish(serving)
+    serving.finish()
 
 
 def test_a_dead_zygote_is_replaced_while_its_workers_serve(serving: World) -> None:
@@ -186,7 +155,7 @@ def test_a_dead_zygote_is_replaced_while_its_workers_serve(serving: World) -> No
     serving.run(NOT_LONG)
     assert serving.serving() == [(1, 1), (1, 2)]
     assert sibling in serving.workers()
-    finish(serving)
+    serving.finish()
 
 
 def test_a_zygote_that_cannot_be_replaced_is_tried_again(serving: World) -> None:
@@ -198,7 +167,7 @@ def test_a_zygote_that_cannot_be_replaced_is_tried_again(serving: World) -> None
     serving.load = lambda generation: "ok"
     serving.run(60)
     assert len(serving.zygotes()) == 1
-    finish(serving)
+    serving.finish()
 
 
 def test_a_zygote_that_dies_as_soon_as_it_has_loaded_is_started_later_and_later(serving: World) -> None:
@@ -213,7 +182,7 @@ def test_a_zygote_that_dies_as_soon_as_it_has_loaded_is_started_later_and_later(
     assert 5 < len(died) < 12
     assert serving.serving() == [(1, 1), (1, 2)]
     serving.run(30)
-    finish(serving)
+    serving.finish()
 
 
 def test_a_retiring_worker_is_relieved_by_its_successor(serving: World) -> None:
@@ -223,7 +192,7 @@ def test_a_retiring_worker_is_relieved_by_its_successor(serving: World) -> None:
     assert serving.serving() == [(1, 1), (1, 2)]
     assert retiring not in serving.workers()
     assert f"worker 1 (pid {retiring.pid}) leaves: max-requests 5000" in serving.log
-    finish(serving)
+    serving.finish()
 
 
 def test_a_blocked_loop_is_ended(serving: World) -> None:
@@ -240,7 +209,7 @@ def test_a_blocked_loop_is_ended(serving: World) -> None:
     assert other in serving.workers()
     assert f"worker 1 (pid {stuck.pid}) gets SIGABRT: harakiri: GET /spin" in serving.log
     assert serving.serving() == [(1, 1), (1, 2)]
-    finish(serving)
+    serving.finish()
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGQUIT])
@@ -259,7 +228,7 @@ def test_a_stop_while_workers_boot(world: World) -> None:
     world.boot = lambda generation, number: "never"
     world.run(NOT_LONG)
     assert len(world.workers()) == 2
-    finish(world)
+    world.finish()
 
 
 def test_a_worker_that_boots_has_little_time_to_leave_and_more_once_it_serves(world: World) -> None:
@@ -306,7 +275,7 @@ def test_a_reload_while_one_loads_starts_it_again(serving: World) -> None:
     serving.run(NOT_LONG)
     assert serving.serving() == [(3, 1), (3, 2)]
     assert len(serving.zygotes()) == 1
-    finish(serving)
+    serving.finish()
 
 
 def test_a_reload_while_workers_boot_comes_after_it(serving: World) -> None:
@@ -322,7 +291,7 @@ def test_a_reload_while_workers_boot_comes_after_it(serving: World) -> None:
             serving.say(worker, Word.READY)
     serving.run(NOT_LONG)
     assert serving.serving() == [(3, 1), (3, 2)]
-    finish(serving)
+    serving.finish()
 
 
 def test_signals_that_mean_nothing_change_nothing(serving: World) -> None:
@@ -330,7 +299,7 @@ def test_signals_that_mean_nothing_change_nothing(serving: World) -> None:
     serving.run(NOT_LONG)
     assert serving.serving() == [(1, 1), (1, 2)]
     assert "SIGURG: ignored" in serving.log
-    finish(serving)
+    serving.finish()
 
 
 @pytest.mark.parametrize("letter", ["c", "w"])
@@ -339,7 +308,7 @@ def test_other_kinds_of_reload(serving: World, letter: str) -> None:
     serving.run(NOT_LONG)
     assert serving.serving() == [(2, 1), (2, 2)]
     assert "reloaded: generation 2 serves with 2 workers; generation 1 drains" in serving.log
-    finish(serving)
+    serving.finish()
 
 
 def test_only_a_reload_of_the_workers_keeps_the_configuration(tmp_path: Path) -> None:
@@ -350,7 +319,7 @@ def test_only_a_reload_of_the_workers_keeps_the_configuration(tmp_path: Path) ->
         world.command(letter)
         world.run(NOT_LONG)
         assert len(read) == reads
-    finish(world)
+    world.finish()
     world.close()
 
 
@@ -369,7 +338,7 @@ def test_who_waits_hears_of_a_configuration_that_cannot_be_read(tmp_path: Path, 
     assert [answer["said"] for answer in answers] == [f"reload refused, nothing has changed: {said}"]
     assert bool(answers[0]["details"]) == (not isinstance(error, UsageError))
     assert world.serving() == [(1, 1), (1, 2)]
-    finish(world)
+    world.finish()
     world.close()
 
 
@@ -388,7 +357,7 @@ def test_a_chain_reload_replaces_one_worker_at_a_time(tmp_path: Path) -> None:
     for step in range(1, 5):
         assert sorted(old[step:] + new[:step]) in seen
     assert all({number for _, number in serving} == {1, 2, 3, 4} for serving in seen)
-    finish(world)
+    world.finish()
     world.close()
 
 
@@ -405,7 +374,7 @@ def test_a_chain_reload_that_fails_on_the_way_is_undone(tmp_path: Path, how: str
     assert world.serving() == [(1, 1), (1, 2), (1, 3), (1, 4)]
     assert "reload failed: generation 2: worker 3" in world.log
     assert len(world.zygotes()) == 1
-    finish(world)
+    world.finish()
     world.close()
 
 
@@ -425,7 +394,7 @@ def test_an_import_that_hangs_is_given_up(world: World, first: bool) -> None:
     else:
         assert world.serving() == [(1, 1), (1, 2)]
         assert "boot-timeout 60; generation 1 serves on" in world.log
-        finish(world)
+        world.finish()
 
 
 def test_workers_are_recycled_one_at_a_time(serving: World) -> None:
@@ -439,235 +408,58 @@ def test_workers_are_recycled_one_at_a_time(serving: World) -> None:
         assert serving.serving()[:1] == [(1, 1)]
         assert len(serving.serving()) >= 2
     assert not set(map(id, first)) & set(map(id, serving.workers()))
-    finish(serving)
+    serving.finish()
 
 
-def test_more_and_fewer_workers(serving: World) -> None:
-    for letter, numbers in (("+", [1, 2]), ("-", [1]), ("-", [1]), ("+", [1, 2])):
-        serving.command(letter)
-        serving.run(NOT_LONG)
-        assert [number for _, number in serving.serving()] == numbers
-    assert "leaves: 1 worker is enough" in serving.log
-    finish(serving)
+SCOREBOARD = "greenwsgi.shared.scoreboard"
+SHORTAGES = {
+    "memory": (f"{SCOREBOARD}.mmap.mmap", errno.ENOMEM),
+    "a descriptor": (f"{SCOREBOARD}.anonymous_file", errno.EMFILE),
+    "another descriptor": ("greenwsgi.process.cycle.anonymous_file", errno.EMFILE),
+}
+short_of = pytest.mark.parametrize(("function", "number"), SHORTAGES.values(), ids=SHORTAGES.keys())
 
 
-def test_touched_files(tmp_path: Path) -> None:
-    file, other = tmp_path / "touched", tmp_path / "other"
-    other.touch()
-    world = World(
-        tmp_path / "log", f"touch-reload={file}", f"touch-reload={other}", f"touch-chain-reload={other}.chain"
-    )
-    world.run(5)
-    assert world.serving() == [(1, 1), (1, 2)], "nothing was touched"
-    assert f"touch-reload {file}: there is no such file yet" in world.log
-    file.touch()
-    world.run(5)
-    assert world.serving() == [(2, 1), (2, 2)]
-    new = tmp_path / "new"
-    os.utime(shutil.copy(other, new), ns=(1, other.stat().st_mtime_ns))
-    new.rename(other)
-    world.run(5)
-    assert world.serving() == [(3, 1), (3, 2)], "another file of the same time and size"
-    file.unlink()
-    world.run(5)
-    assert world.serving() == [(3, 1), (3, 2)]
-    Path(f"{other}.chain").touch()
-    world.run(5)
-    assert world.serving() == [(4, 1), (4, 2)]
-    assert "has taken over worker 1" in world.log
-    assert f"touch-chain-reload {other}.chain: the application is loaded anew, and" in world.log
-    finish(world)
-    world.close()
+def fail_with(number: int) -> Callable[..., NoReturn]:
+    def fail(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
-def small(tmp_path: Path, *options: str) -> World:
-    """Of four workers one at first, and more when they are needed."""
-    world = World(tmp_path / "log", "processes=4", "cheaper=1", *options)
-    world.run(NOT_LONG)
-    return world
-
-
-def test_workers_come_when_they_are_needed_and_go(tmp_path: Path) -> None:
-    world = small(tmp_path, "cheaper-algo=backlog")
-    assert world.serving() == [(1, 1)]
-    world.queue = 10
-    world.run(5)
-    assert len(world.serving()) == 4
-    world.signal(SIGHUP)
-    world.run(NOT_LONG)
-    assert [number for _, number in world.serving()] == [1, 2, 3, 4], "a reload keeps what is needed"
-    world.queue = 0
-    world.run(60)
-    assert world.serving() == [(2, 1)]
-    assert "cheaper-algo backlog: 2 workers shall run, not 1 (busy: 0 %; 10 connections wait)" in world.log
-    finish(world)
-    world.close()
-
-
-def test_cheaper_initial(tmp_path: Path) -> None:
-    world = small(tmp_path, "cheaper-initial=3")
-    assert len(world.serving()) == 3
-    finish(world)
-    world.close()
-
-
-def test_a_busy_worker_gets_company(tmp_path: Path) -> None:
-    world = small(tmp_path, "cheaper-algo=busyness", "cheaper-busyness-verbose=true")
-    seats = world.master.cycles[1].board.seats
-    for counter, value in ((IN_FLIGHT, 4), (LOOP_LAG_US, 90_000)):
-        for seat in seats:
-            seat.counters[counter] = value
-        before = len(world.serving())
-        world.run(3.5)
-        assert len(world.serving()) == before + 1
-        for seat in seats:
-            seat.counters[counter] = 0
-    assert re.search(r"\] busyness: \d+ %, 0 connections wait", world.log)
-    finish(world)
-    world.close()
-
-
-@pytest.mark.parametrize("options", [(), ("cheaper=2", "processes=3")], ids=["all", "by need"])
-def test_cheap_and_idle(tmp_path: Path, options: tuple[str, ...]) -> None:
-    world = World(tmp_path / "log", "cheap=true", "idle=30", *options)
-    world.run(NOT_LONG)
-    assert world.serving() == []
-    assert "ready: generation 1 serves with 0 workers" in world.log
-    for _ in range(2):
-        world.knocking = True
-        world.run(NOT_LONG)
-        world.knocking = False
-        assert len(world.serving()) == 2
-        world.run(20)
-        world.master.cycles[world.master.fleet.born].board.seats[0].counters[REQUESTS] += 1
-        world.run(29)
-        assert len(world.serving()) == 2
-        world.run(3)
-        assert world.serving() == []
-        world.signal(SIGHUP)
-        world.run(NOT_LONG)
-        assert world.serving() == []
-    assert "a connection has come: 2 workers shall run" in world.log
-    finish(world)
-    world.close()
-
-
-def test_asked_to_go_cheap(tmp_path: Path) -> None:
-    world = World(tmp_path / "log", "cheaper=1", "cheaper-initial=2", "processes=3")
-    cheap = BY_NAME["cheap"].apply
-    world.run(NOT_LONG)
-    for rises in (False, True):
-        if rises:
-            world.signal(SIGHUP)
-            world.step()
-            assert world.master.fleet.at(GenerationStage.RISING)
-        assert cheap(world.master.fleet, world.now) == "no worker shall run until a connection comes"
-        assert cheap(world.master.fleet, world.now) == "ignored: no worker shall run already"
-        world.run(NOT_LONG)
-        assert world.workers() == []
-        world.knocking = True
-        world.run(NOT_LONG)
-        world.knocking = False
-        assert world.serving() == [(1 + rises, 1), (1 + rises, 2)]
-    finish(world)
-    assert cheap(world.master.fleet, world.now) == "ignored: the server stops"
-    world.close()
-
-
-def test_die_on_idle(tmp_path: Path) -> None:
-    world = World(tmp_path / "log", "idle=30", "die-on-idle=true")
-    world.run(32)
-    assert world.over
-    assert "idle 30: no request has come; the server stops" in world.log
-    assert world.master.fleet.exit_status == 0
-    world.close()
-
-
-@pytest.mark.parametrize(("option", "size"), [("as", Memory(space=101 * MB)), ("rss", Memory(resident=101 * MB))])
-def test_a_worker_that_is_too_large_is_killed(tmp_path: Path, option: str, size: Memory) -> None:
-    world = World(tmp_path / "log", f"evil-reload-on-{option}=100")
-    world.run(NOT_LONG)
-    large, other = world.workers()
-    world.sizes[large.pid] = size
-    world.sizes[other.pid] = Memory(100 * MB, 100 * MB)
-    world.run(4)
-    assert f"worker 1 (pid {large.pid}) gets SIGKILL: evil-reload-on-{option} 100: it has 101 MB" in world.log
-    assert other in world.workers()
-    assert world.serving() == [(1, 1), (1, 2)]
-    finish(world)
-    world.close()
-
-
-EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["reload", "chain", "workers", "count", "crowd", "kill worker", "kill zygote", "retire", "nothing"]
-        ),
-        st.integers(0, 9),
-        st.sampled_from(["ok", "ok", "ok", "fail", "crash", "never"]),
-        st.sampled_from(["ok", "ok", "ok", "die", "never"]),
-        st.sampled_from([0.0, 0.0, 0.25, 3.0, 70.0]),
-    ),
-    max_size=25,
-)
-
-
-FIXED = ("processes=2",)
-BY_NEED = ("processes=4", "cheaper=2", "cheaper-algo=backlog", "idle=20")
-
-
-@given(EVENTS, st.sampled_from([FIXED, BY_NEED]), st.sampled_from([SIGTERM, SIGQUIT]))
-def test_whatever_happens_it_comes_back_and_leaves_nothing(
-    events: list[tuple[str, int, str, str, float]], options: tuple[str, ...], stop: Signals
+@short_of
+def test_without_room_for_a_scoreboard_a_reload_is_refused(
+    function: str, number: int, serving: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any story of deaths, reloads and broken applications ends, once all is well again, with one whole generation."""
     before = os.listdir("/dev/fd")
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder) / "log", *options)
-        world.run(NOT_LONG)
-        for what, which, load, boot, pause in events:
-            world.load, world.boot = functools.partial(_say, load), functools.partial(_say, boot)
-            happen(world, what, which)
-            world.step()
-            world.run(pause)
-            assert not world.over, "nothing of that ends a server that has served"
-        world.load, world.boot = functools.partial(_say, "ok"), functools.partial(_say, "ok")
-        world.signal(SIGHUP)
-        world.knocking, world.queue = True, 0
-        until = world.now + 400
-        while world.now < until and not is_well(world):
-            world.step()
-        world.run(NOT_LONG)
-        (zygote,) = world.zygotes()
-        assert world.serving() == [(zygote.generation, 1), (zygote.generation, 2)]
-        assert len(world.workers()) == 2
-        assert len(world.master.cycles) == len(world.master.fleet.generations) == 1
-        finish(world, stop)
-        world.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(function, fail_with(number))
+        serving.signal(SIGHUP)
+        serving.run(NOT_LONG)
     assert os.listdir("/dev/fd") == before
+    assert re.search(rf"reload refused, nothing has changed: no .*: {os.strerror(number)}", serving.log)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    serving.finish()
 
 
-def is_well(world: World) -> bool:
-    """One generation, all of which serves, and nothing is under way."""
-    generations = world.master.fleet.generations
-    wanted = world.master.fleet.reload_wanted is not None or bool(world._notes)
-    return not wanted and len(generations) == 1 and len(world.workers()) == len(world.serving()) == 2
+@short_of
+def test_without_room_for_a_scoreboard_the_server_does_not_start(
+    function: str, number: int, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(function, fail_with(number))
+    world.run(NOT_LONG)
+    assert world.over
+    assert world.master.fleet.exit_status == USAGE_STATUS
+    assert world.log.count("\n") == 1
+    assert "the server cannot start: no " in world.log
 
 
-def _say(how: str, *_: int) -> str:
-    return how
-
-
-def happen(world: World, what: str, which: int) -> None:
-    workers, zygotes = world.workers(), world.zygotes()
-    letters = {"reload": "r", "chain": "c", "workers": "w", "count": "+-"[which % 2]}
-    if what in letters:
-        world.command(letters[what])
-    elif what == "crowd":
-        world.queue, world.knocking = which, which > 4
-    elif what == "kill-worker" and workers:
-        world.die(workers[which % len(workers)], -9)
-    elif what == "kill-zygote" and zygotes:
-        world.die(zygotes[which % len(zygotes)], -9)
-    elif what == "retire" and workers:
-        world.say(workers[which % len(workers)], Word.RETIRE, "max-requests 5")
+def test_a_stop_is_planned_for_whatever_else_goes_wrong(serving: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(serving, "bury", None)
+        serving.signal(SIGTERM)
+        serving.step()
+    assert serving.log.count("in the master, which goes on") == 1
+    assert "the server stops gracefully" in serving.log
+    serving.step()
+    assert serving.workers() == []

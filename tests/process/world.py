@@ -24,6 +24,8 @@ from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Messag
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
 
+NOT_LONG = 1.0
+
 
 @dataclass
 class Child:
@@ -69,9 +71,7 @@ class World:
         self._buried: list[tuple[int, int]] = []
         self._log_path = log
         self._log = log.open("ab")
-        origin = Origin("test")
-        pairs = [option.split("=") for option in ("processes=2", "async=4", *options)]
-        self.settings = build(Assignment(name, text, origin) for name, text in pairs)
+        self.settings = self.configured(*options)
         listeners = [BoundListener(99, "http", "127.0.0.1:80")]
         server_log = ServerLog(self._log.fileno())
 
@@ -83,6 +83,12 @@ class World:
             self.settings, listeners, server_log, self, self, self, self._killed, self.read_again, around=self
         )
         self.timeout = 0.0
+
+    @staticmethod
+    def configured(*options: str) -> Settings:
+        """The settings of a world of two workers, unless these options say otherwise."""
+        pairs = [option.split("=") for option in ("processes=2", "async=4", *options)]
+        return build(Assignment(name, text, Origin("test")) for name, text in pairs)
 
     # What the tests do
 
@@ -111,6 +117,15 @@ class World:
         until = self.now + seconds
         while self.now < until and not self.over:
             self.step()
+
+    def finish(self, number: Signals = SIGTERM) -> None:
+        """Stop the server, and see that nobody is left and nothing went wrong."""
+        self.signal(number)
+        self.run(200)
+        assert self.over
+        assert self.zygotes() == []
+        assert self.workers() == []
+        assert "in the master" not in self.log
 
     @property
     def over(self) -> bool:
