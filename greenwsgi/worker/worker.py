@@ -296,7 +296,8 @@ class Worker:
                     f"worker {self._boot.number} leaves with {count} requests unfinished: worker-reload-mercy {mercy:g}"
                 )
                 return 0
-            if service.running and all(one.strikes > STRIKES for one in service.running.values()):
-                return EXIT_HARAKIRI
+            given_up = [one for one in service.running.values() if one.strikes > STRIKES]
+            if len(given_up) == len(service.connections):
+                return EXIT_HARAKIRI  # nobody else is left: not in a queue, nor with half a request or answer
             gevent.sleep(0.02)
         return 0
