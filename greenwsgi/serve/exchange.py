@@ -141,6 +141,11 @@ class Exchange:
         connection.lingers = service.draining
         return connection.protocol.reusable
 
+    def postpone(self, deadline: float) -> None:
+        """It has another deadline now: for the watchdog here, and on the board for the monitor and the master."""
+        self.deadline = deadline
+        self._connection.service.seat.postpone(self.core, deadline)
+
     def watch(self) -> bool:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
         connection = self._connection
@@ -155,7 +160,7 @@ class Exchange:
     def _failed(self, error: BaseException) -> str:
         """End an exchange that went wrong, with an answer if one can still be given; returns what the log shows."""
         connection = self._connection
-        self.deadline = NEVER  # what ended it once shall not hit the answer that says so
+        self.postpone(NEVER)  # what ended it once shall not hit the answer that says so
         self._response.closed = True
         connection.departure.rest()
         if isinstance(error, HarakiriTimeout) and error.exchange is self:

@@ -65,6 +65,9 @@ class Monitor:
         self._clock = clock
         self._leave = leave
         self._warning = max(warning, LEAST_WARNING) if warning > 0 else inf
+        self._looked = clock.monotonic()
+        self._woke = 0.0
+        """When the process ran again after it was stopped or starved, so that nobody looked."""
         self._reported = 0.0
         """The last heartbeat before the blockage that was reported last."""
         self._main = _ident()
@@ -87,8 +90,11 @@ class Monitor:
     def look(self) -> None:
         """One round: report a blocked loop, and end the process if a request is too far past its deadline."""
         now = self._clock.monotonic()
+        if now - self._looked >= BLOCKED:  # the loop cannot have run either: it is to blame from now on
+            self._woke = now
+        self._looked = now
         beat = self._seat.heartbeat()
-        blocked = now - beat
+        blocked = now - max(beat, self._woke)
         if beat and blocked >= self._warning and beat != self._reported:
             self._reported = beat
             self._seat.counters[BLOCKED_LOOPS] += 1
@@ -113,11 +119,10 @@ class Monitor:
         if self._reported == last:
             self._log.warning(f"worker {number}'s loop turns again after {blocked:.1f} s")
             return
-        # No round of ours could run meanwhile: only native code that keeps the GIL does that (or a stopped machine).
         self._seat.counters[BLOCKED_LOOPS] += 1
         self._log.warning(
-            f"worker {number}'s loop was blocked for {blocked:.1f} s by native code that kept the GIL, so there is no"
-            " stack of it"
+            f"worker {number}'s loop was blocked for {blocked:.1f} s by native code that kept the GIL, or the whole"
+            " process was stopped; there is no stack of it"
         )
 
     def _report(self, blocked: float, late: list[RunningRequest]) -> str:

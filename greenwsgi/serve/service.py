@@ -113,8 +113,7 @@ class Service:
         current = getcurrent()
         for exchange in self.running.values():
             if exchange.greenlet is current:
-                exchange.deadline = deadline = SystemClock.monotonic() + seconds if seconds > 0 else NEVER
-                self.seat.postpone(exchange.core, deadline)
+                exchange.postpone(SystemClock.monotonic() + seconds if seconds > 0 else NEVER)
                 return
         raise RuntimeError("greenwsgi.harakiri is to be called in the greenlet of a request")
 

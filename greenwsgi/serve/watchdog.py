@@ -11,6 +11,7 @@ from collections.abc import Callable
 from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock
+from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
 from greenwsgi.serve.service import Service
 from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US
@@ -110,10 +111,10 @@ class Watchdog:
     def _strike(self, exchange: Exchange, now: float) -> None:
         exchange.strikes += 1
         if exchange.strikes > STRIKES:
-            exchange.deadline = float("inf")
+            exchange.postpone(NEVER)
             self._give_up(exchange)
             return
-        exchange.deadline = now + AGAIN
+        exchange.postpone(now + AGAIN)
         frame = exchange.greenlet.gr_frame
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no Python frame)\n"
         self._service.log.warning(

@@ -138,11 +138,14 @@ def test_a_request_that_swallows_harakiri_costs_its_worker() -> None:
 
 def test_a_worker_that_a_request_costs_still_answers_the_others() -> None:
     """Not only requests that run: one whose head has come in part, too."""
-    with Server("--processes", "1", "--async", "10", "--harakiri", "1", app=STUBBORN) as server:
-        with server.connect() as stubborn, server.connect() as slow:
-            slow.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n")
-            stubborn.sendall(b"GET /stubborn HTTP/1.1\r\nHost: x\r\n\r\n")
-            server.wait_for(r"worker 1 \(pid \d+\) leaves: harakiri: GET /stubborn")
-            slow.sendall(b"\r\n")
-            assert read_answer(slow).text == "ok"
-            server.wait_for(r"GET /stubborn => .*killed")
+    with (
+        Server("--processes", "1", "--async", "10", "--harakiri", "1", app=STUBBORN) as server,
+        server.connect() as stubborn,
+        server.connect() as slow,
+    ):
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n")
+        stubborn.sendall(b"GET /stubborn HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.wait_for(r"worker 1 \(pid \d+\) leaves: harakiri: GET /stubborn")
+        slow.sendall(b"\r\n")
+        assert read_answer(slow).text == "ok"
+        server.wait_for(r"GET /stubborn => .*killed")

@@ -9,10 +9,11 @@ import pytest
 from gevent.event import Event
 from gevent.hub import get_hub
 
+from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared.metrics import HARAKIRIS
 from tests.serve.conftest import Make
-from tests.serve.site import read_all, read_answer, read_head, settle, wait_until
+from tests.serve.site import Site, read_all, read_answer, read_head, settle, wait_until
 
 GET = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -103,6 +104,23 @@ def test_a_late_throw_never_hits_the_next_request_of_the_connection(make: Make) 
     assert site.service.seat.counters[HARAKIRIS] == 0
 
 
+def shown_deadline(site: Site) -> float:
+    """By which monitor and master judge."""
+    (shown,) = site.service.seat.running()
+    return shown.deadline
+
+
+def test_who_was_ended_has_no_deadline_any_more(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer that says so may wait for its client; who blocks the loop meanwhile is not this one."""
+    site, shown = make(waiting(Event()), harakiri=10.0), []
+    monkeypatch.setattr(site.service.access, "write", lambda *_: shown.append(shown_deadline(site)))
+    with site.connect(GET % b"/slow") as client:
+        settle()
+        site.later(11)
+        assert read_all(client).startswith(b"HTTP/1.1 504 ")
+    assert shown == [NEVER]
+
+
 def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Make) -> None:
     caught: list[BaseException] = []
     stop = Event()
@@ -121,11 +139,13 @@ def test_an_application_that_swallows_it_is_hit_again_and_then_given_up(make: Ma
         settle()
         site.later(11)
         for _ in range(STRIKES - 1):
+            assert shown_deadline(site) > site.clock.monotonic()
             site.later(1)
         assert len(caught) == STRIKES
         assert site.given_up == []
         site.later(1)
         assert [one.what for one in site.given_up] == ["GET / from 127.0.0.1"]
+        assert shown_deadline(site) == NEVER
         site.later(100)
         assert len(site.given_up) == 1
         stop.set()
@@ -176,8 +196,7 @@ def test_an_application_sets_its_own_deadline(make: Make, seconds: float, later:
     with site.connect(GET % b"/") as client:
         wait_until(lambda: site.service.running)
         settle()
-        (shown,) = site.service.seat.running()
-        assert shown.deadline == next(iter(site.service.running.values())).deadline
+        assert shown_deadline(site) == next(iter(site.service.running.values())).deadline
         site.later(later)
         gate.set()
         assert read_head(client).startswith(b"HTTP/1.1 %d " % status)

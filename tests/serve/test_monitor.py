@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from greenwsgi.log.server import ServerLog
-from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.serve.monitor import EXIT_HARAKIRI, ROUND, Monitor
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat
 
@@ -60,19 +60,30 @@ def test_when_it_ends_the_process(seat: Seat, beat: float, deadline: float, ends
         assert "test_when_it_ends_the_process" in said  # the stack of the thread that was watched
 
 
-def watched(seat: Seat, story: Callable[[Monitor, Hand], None], warning: float) -> str:
+def watched(
+    seat: Seat,
+    story: Callable[[Monitor, Hand], None],
+    warning: float,
+    leave: Callable[[int], object] = os._exit,
+) -> str:
     """What a monitor logs in a story."""
     read, write = os.pipe()
     clock = Hand()
-    story(Monitor(seat, -1, 60, ServerLog(write), clock, warning=warning), clock)
+    story(Monitor(seat, -1, 60, ServerLog(write), clock, leave, warning=warning), clock)
     os.close(write)
     with os.fdopen(read) as log:
         return log.read()
 
 
-def blocked_and_free_again(monitor: Monitor, clock: Hand) -> None:
-    for clock.now in (100.25, 101.0, 101.25, 102.0, 103.0):
+def rounds(monitor: Monitor, clock: Hand, end: float) -> None:
+    """Its thread looks until then."""
+    while clock.now < end:
+        clock.now += ROUND
         monitor.look()
+
+
+def blocked_and_free_again(monitor: Monitor, clock: Hand) -> None:
+    rounds(monitor, clock, 103.25)
     monitor.turned(100.0, 103.4)
 
 
@@ -89,10 +100,10 @@ def test_a_blocked_loop_is_told_once_with_its_stack_and_once_more_when_it_turns(
 
 def test_each_blockage_is_told(seat: Seat) -> None:
     def twice(monitor: Monitor, clock: Hand) -> None:
-        for start in (100.0, 105.0):
+        for start in (100.0, 103.0):
+            clock.now = start
             seat.beat(start)
-            clock.now = start + 2
-            monitor.look()
+            rounds(monitor, clock, start + 2)
             monitor.turned(start, start + 2.1)
 
     lines = watched(seat, twice, warning=1).splitlines()
@@ -101,12 +112,11 @@ def test_each_blockage_is_told(seat: Seat) -> None:
 
 
 @pytest.mark.parametrize(
-    ("warning", "gap", "told"), [(0, 100.0, False), (5, 4.9, False), (5, 5.1, True), (0.01, 0.4, False)]
+    ("warning", "gap", "told"), [(0, 100.0, False), (5, 4.75, False), (5, 5.0, True), (0.01, 0.25, False)]
 )
 def test_blocked_loop_warning_says_how_long_is_too_long(seat: Seat, warning: float, gap: float, told: bool) -> None:
     def once(monitor: Monitor, clock: Hand) -> None:
-        clock.now = 100.0 + gap
-        monitor.look()
+        rounds(monitor, clock, 100.0 + gap)
 
     seat.beat(100.0)
     assert bool(watched(seat, once, warning)) == told
@@ -127,3 +137,23 @@ def test_a_worker_that_boots_is_not_blocked(seat: Seat) -> None:
         monitor.turned(0.0, 500.0)
 
     assert watched(seat, boots, warning=1) == ""
+
+
+def test_a_worker_that_was_stopped_is_not_blocked(seat: Seat) -> None:
+    """Nobody of it ran: SIGSTOP, a paused container. Its loop gets the time that any loop has, from then on."""
+    left: list[int] = []
+
+    def stopped(monitor: Monitor, clock: Hand) -> None:
+        rounds(monitor, clock, 100.25)
+        clock.now = 160.0
+        monitor.look()
+        rounds(monitor, clock, 160.75)
+        assert left == []
+        rounds(monitor, clock, 161.0)
+
+    seat.beat(100.0)
+    seat.begin(1, 99.0, 130.0, b"1.2.3.4\tGET\t/\tHTTP/1.1")
+    said = watched(seat, stopped, warning=1, leave=left.append)
+    assert left == [EXIT_HARAKIRI]
+    assert said.count("loop is blocked, for 1.0 s so far") == 1
+    assert "has been blocked for 1.0 s" in said
