@@ -100,12 +100,10 @@ class Connection:
         """Serve requests until the connection ends: the border at which every error of a connection stops."""
         service = self.service
         service.connections.add(self)
-        slots = service.slots
         try:
             head = self._first_head()
             while head is not None:
-                core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
-                head = self._next_head() if Exchange(self, head, core).run() else None
+                head = self._next_head() if Exchange(self, head).run() else None
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")

@@ -46,16 +46,16 @@ class Exchange:
     """One request and its answer on a connection; `run` is all of it.
 
     line: the client's address, method, URI and protocol, with tabs between, as the scoreboard shows them.
-    core: its slot, begun, deadline: monotonic seconds, strikes: how often harakiri has hit it.
+    core: its slot; begun, deadline: monotonic seconds, all three once it runs. strikes: how often harakiri has hit it.
     seen: the watchdog has looked at it.
     """
 
     __slots__ = (
-        "_connection", "_environ", "_head", "_intake", "_response", "begun", "core", "deadline", "line", "seen",
-        "strikes",
+        "_connection", "_environ", "_harakiri", "_head", "_intake", "_response", "begun", "core", "deadline", "line",
+        "seen", "strikes",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, head: RequestHead, core: int) -> None:
+    def __init__(self, connection: Connection, head: RequestHead) -> None:
         service, variables = connection.service, head.vars
         self._connection = connection
         self._head = head
@@ -76,14 +76,11 @@ class Exchange:
             environ["wsgi.input"] = open_body(self._intake.pull)
         self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
         connection.stream.waits = 0
-        self.core = core
         self.strikes = 0
         self.seen = False
-        self.begun = begun = _now()
-        harakiri = service.harakiri
+        self._harakiri = service.harakiri
         if service.harakiri_for:
-            harakiri = service.allowed(environ.get("PATH_INFO", ""))
-        self.deadline = begun + harakiri
+            self._harakiri = service.allowed(environ.get("PATH_INFO", ""))
 
     def _find_client(self, environ: dict[str, Any]) -> None:
         """What proxies and gateways know better than our socket."""
@@ -106,11 +103,17 @@ class Exchange:
         return f"{method} {uri} from {addr or self._connection.who}"
 
     def run(self) -> bool:
-        """Run the application; True when the connection may carry another exchange."""
-        connection, response, core = self._connection, self._response, self.core
+        """Take a slot, and run the application in it; True when the connection may carry another exchange.
+
+        Raises Overloaded.
+        """
+        connection, response = self._connection, self._response
         service = connection.service
         seat, running, slots = service.seat, service.running, service.slots
-        seat.begin(core, self.begun, self.deadline, self.line.encode("latin-1", "replace"))
+        self.core = core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
+        self.begun = begun = _now()
+        self.deadline = deadline = begun + self._harakiri
+        seat.begin(core, begun, deadline, self.line.encode("latin-1", "replace"))
         running[core] = self
         if not slots.free:
             seat.counters[FULL] = 1
@@ -125,14 +128,16 @@ class Exchange:
             del running[core]
             if self.seen:
                 connection.departure.rest()
-            self._account(ending)
-            seat.end(core)
-            if slots.queue:
-                slots.give(core)
-            else:
-                if not slots.free:
-                    seat.counters[FULL] = 0
-                slots.free.append(core)
+            try:
+                self._account(ending)
+            finally:
+                seat.end(core)
+                if slots.queue:
+                    slots.give(core)
+                else:
+                    if not slots.free:
+                        seat.counters[FULL] = 0
+                    slots.free.append(core)
         if service.finished is not None:
             service.finished()
         if response.cut or not (self._intake is None or self._intake.close()):

@@ -140,13 +140,17 @@ def _apply(variables: dict[str, str], said: Mapping[str, str], scheme: str) -> s
         variables["SERVER_NAME"], port = _split_port(host)
         variables["SERVER_PORT"] = port or _default_port(scheme)
     port = said.get("port", "")
-    if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+    if _is_port(port):
         variables["SERVER_PORT"] = port
     return scheme
 
 
 def _default_port(scheme: str) -> str:
     return "443" if scheme == "https" else "80"
+
+
+def _is_port(text: str) -> bool:
+    return len(text) <= 5 and text.isascii() and text.isdigit() and 0 < int(text) < 65536
 
 
 def _split_port(host: str) -> tuple[str, str]:
@@ -163,6 +167,6 @@ def _address(text: str) -> tuple[str, str]:
     elif text.count(":") == 1:
         name, _, port = text.partition(":")
     try:
-        return str(ipaddress.ip_address(name)), port if port.isdigit() else ""
+        return str(ipaddress.ip_address(name)), port if _is_port(port) else ""
     except ValueError:
         return "", ""

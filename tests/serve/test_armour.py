@@ -217,3 +217,35 @@ def test_a_trusted_proxy_tells_the_client_and_the_access_line_shows_it(make: Mak
     with site.connect(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6, 1.2.3.4\r\n\r\n") as client:
         assert read_answer(client)[1] == b"hello 1.2.3.4"
     assert "] 1.2.3.4 () {" in site.log
+
+
+class Nobody:
+    """What an application may leave in its environ."""
+
+    def __str__(self) -> str:
+        raise LookupError("no name")
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+def test_a_failure_around_the_application_keeps_no_slot(make: Make, fails: str) -> None:
+    failing = [True]
+
+    def find(environ: dict[str, Any], scheme: str) -> str:
+        if failing and fails == "before":
+            raise LookupError("no client")
+        return scheme
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        if failing:
+            environ["REMOTE_USER"] = Nobody()
+        return hello(environ, start_response)
+
+    site = make(application, cores=1)
+    site.service.forwarding = find
+    site.answer(GET)
+    wait_until(lambda: not site.service.connections)
+    assert "LookupError: no " in site.log
+    failing.clear()
+    assert b"hello" in site.answer(GET)
+    assert not site.service.running
+    assert site.service.seat.running() == []

@@ -72,6 +72,9 @@ def rewritten(headers: dict[str, str], *, wanted: tuple[str, ...] = X, hops: int
         ({"X-Forwarded-Host": "a/b@c"}, {}),
         ({"X-Forwarded-Port": "8443", "X-Forwarded-Proto": "https"}, {"scheme": "https", "SERVER_PORT": "8443"}),
         ({"X-Forwarded-Port": "99999"}, {}),
+        ({"X-Forwarded-Port": "1" * 5000}, {}),  # more digits than int() takes
+        ({"X-Forwarded-For": "1.2.3.4:" + "1" * 5000}, {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": ""}),
+        ({"X-Forwarded-For": "1.2.3.4:\xb2"}, {"REMOTE_ADDR": "1.2.3.4", "REMOTE_PORT": ""}),
         ({"Forwarded": "for=1.2.3.4;proto=https"}, {}),  # not among the headers the proxies were said to set
     ],
 )
