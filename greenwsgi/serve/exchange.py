@@ -192,8 +192,12 @@ class Exchange:
 
     def _unheard(self) -> bool:
         """The client has left, or has half-closed: is the answer for nobody?"""
-        connection = self._connection
-        return connection.protocol.aborted or connection.stream.answer_was_lost()
+        stream, protocol = self._connection.stream, self._connection.protocol
+        if stream.gone or protocol.aborted:
+            return True
+        if protocol.reusable and protocol.waiting():
+            return False  # its next request is here: to ask is to end our side, and that one wants an answer too
+        return stream.answer_was_lost()
 
     def _left(self) -> str:
         """The client has left: 499, which it cannot hear. Who only aborted the request keeps its connection."""

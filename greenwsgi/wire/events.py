@@ -112,6 +112,9 @@ class WireProtocol(Interface):
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer; b"" says that it will send no more."""
 
+    def waiting(self) -> int:
+        """How many bytes are here that no event has used; behind a request's body they are the next one's."""
+
     def next_event(self) -> Event | None:
         """The next event, or None when more bytes are needed. Raises PeerError, or PeerGone on an early end."""
 

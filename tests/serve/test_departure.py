@@ -77,6 +77,23 @@ def test_a_client_that_half_closes_still_gets_its_answer(make: Make) -> None:
     assert "(HTTP/1.1 200)" in site.log
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_client_that_half_closes_behind_two_requests_gets_two_answers(make: Make, at_once: bool) -> None:
+    poll = LongPoll()
+    site = make(poll)
+    with site.connect(GET + GET if at_once else GET) as client:
+        wait_until(lambda: site.service.running)
+        look(site)
+        if not at_once:
+            client.sendall(GET)
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: poll.departure.is_set())
+        look(site)
+        assert read_all(client).count(b"answer") == 2
+    wait_until(lambda: site.log.count("=> generated") == 2)
+    assert site.log.count("(HTTP/1.1 200)") == 2
+
+
 def test_pipelined_bytes_read_ahead_are_kept(make: Make) -> None:
     poll = LongPoll()
     site = make(poll)
