@@ -103,7 +103,10 @@ class Departure:
                 self.left, self.missed, self._event = False, False, None
 
     def close(self) -> None:
-        """The connection has ended."""
+        """The connection has ended: whoever waits for it beyond its request need wait no more."""
+        self.left = True
+        if self._event is not None:
+            self._event.set()
         if self._watcher is not None:
             self._watcher.close()
 

@@ -134,9 +134,8 @@ def test_nothing_is_watched_after_the_end(make: Make) -> None:
         read_answer(client)
         settle()
         look(site)
-        client.close()
-        settle()
-    assert not poll.departure.is_set()
+        assert not poll.departure.watching
+        assert not poll.departure.is_set()
 
 
 class TidiesUp:
@@ -254,3 +253,23 @@ def test_wait_waits_and_tells(make: Make) -> None:
     client.close()
     wait_until(lambda: len(told) == 2)
     assert told == [False, True]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_who_waits_beyond_its_request_is_told_when_the_connection_ends(make: Make, kept: bool) -> None:
+    waiting: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        waiting.append(gevent.spawn(environ["greenwsgi.disconnected"].wait))
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    site = make(application)
+    with site.connect(GET if kept else GET.replace(b"x\r\n", b"x\r\nConnection: close\r\n")) as client:
+        assert read_answer(client)[1] == b"ok"
+        if kept:
+            assert not waiting[0].ready()
+            client.shutdown(socket.SHUT_WR)
+        assert read_all(client) == b""
+    wait_until(waiting[0].ready)
+    assert waiting[0].value is True
