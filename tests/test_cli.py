@@ -214,7 +214,7 @@ def test_a_reload_reads_everything_again(tmp_path: Path, capfd: Capture) -> None
         (["--version"], lambda out: out == f"greenwsgi {__version__}\n"),
         (["--help"], lambda out: out.startswith("usage: greenwsgi ")),
         (["-h"], lambda out: "--processes" in out),
-        (["--show-config"], lambda out: out.startswith("[uwsgi]\n; command line\nshow-config = true\n; default\n")),
+        (["--show-config"], lambda out: out.startswith("[uwsgi]\n; command line\n; show-config = true\n; default\n")),
         (["--show-config", "--chdir=\udce9\x1b"], lambda out: "chdir = \\udce9%[\n" in out),
     ],
 )

@@ -10,19 +10,24 @@ from greenwsgi.config.sources import DIRECTIVES
 from greenwsgi.errors import Origin
 from greenwsgi.options.catalog import OPTIONS, Entry
 
+DONE = DIRECTIVES - {"fallback-config"}
+"""The options that have done their work when all is read, and say nothing to the server."""
+
 
 def show(settings: Settings) -> str:
     """An ini section: what was written and still counts, in that order, then the defaults, each below its origin.
 
-    Read again it means the same. So what has done its work, such as the names of files and conditions, is a comment
-    only, and so is what an ini file cannot hold.
+    Read again it means the same, except that it serves. So what has done its work, such as the names of files and
+    conditions, is a comment only, and so is what asked for this text, what an ini file cannot hold, and under `strict`
+    what is no option.
     """
     lines = ["[uwsgi]"]
     last: Origin | None = None
     for key, text, origin in (*_written(settings.assignments), *_defaults(settings.assignments)):
         if origin != last:
             lines.append(f"; {origin}")
-        lines.append(_line(key, text))
+        done = key in DONE or key in ("show-config", "get") or (settings.config.strict and not OPTIONS.find(key))
+        lines.append(line(key, text, comment=done))
         last = origin
     return "\n".join(lines) + "\n"
 
@@ -33,18 +38,20 @@ def first_texts(settings: Settings, names: Iterable[str]) -> Iterator[str]:
         yield from [one.text for one in settings.assignments if one.key == name][:1]
 
 
-def _line(key: str, text: str) -> str:
-    if not _is_plain(key, text):
+def line(key: str, text: str, *, comment: bool = False) -> str:
+    """The line of an ini file; a comment too if there can be no such line."""
+    if not is_plain(key, text):
         return f"; {key!r} = {text!r} (no line of ini can say this)"
-    line = f"{key} = {_escaped(text)}".rstrip()
-    return f"; {line}" if key in DIRECTIVES else line
+    written = f"{escaped(key)} = {escaped(text)}".rstrip()
+    return f"; {written}" if comment else written
 
 
-def _is_plain(key: str, text: str) -> bool:
+def is_plain(key: str, text: str) -> bool:
+    """Can a line of an ini file say this?"""
     return bool(re.fullmatch(r"[^\s=\[#;]([^=\n]*[^\s=])?", key)) and text == text.strip() and "\n" not in text
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """With %% where %x would be replaced in a file."""
     return re.sub(r"%(?!\()", "%%", text).replace("\033", "%[")
 
@@ -53,7 +60,7 @@ def _written(assignments: tuple[Assignment, ...]) -> Iterator[tuple[str, str, Or
     winners = {OPTIONS.find(one.key) or one.key: one for one in assignments}
     for one in assignments:
         entry = OPTIONS.find(one.key)
-        if entry is None or one.key in DIRECTIVES:
+        if entry is None or one.key in DONE:
             yield one.key, one.text, one.origin
         elif entry.option.kind.many or winners[entry] is one:
             for text in entry.option.kind.texts(entry.option.read(one.text).value):

@@ -13,7 +13,9 @@ import pytest
 from greenwsgi.config import rules
 from greenwsgi.config.load import load
 from greenwsgi.config.settings import Settings
+from greenwsgi.config.show import show
 from greenwsgi.errors import UsageError
+from tests.config.test_settings import serving
 
 Write = Callable[..., Path]
 
@@ -226,3 +228,15 @@ def test_the_current_folder_may_be_gone(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UsageError) as caught:
         loaded("x.ini")
     assert str(caught.value) == "command line: cannot read 'x.ini': No such file or directory (the current folder)"
+
+
+def test_what_show_config_prints_is_read_again_as_the_same(write: Write) -> None:
+    """Also when it was asked for in the file, and under strict, where placeholders are none of its names."""
+    lines = ("strict = true", "set-ph = base=/srv", "chdir = %(base)", "fallback-config = z.ini", "env = A=100%%d")
+    write("x.ini", "[uwsgi]", *lines, "show-config = true", "get = chdir")
+    before = load(["x.ini"], {})
+    write("y.ini", show(before.settings))
+    after = load(["y.ini"], {})
+    assert after.settings == serving(before.settings)
+    assert after.settings.python.env == ("A=100%d",)
+    assert after.fallback == before.fallback == "z.ini"
