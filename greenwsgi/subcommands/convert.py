@@ -3,85 +3,155 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-from greenwsgi.config.load import load
-from greenwsgi.config.settings import Assignment, Settings
+from greenwsgi.config import show
+from greenwsgi.config.load import Reading, read
+from greenwsgi.config.settings import Assignment, silent
+from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
-from greenwsgi.options.kinds import FLAG, Kind
+from greenwsgi.options.kinds import FLAG, Address, Kind
 from greenwsgi.options.spec import Status
 from greenwsgi.subcommands.arguments import Arguments
+
+_DONE = show.DONE | {"allow-remote-config"}
+"""Where the text came from, which is all in here now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One `name = value` in its section; `lost` says why it has no effect, and then it is only a comment."""
+    """One `name = text` of a section, and where it was written.
+
+    lost: why it has no effect, and then it is only a comment. listens: it is about a socket, and sockets are numbered.
+    """
 
     section: str
     name: str
-    texts: tuple[str, ...]
-    kind: Kind[object] | None
+    text: str
+    origin: Origin
+    kind: Kind[Any] | None = None
     lost: str = ""
+    listens: bool = False
+
+    @property
+    def group(self) -> str:
+        """What stands together, in the order in which it was written."""
+        return "" if self.listens else self.name
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print it. Raises UsageError for a configuration that greenwsgi would not start with."""
+    """Print it. Raises UsageError for a configuration that greenwsgi would not start with, and for an unsayable one."""
     parser = Arguments("convert", "What has no effect here is kept as a comment that says why.")
     parser.add_argument("file", metavar="FILE", help="a configuration of uWSGI's or ours, in any format")
     parser.add_argument("--to", choices=WRITERS, default="ini", help="the format to write (ini)")
     given = parser.parse_args(arguments)
-    settings = load([given.file], os.environ).settings
-    print("\n".join(WRITERS[given.to](list(lines(settings)))))
+    reading = read([given.file], os.environ, silent)
+    reading.build(silent)
+    _print("\n".join(WRITERS[given.to](lines(reading))))
     return 0
 
 
-def lines(settings: Settings) -> Iterator[Line]:
-    """What was written and still counts: by section in the table's order, each option once, by its main name."""
-    written: dict[str, list[Assignment]] = {}
-    for one in settings.assignments:
+def lines(reading: Reading) -> list[Line]:
+    """What was written and still counts, by section in the table's order; each option by the name it was given last.
+
+    What others mention as %(name) is not there: it stands in their texts.
+    """
+    last = {_subject(one): one for one in reading.assignments}
+    names = {OPTIONS.find(one.key): one.key for one in reading.assignments}
+    passed_over = _DONE | reading.used | reading.placeholders
+    found: list[Line] = []
+    for one in reading.assignments:
         entry = OPTIONS.find(one.key)
-        written.setdefault(entry.option.name if entry else one.key, []).append(one)
-    found = [_line(name, assignments) for name, assignments in written.items()]
-    order = [*OPTIONS.titles, ""]
-    yield from sorted((line for line in found if line), key=lambda line: order.index(line.section))
+        if last[_subject(one)] is not one or one.key in (passed_over if entry is None else _DONE):
+            continue
+        found += _lines(one, names[entry])
+    sections, groups = [*OPTIONS.titles, ""], list(dict.fromkeys(line.group for line in found))
+    return sorted(found, key=lambda line: (sections.index(line.section), groups.index(line.group)))
 
 
-def _line(name: str, assignments: list[Assignment]) -> Line | None:
-    entry = OPTIONS.find(name)
+def _subject(one: Assignment) -> object:
+    """What it is about: of several about the same the last one counts."""
+    if one.key in ("env", "unenv"):
+        return one.text.partition("=")[0]
+    entry = OPTIONS.find(one.key)
+    return id(one) if entry is None or entry.option.kind.many else entry
+
+
+def _lines(one: Assignment, name: str) -> Iterator[Line]:
+    entry = OPTIONS.find(one.key)
     if entry is None:
-        return Line("", name, tuple(one.text for one in assignments), None, "no option of that name")
-    option, section = entry.option, entry.section
-    if section == "config":
-        return None  # where the text came from, which is all in here now
-    counting = assignments if option.kind.many else assignments[-1:]
-    texts = tuple(text for one in counting for text in option.kind.texts(option.read(one.text).value))
-    verdict = option.verdict(counting[-1].text)
-    lost = verdict.note if verdict.status in (Status.ACCEPTED, Status.LATER) else ""
-    return Line(section, name, texts, option.kind, lost)
+        yield Line("", one.key, one.text, one.origin, lost="no option of that name")
+        return
+    value = entry.option.read(one.text).value
+    status, note = entry.option.verdict(one.text)
+    lost = note if status in (Status.ACCEPTED, Status.LATER) else ""
+    listens = isinstance(value, tuple) and any(isinstance(part, Address) for part in value)
+    section = "sockets" if listens else entry.section
+    for text in entry.option.kind.texts(value):
+        yield Line(section, name, text, one.origin, entry.option.kind, lost, listens)
+
+
+def _print(text: str) -> None:
+    """Each byte as it was read; on a terminal without what that would obey."""
+    if sys.stdout.isatty():
+        print(show.printable(text))
+        return
+    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
+
+
+def _in_sections(converted: list[Line], sign: str, write: Callable[[list[Line]], Iterator[str]]) -> Iterator[str]:
+    """sign: what a comment begins with. write: the text of successive lines with one name and one reason."""
+    yield "[uwsgi]"
+    for section, members in groupby(converted, key=lambda line: line.section):
+        yield f"\n{sign} {_title(section)}"
+        for (_, lost), same in groupby(members, key=lambda line: (line.name, line.lost)):
+            if lost:
+                yield f"{sign} {lost}"
+            yield from write(list(same))
+
+
+def _title(section: str) -> str:
+    return OPTIONS.titles[section] if section else "Not an option of greenwsgi's, and not used by any other line"
+
+
+# INI
 
 
 def _ini(converted: list[Line]) -> Iterator[str]:
-    yield "[uwsgi]"
-    for section, members in groupby(converted, key=lambda line: line.section):
-        yield f"\n; {_title(section)}"
-        for line in members:
-            if line.lost:
-                yield f"; {line.lost}"
-            yield from (f"{'; ' if line.lost else ''}{line.name} = {text.replace('%', '%%')}" for text in line.texts)
+    return _in_sections(converted, ";", _ini_lines)
+
+
+def _ini_lines(same: list[Line]) -> Iterator[str]:
+    for line in same:
+        if not line.lost and not show.is_plain(line.name, line.text):
+            other = "; --to toml can" if _fits_toml(line.text) else ""
+            raise UsageError(f"{line.name}: no line of ini can say {line.text[:60]!r}{other}", line.origin)
+        yield show.line(line.name, line.text, comment=bool(line.lost))
+
+
+# TOML
 
 
 def _toml(converted: list[Line]) -> Iterator[str]:
-    yield "[uwsgi]"
-    for section, members in groupby(converted, key=lambda line: line.section):
-        yield f"\n# {_title(section)}"
-        for line in members:
-            values = [_toml_value(text, line.kind) for text in line.texts]
-            value = values[0] if len(values) == 1 else f"[{', '.join(values)}]"
-            if line.lost:
-                yield f"# {line.lost}"
-            yield f"{'# ' if line.lost else ''}{_toml_key(line.name)} = {value}"
+    there: set[str] = set()
+
+    def write(same: list[Line]) -> Iterator[str]:
+        name, lost = same[0].name, same[0].lost
+        if not lost and name in there:
+            raise UsageError(
+                f"{name}: TOML has each name once, so it cannot keep the order of the sockets", same[0].origin
+            )
+        there.add(name)
+        values = [_toml_value(line) for line in same]
+        value = values[0] if len(values) == 1 else f"[{', '.join(values)}]"
+        yield f"{'# ' if lost else ''}{_toml_key(name)} = {value}"
+
+    return _in_sections(converted, "#", write)
 
 
 def _toml_key(name: str) -> str:
@@ -89,23 +159,29 @@ def _toml_key(name: str) -> str:
     return name if plain.isascii() and plain.isalnum() else _quoted(name)
 
 
-def _toml_value(text: str, kind: Kind[object] | None) -> str:
-    if kind is FLAG:
-        return text
-    if kind is not None and kind.measured and text.isdecimal():
-        return text
-    return _quoted(text)
+def _toml_value(line: Line) -> str:
+    if line.kind is FLAG:
+        return line.text
+    if line.kind is not None and line.kind.measured and line.text.isdecimal():
+        return line.text
+    if not line.lost and not _fits_toml(line.text):
+        raise UsageError(f"{line.name}: TOML cannot say {line.text[:60]!r}", line.origin)
+    return _quoted(show.escaped(line.text))
+
+
+def _fits_toml(text: str) -> bool:
+    """Is it text, which our reader would not strip?"""
+    return text == text.strip() and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _quoted(text: str) -> str:
-    escaped = "".join(
-        "\\" + char if char in '"\\' else char if char.isprintable() else f"\\u{ord(char):04x}" for char in text
-    )
-    return f'"{escaped}"'
+    return '"' + "".join(map(_toml_character, text)) + '"'
 
 
-def _title(section: str) -> str:
-    return OPTIONS.titles[section] if section else "Not an option of greenwsgi's, and not used by any other line"
+def _toml_character(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    return char if char.isprintable() else f"\\U{ord(char):08x}"
 
 
 WRITERS: dict[str, Callable[[list[Line]], Iterator[str]]] = {"ini": _ini, "toml": _toml}
