@@ -233,6 +233,19 @@ def test_as_a_module() -> None:
     assert (bad.returncode, bad.stderr) == (2, "greenwsgi: error: command line: unknown option --nonsense\n")
 
 
+def test_what_is_closed_of_the_standard_descriptors_is_opened() -> None:
+    """Else the next file that is opened, a socket or the log, would be taken for one of them."""
+    code = """
+import os
+from greenwsgi import cli
+cli.main(["--version"])
+for fd in (0, 1, 2):
+    assert os.get_inheritable(fd) and os.path.samestat(os.fstat(fd), os.stat(os.devnull))
+"""
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code], check=False)
+    assert done.returncode == 0
+
+
 def test_the_command_line_needs_neither_the_server_nor_gevent() -> None:
     code = "import sys, greenwsgi.cli as cli; cli.main(['--help']); sys.exit(any(m in sys.modules for m in {}))"
     code = code.format(["gevent", "ssl", "greenwsgi.process.boot"])

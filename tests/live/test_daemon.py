@@ -15,9 +15,10 @@ from tests.live.client import PATIENCE, free_port, http_request
 from tests.live.server import HELLO, ROOT
 
 
-def started(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """greenwsgi, when its output has been closed by all of its processes."""
-    command = [sys.executable, "-m", "greenwsgi", "--wsgi-file", "app.py", "--daemonize", "server.log", *options]
+def started(folder: Path, *options: str, how: str = "") -> subprocess.CompletedProcess[str]:
+    """greenwsgi, when its output has been closed by all of its processes. how: what a shell redirects before."""
+    command = ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "greenwsgi"]
+    command += ["--wsgi-file", "app.py", "--daemonize", "server.log", *options]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, cwd=folder, env=environ, timeout=PATIENCE, capture_output=True, text=True, check=False
@@ -25,10 +26,11 @@ def started(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells of the end of a process that is no child")
-def test_the_server_goes_to_the_background(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["", "<&-"], ids=["", "without standard input"])
+def test_the_server_goes_to_the_background(how: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(HELLO)
     port = free_port()
-    done = started(tmp_path, "--http-socket", f"127.0.0.1:{port}", "--pidfile", "x.pid")
+    done = started(tmp_path, "--http-socket", f"127.0.0.1:{port}", "--pidfile", "x.pid", how=how)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     pid = int((tmp_path / "x.pid").read_text())
     ended = os.pidfd_open(pid)
