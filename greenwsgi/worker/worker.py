@@ -82,8 +82,21 @@ def run(boot: WorkerBoot) -> int:
 
 
 def find_application(settings: Settings) -> Application:
-    """The application that the settings name; beside programs there need be none."""
-    return load(settings.python, needed=not settings.programs.cgi)
+    """The application that the settings name; beside programs there need be none. What it raises passes."""
+    application = load(settings.python, needed=not settings.programs.cgi)
+    _take_signals_back()
+    return application
+
+
+def _take_signals_back() -> None:
+    """From an import that has set how the process takes those of children and of clients that have left.
+
+    A zygote that ignores SIGCHLD would not see its workers die. A handler of the application's stays: gevent calls it,
+    in workers. SIGPIPE would end a worker, with all its requests, for one client.
+    """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # gevent's function: subprocess watches for children again
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
 class Worker:

@@ -331,10 +331,13 @@ class Zygote:
 
 def _death_of(pid: int) -> int | None:
     """The exit status, negative for a signal, of a child that has died; None if it lives. It is not buried."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: buried at once, a moment before the master knows
-        dead, status = _waitpid(pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if dead else None
-    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    try:
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: buried at once, a moment before the master knows
+            dead, status = _waitpid(pid, os.WNOHANG)
+            return os.waitstatus_to_exitcode(status) if dead else None
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # the application has buried it, and nobody knows how it ended
+        return 0
     if found is None:
         return None
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status

@@ -351,6 +351,51 @@ def test_the_application_may_take_the_signals_that_are_free() -> None:
         assert server.get().text == "hello"
 
 
+@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["preloaded", "lazy"])
+def test_signals_that_the_application_must_not_take(lazy: tuple[str, ...]) -> None:
+    """Its workers' deaths would not be seen, and a client that leaves would end its worker."""
+    app = """
+import os, signal, subprocess, threading
+
+subprocess.run(["true"])
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+left = threading.Event()
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/":
+        return [f"{os.getpid()} {subprocess.run('exit 7', shell=True).returncode}".encode()]
+    if environ["PATH_INFO"] == "/left":
+        left.set()
+        return [b""]
+    return answer()
+
+def answer():
+    yield b"x"
+    left.wait()
+    try:
+        while True:
+            yield b"x"
+    finally:
+        print("nobody takes it", flush=True)
+"""
+    with Server(*lazy, app=app) as server:
+        (worker,) = server.workers()
+        with server.connect() as client:
+            client.sendall(b"GET /endless HTTP/1.0\r\n\r\n")
+            while not client.recv(1000).endswith(b"x"):
+                pass
+        server.get("/left")
+        server.wait_for("nobody takes it")
+        assert server.get().text == f"{worker} 7"
+        mark = server.mark()
+        os.kill(worker, signal.SIGKILL)
+        server.wait_for(rf"worker 1 \(pid {worker}\) died by signal 9 \(SIGKILL\), started again", after=mark)
+        assert server.get().text.endswith(" 7")
+        assert len(server.zygotes()) == 1
+
+
 def test_a_hail_of_reloads_ends_with_one_generation() -> None:
     with Server("--processes", "2", app=PID) as server:
         for _ in range(20):
