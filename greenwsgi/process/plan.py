@@ -42,6 +42,10 @@ from greenwsgi.process.fleet import (
 DEATHS_ALLOWED = 5
 """A generation that rises is given up when one of its workers has died this often in a row before it was READY."""
 
+SLACK = 2.0
+"""Seconds that a worker which was told to leave has beyond its mercy. It keeps to the mercy by itself, from when it
+heard the signal, and then runs the application's atexit functions; SIGKILL is for one that does not."""
+
 DUMP_TIME = 0.5
 """Seconds between SIGABRT, which makes a worker print its stacks, and SIGKILL."""
 
@@ -237,7 +241,7 @@ def _upkeep(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action
     wanted = _wanted(fleet, generation)
     for worker in generation.workers.values():
         if worker.number not in wanted and worker.pid and worker.told is None:
-            yield Tell(worker, SIGTERM, now + generation.mercy, _why_unwanted(fleet, generation, worker))
+            yield Tell(worker, SIGTERM, now + generation.mercy + SLACK, _why_unwanted(fleet, generation, worker))
     if generation.zygote is None:
         if not generation.wait(ZYGOTE, now):
             yield StartZygote(generation)
@@ -252,7 +256,7 @@ def _upkeep(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action
         if not fresh and (not team or leaver in team) and free and not generation.wait(number, now):
             yield Fork(generation, number, free.pop(0))
         if leaver in team and any(worker.serves for worker in fresh):
-            yield Tell(leaver, SIGTERM, now + generation.mercy, leaver.retiring)
+            yield Tell(leaver, SIGTERM, now + generation.mercy + SLACK, leaver.retiring)
 
 
 def _wanted(fleet: Fleet, generation: Generation) -> range:
@@ -304,9 +308,9 @@ def _draining(fleet: Fleet, generation: Generation, now: float) -> Iterator[Acti
 
 
 def _farewell(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
-    signal, kill_at, why = SIGTERM, now + generation.mercy, "another generation took over"
+    signal, kill_at, why = SIGTERM, now + generation.mercy + SLACK, "another generation took over"
     if fleet.stop is Stop.GRACEFUL:
-        kill_at, why = fleet.stop_since + fleet.reload_mercy, "the server stops"
+        kill_at, why = fleet.stop_since + fleet.reload_mercy + SLACK, "the server stops"
     elif fleet.stop is Stop.NOW:
         signal, kill_at, why = SIGQUIT, fleet.stop_since + ABRUPT_MERCY, "the server stops at once"
     for worker in generation.workers.values():

@@ -151,9 +151,9 @@ class Worker:
             boot.hooks.perform("accepting1", moments.hook_accepting1)
 
     def _obey_signals(self) -> None:
-        """TERM and HUP drain, QUIT ends at once, TSTP pauses and CONT resumes.
+        """TERM drains, QUIT ends at once, TSTP pauses and CONT resumes.
 
-        INT is the master's: a terminal sends it to all of us.
+        INT and HUP are the master's: a terminal, or `pkill -HUP`, sends them to all of us.
         """
         hub = get_hub()
 
@@ -161,9 +161,9 @@ class Worker:
             hub.loop.run_callback_threadsafe(self._leave.set)
 
         signal.signal(signal.SIGTERM, drain)
-        signal.signal(signal.SIGHUP, drain)
         signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
-        signal.signal(signal.SIGINT, lambda *_: None)
+        for masters in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(masters, lambda *_: None)
         signal.signal(signal.SIGTSTP, lambda *_: hub.loop.run_callback_threadsafe(self._pause, True))
         signal.signal(signal.SIGCONT, lambda *_: hub.loop.run_callback_threadsafe(self._pause, False))
 

@@ -48,7 +48,7 @@ DEATH_POLL = 0.2
 _OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """Signals the application has no say in."""
 
-_UNTIL_READY = (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM)
+_UNTIL_READY = (signal.SIGQUIT, signal.SIGTERM)
 """Those that end a worker which still boots."""
 
 _FREE = (signal.SIGUSR1, signal.SIGUSR2)

@@ -338,7 +338,9 @@ def test_signals_that_must_not_kill() -> None:
         (worker,), (zygote,) = server.workers(), server.zygotes()
         for pid, number in ((zygote, signal.SIGTERM), (zygote, signal.SIGUSR1), (worker, signal.SIGUSR1)):
             os.kill(pid, number)
-        os.kill(worker, signal.SIGINT)
+        for pid in (zygote, worker):
+            os.kill(pid, signal.SIGINT)
+            os.kill(pid, signal.SIGHUP)
         assert int(server.get().text) == worker
         assert server.zygotes() == [zygote]
 

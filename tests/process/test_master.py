@@ -15,6 +15,7 @@ import pytest
 from greenwsgi.errors import USAGE_STATUS, UsageError
 from greenwsgi.process.fleet import EXIT_APP_FAILED
 from greenwsgi.process.inbox import Asked
+from greenwsgi.process.plan import SLACK
 from greenwsgi.shared.messages import Word
 from greenwsgi.shared.metrics import REQUESTS
 from tests.process.world import NOT_LONG, World
@@ -250,7 +251,7 @@ def test_a_stubborn_worker_has_its_mercy_and_no_more(world: World) -> None:
     world.run(NOT_LONG)
     world.stubborn = True
     world.signal(SIGTERM)
-    world.run(59)
+    world.run(60 + SLACK - 1)
     assert len(world.workers()) == 2
     world.run(2)
     assert world.over

@@ -26,6 +26,8 @@ from greenwsgi.process.fleet import (
 
 NOW = 1000.0
 RISING, SERVING, DRAINING = GenerationStage
+MERCY = f"{10 + plan.SLACK:g}"
+STOP_MERCY = f"{30 + plan.SLACK:g}"
 
 
 def fleet(*generations: Generation, stop: Stop = Stop.NO, reload: bool = False, stop_since: float = NOW) -> Fleet:
@@ -187,7 +189,7 @@ RETIRING = {
     ),
     "the successor is ready": (
         fleet(generation(1, SERVING, ready(1, 0, retiring="max-requests 5"), ready(2, 1), ready(1, 2))),
-        ["SIGTERM 10 until 10"],
+        [f"SIGTERM 10 until {MERCY}"],
     ),
     "it was told to leave": (
         fleet(
@@ -280,7 +282,7 @@ RELOAD = {
     "all new workers are ready": (fleet(generation(1, SERVING, *OLD), generation(2, RISING, *NEW)), ["Promote 2"]),
     "the old ones leave": (
         fleet(generation(1, DRAINING, *OLD), generation(2, SERVING, *NEW)),
-        ["SIGTERM 10 until 10", "SIGTERM 21 until 10"],
+        [f"SIGTERM 10 until {MERCY}", f"SIGTERM 21 until {MERCY}"],
     ),
     "but not before they were heard of": (
         fleet(generation(1, DRAINING, asked(1, 0)), generation(2, SERVING, *NEW)),
@@ -362,7 +364,7 @@ STOP = {
     ),
     "gracefully": (
         fleet(generation(1, DRAINING, *OLD), stop=Stop.GRACEFUL),
-        ["SIGTERM 10 until 30", "SIGTERM 21 until 30"],
+        [f"SIGTERM 10 until {STOP_MERCY}", f"SIGTERM 21 until {STOP_MERCY}"],
     ),
     "in the midst of a reload": (
         fleet(generation(1, SERVING, *OLD), generation(2, RISING, *NEW), stop=Stop.GRACEFUL),
@@ -373,7 +375,7 @@ STOP = {
             generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 40)),
             stop=Stop.GRACEFUL,
         ),
-        ["SIGTERM 10 until 30"],
+        [f"SIGTERM 10 until {STOP_MERCY}"],
     ),
     "with more time than a worker was given before": (
         fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW + 5)), stop=Stop.GRACEFUL),
@@ -413,7 +415,10 @@ CHAIN = {
     "one worker is forked": (fleet(generation(1, SERVING, *OLD), chain()), ["fork 2: 1 at 0"]),
     "it boots": (fleet(generation(1, SERVING, *OLD), chain(booting(1, 0))), []),
     "it is ready": (fleet(generation(1, SERVING, *OLD), chain(ready(1, 0))), ["TakeOver 2"]),
-    "the old one leaves": (fleet(generation(1, SERVING, *OLD), chain(ready(1, 0), taken=1)), ["SIGTERM 10 until 10"]),
+    "the old one leaves": (
+        fleet(generation(1, SERVING, *OLD), chain(ready(1, 0), taken=1)),
+        [f"SIGTERM 10 until {MERCY}"],
+    ),
     "the old one takes its time": (
         fleet(
             generation(1, SERVING, ready(1, 0, told=SIGTERM, kill_at=NOW + 1), ready(2, 1)),
@@ -444,11 +449,11 @@ CHAIN = {
     ),
     "it was given up: the old one is complete": (
         fleet(generation(1, SERVING, *OLD), generation(2, DRAINING, ready(1, 0), taken=1)),
-        ["SIGTERM 10 until 10"],
+        [f"SIGTERM 10 until {MERCY}"],
     ),
     "it was given up, and then the server stops": (
         fleet(generation(1, DRAINING, zygote=None), generation(2, DRAINING, ready(1, 0), taken=1), stop=Stop.GRACEFUL),
-        ["Forget 1", "SIGTERM 10 until 30"],
+        ["Forget 1", f"SIGTERM 10 until {STOP_MERCY}"],
     ),
     "more workers than before": (
         fleet(generation(1, SERVING, count=1, size=1), chain(ready(1, 0), taken=1)),
@@ -469,14 +474,17 @@ CHAIN = {
 }
 
 COUNT = {
-    "one less": (fleet(generation(1, SERVING, *OLD, count=1)), ["SIGTERM 21 until 10"]),
+    "one less": (fleet(generation(1, SERVING, *OLD, count=1)), [f"SIGTERM 21 until {MERCY}"]),
     "one less, which was not heard of yet": (fleet(generation(1, SERVING, ready(1, 0), asked(2, 1), count=1)), []),
     "one more": (fleet(generation(1, SERVING, ready(1, 0))), ["fork 1: 2 at 1"]),
     "one more, while the one before leaves": (
         fleet(generation(1, SERVING, ready(1, 0), ready(2, 1, told=SIGTERM, kill_at=NOW + 1))),
         ["fork 1: 2 at 2"],
     ),
-    "nobody": (fleet(generation(1, SERVING, *OLD, count=0)), ["SIGTERM 10 until 10", "SIGTERM 21 until 10"]),
+    "nobody": (
+        fleet(generation(1, SERVING, *OLD, count=0)),
+        [f"SIGTERM 10 until {MERCY}", f"SIGTERM 21 until {MERCY}"],
+    ),
     "nobody, from the start": (fleet(generation(1, RISING, count=0)), ["Promote 1"]),
     "nobody, but the application is loading": (fleet(generation(1, RISING, zygote=loading(1), count=0)), []),
 }
