@@ -55,6 +55,11 @@ class Settings(Sections):
                 found[one.text] = None
         return found
 
+    def environment_over(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """What a process that has the one gets of it."""
+        wanted = {**environ, **self.environment}
+        return {name: value for name, value in wanted.items() if value is not None}
+
     def origin(self, name: str) -> Origin:
         """Where the option of that name was given its value, for errors that show later; if nowhere, its name."""
         option = OPTIONS.find(name)

@@ -26,8 +26,9 @@ from greenwsgi.process.binding import Listener
 from greenwsgi.process.commands import by_signal
 from greenwsgi.process.control import ControlSocket
 from greenwsgi.process.fifo import Fifos
-from greenwsgi.process.fleet import Errand, Reload
+from greenwsgi.process.fleet import Errand, Fleet, Reload
 from greenwsgi.process.handover import Handover
+from greenwsgi.process.home import Home
 from greenwsgi.process.identity import NOBODY_ELSE, Identity, Pidfile
 from greenwsgi.process.inbox import Inbox
 from greenwsgi.process.master import Master
@@ -56,6 +57,7 @@ def serve(
     """
     signals = by_signal(settings.processes.sigterm_reloads)
     with ExitStack() as made:
+        home = Home(handed.folder if handed else "")
         inbox = _inbox(signals, handed)
         made.callback(inbox.close)
         last = made.enter_context(ExitStack())
@@ -65,9 +67,9 @@ def serve(
         line = _KilledLine(log.fd)
         bound = [one.bound for one in places.listeners]
         processes, clock = Processes(), SystemClock()
-        master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
+        master = Master(settings, bound, log, inbox, processes, clock, line, home.there(reread), signals, handed)
         if path := settings.logging.logto or settings.logging.daemonize:
-            _look_after_log(os.path.abspath(path), master)
+            _look_after_log(home.there(os.path.abspath)(path), master)
         master.ready = ready or master.ready
         master.refuse = partial(listeners.refuse, places.listeners)
         reexec = Reexec(
@@ -75,7 +77,8 @@ def serve(
             processes,
             clock,
             log,
-            hand_over=lambda: places.hand_over(master.hand_over(inbox)),
+            home,
+            hand_over=lambda: replace(places.hand_over(master.hand_over(inbox)), folder=home.led_to),
             note_all=master.note_all,
         )
         master.witness.strangers = reexec.buried
@@ -84,12 +87,17 @@ def serve(
         if places.pidfile:
             master.errands[Errand.WRITE_PIDFILE] = places.pidfile.write
         if handed:
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            log.info(f"executed anew: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded anew")
-            master.fleet.reload_asked(Reload.WHOLE, clock.monotonic())
+            _go_on(master.fleet, log, clock.monotonic())
         status = master.run()
     log.info("stopped")
     return status
+
+
+def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
+    """After a re-exec signals may come again, and the application of today is loaded."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    log.info(f"executed anew: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded anew")
+    fleet.reload_asked(Reload.WHOLE, now)
 
 
 def _look_after_log(path: str, master: Master) -> None:
@@ -179,7 +187,7 @@ class _Opening:
 
     @property
     def _hooks(self) -> Hooks:
-        return Hooks(self.log, programs.run)
+        return Hooks(self.log, partial(programs.run, environ=self.settings.environment_over(os.environ)))
 
     def _hooks_as_root(self) -> None:
         moments, hooks = self.settings.moments, self._hooks

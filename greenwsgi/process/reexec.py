@@ -19,6 +19,7 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.process import spawn, words
 from greenwsgi.process.fleet import Errand, Fleet, Stop
 from greenwsgi.process.handover import VARIABLE, Handover
+from greenwsgi.process.home import Home
 from greenwsgi.process.spawn import Processes
 
 REHEARSAL_TIME = 60.0
@@ -26,7 +27,10 @@ REHEARSAL_TIME = 60.0
 
 
 class Reexec:
-    """hand_over: all that the next image gets, as it is at that moment. note_all: take note of what has come in."""
+    """home: where its command is started. hand_over: all that the next image gets, as it is at that moment.
+
+    note_all: take note of what has come in.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Reexec:
         processes: Processes,
         clock: Clock,
         log: ServerLog,
+        home: Home,
         hand_over: Callable[[], Handover],
         note_all: Callable[[], None],
     ) -> None:
@@ -42,6 +47,7 @@ class Reexec:
         self._processes = processes
         self._clock = clock
         self._log = log
+        self._home = home
         self._hand_over = hand_over
         self._pid = 0
         self._until = 0.0
@@ -54,7 +60,8 @@ class Reexec:
         document = handed.write()
         try:
             environ = {**os.environ, VARIABLE: f"rehearse {document}"}
-            self._pid = self._processes.start(_command(), [document], environ)
+            with self._home.back():
+                self._pid = self._processes.start(_command(), [document], environ)
             self._until = self._clock.monotonic() + REHEARSAL_TIME
         finally:
             os.close(document)
@@ -87,7 +94,9 @@ class Reexec:
             handed = self._hand_over()
             document = handed.write()
             self._log.info("the master is executed anew")
-            spawn.become_again(_command(), [document, *handed.descriptors()], {**os.environ, VARIABLE: str(document)})
+            environ = {**os.environ, VARIABLE: str(document)}
+            with self._home.back():
+                spawn.become_again(_command(), [document, *handed.descriptors()], environ)
         except OSError as error:
             raise UsageError(f"{sys.executable}: {error.strerror}") from None
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 _NOT_FOUND = 127
 
@@ -13,24 +13,26 @@ def run(
     command: str,
     fork: Callable[[], int] = os.fork,
     waitpid: Callable[[int, int], tuple[int, int]] = os.waitpid,
+    environ: Mapping[str, str] | None = None,
 ) -> int:
     """Run it by the shell; its exit status, negative for a signal. Everything waits until it has ended.
 
-    It has our folder, environment and standard three descriptors, no other descriptor, and no signal blocked. fork,
-    waitpid: the system's own, where gevent has put others in their place. Raises OSError if there cannot be a process.
+    It has our folder, environment (or that one) and standard three descriptors, no other descriptor, and no signal
+    blocked. fork, waitpid: the system's own, where gevent has put others in their place. Raises OSError if there cannot
+    be a process.
     """
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = fork()
         if pid == 0:
-            _become(command)
+            _become(command, os.environ if environ is None else environ)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     _, status = waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)
 
 
-def _become(command: str) -> None:
+def _become(command: str, environ: Mapping[str, str]) -> None:
     """In the forked child: be the shell, or be gone."""
     try:
         signal.set_wakeup_fd(-1)  # a signal that comes now is none for those we come from
@@ -38,7 +40,7 @@ def _become(command: str) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve("/bin/sh", ["sh", "-c", command], os.environ)
+        os.execve("/bin/sh", ["sh", "-c", command], environ)
     except BaseException as error:
         os.write(2, f"cannot execute /bin/sh: {error}\n".encode())
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.ps import wait_until
 from tests.live.server import HELLO, ROOT, Server
 
 START = ("asap", "pre-jail", "in-jail", "as-root", "as-user")
@@ -113,3 +114,29 @@ def test_actions(tmp_path: Path) -> None:
         server.stop()
         assert re.search(r"hook-as-user-atexit: exec:exit 5: ended with status 5", server.log)
         assert re.search(r"^the end$", server.log, re.MULTILINE)
+
+
+def test_wherever_a_hook_leads_names_begin_where_the_server_was_started(tmp_path: Path) -> None:
+    """Of a configuration that is read again, of a log that is opened anew; the application's, where the hook led."""
+    ini = f"[uwsgi]\nhook-as-user = cd:{tmp_path}\nexec-pre-app = echo generation in $(pwd)\n"
+    with Server("--ini", "x.ini", "--logto", "x.log", "--log-reopen", files={"x.ini": ini}, ready="") as server:
+        log = server.folder / "x.log"
+
+        def said(text: str) -> None:
+            wait_until(lambda: log.exists() and text in log.read_text(), text)
+
+        said("generation 1 serves")
+        for generation, signalled in ((2, signal.SIGHUP), (3, signal.SIGUSR2), (4, signal.SIGHUP)):
+            log.rename(server.folder / "old.log")
+            server.signal(signalled)
+            said(f"generation {generation} serves")
+            assert f"generation in {tmp_path}\n" in log.read_text()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_programs_of_hooks_have_the_environment_that_the_options_set() -> None:
+    command = "echo said $A-$B-$C"
+    given = [word for moment in (*START, "pre-app", "as-user-atexit") for word in (f"--exec-{moment}", command)]
+    with Server("--env", "A=one", "--unenv", "B", *given, env={"A": "0", "B": "two", "C": "three"}) as server:
+        server.stop()
+        assert re.findall(r"^said .*", server.log, re.MULTILINE) == ["said one--three"] * (len(START) + 2)
