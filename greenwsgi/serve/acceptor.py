@@ -26,9 +26,10 @@ BUSY_PAUSE = 0.01
 
 
 class Acceptor(StreamServer):
-    """Accepts from a listener that other workers share.
+    """Accepts from a listener that other workers may share.
 
-    siblings: whether they do; then one connection is taken at a time (`max_accept`), so that the others get theirs.
+    siblings_have_room: has one of those a free slot? None if there are none. Where there are, one connection is taken
+    at a time (`max_accept`), so that the others get theirs.
     capacity: how many connections the worker may hold, bounded by its descriptors.
     guests: who may come in; None for everybody, which then costs nothing.
     """
@@ -39,12 +40,12 @@ class Acceptor(StreamServer):
         service: Service,
         endpoint: Endpoint,
         *,
-        siblings: bool,
+        siblings_have_room: Callable[[], bool] | None,
         capacity: int,
         guests: Guests | None = None,
     ) -> None:
-        self.max_accept = 1 if siblings else 100
-        self._siblings = siblings
+        self.max_accept = 1 if siblings_have_room else 100
+        self._siblings_have_room = siblings_have_room
         self._service = service
         self._endpoint = endpoint
         self._capacity = capacity
@@ -60,9 +61,10 @@ class Acceptor(StreamServer):
         """No descriptor is left, or no slot while a sibling has some: the connection waits in the kernel for it."""
         service = self._service
         if len(service.connections) >= self._capacity:
+            service.shortage = f"the worker has {self._capacity} connections, all that its descriptors allow (max-fd)"
             self._pause(SHORTAGE_PAUSE)
             return True
-        if not service.slots.free and self._siblings and service.siblings_have_room():
+        if not service.slots.free and self._siblings_have_room and self._siblings_have_room():
             self._pause(BUSY_PAUSE)
             return True
         return False
@@ -82,7 +84,7 @@ class Acceptor(StreamServer):
                 return None
             if error.errno not in _SHORTAGE:
                 raise
-            self._service.log.warning(f"cannot accept on {self._endpoint.name} for now: {error.strerror}")
+            self._service.shortage = f"cannot accept on {self._endpoint.name} for now: {error.strerror}"
             self._pause(SHORTAGE_PAUSE)
             return None
         sock = _socket.socket(listener.family, listener.type, listener.proto, fd)

@@ -76,8 +76,6 @@ class Service:
     """Called after every request; the worker counts towards max-requests with it."""
     forwarding: Forwarding | None = None
     """Finds the real client behind proxies."""
-    siblings_have_room: Callable[[], bool] = bool
-    """Has another worker, which shares our listeners, a free slot?"""
     dressing: Dressing | None = None
     end_on_disconnect: bool = False
     gateway_errors: bool = False
@@ -97,6 +95,8 @@ class Service:
     shed: int = 0
     """Requests that were answered 503 since the watchdog last said so."""
     shed_reason: str = ""
+    shortage: str = ""
+    """Why connections were left in the kernel since the watchdog last said so; not when siblings take them."""
 
     def allowed(self, path: str) -> float:
         """Seconds that a request for this path may take."""

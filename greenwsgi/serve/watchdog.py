@@ -87,7 +87,9 @@ class Watchdog:
         service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
-        self._say_overload(now)
+        if now >= self._said_at + 1.0 and (service.shed or service.shortage):
+            self._say_overload()
+            self._said_at = now
         service.carriers.shrink()
         service.deadlines.sweep(now)
         for exchange in [one for one in service.running.values() if one.deadline <= now]:
@@ -95,11 +97,14 @@ class Watchdog:
             if service.running.get(exchange.core) is exchange:
                 self._strike(exchange, now)
 
-    def _say_overload(self, now: float) -> None:
+    def _say_overload(self) -> None:
         service = self._service
-        if service.shed and now >= self._said_at + 1.0:
+        if service.shed:
             service.log.warning(f"overloaded: {service.shed} requests were answered 503: {service.shed_reason}")
-            service.shed, self._said_at = 0, now
+            service.shed = 0
+        if service.shortage:
+            service.log.warning(f"overloaded: connections wait in the kernel: {service.shortage}")
+            service.shortage = ""
 
     def _others(self, guilty: Exchange, now: float) -> str:
         if not self._verbose:

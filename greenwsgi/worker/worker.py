@@ -7,8 +7,9 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -116,7 +117,7 @@ class Worker:
         boot = self._boot
         greening.check()
         shares.bind(boot.number, boot.settings.machine.cpu_affinity)
-        application = boot.application or find_application(boot.settings)
+        application = find_application(boot.settings) if boot.application is None else boot.application
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
@@ -200,7 +201,6 @@ class Worker:
             ),
             finished=self._finished if self._limits.requests < inf else None,
             forwarding=self._forwarding(),
-            siblings_have_room=self._siblings_have_room,
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
             dressing=dressing(settings.responses),
@@ -225,11 +225,13 @@ class Worker:
         trusted = TrustList(proxies.trusted_proxy)
         return forwarding(trusted, proxies.trusted_proxy_headers, proxies.trusted_proxy_count) if trusted else None
 
-    def _siblings_have_room(self) -> bool:
-        """Has another worker of our generation, which serves, a free slot?"""
+    def _siblings_have_room(self, share: Container[int]) -> bool:
+        """Has another worker of our generation, which serves and is one of those numbers, a free slot?"""
         boot = self._boot
         return any(
-            not seat.counters[FULL] and seat.stage is Stage.READY for seat in boot.board.seats if seat is not boot.seat
+            seat.number in share and seat.stage is Stage.READY and not seat.counters[FULL]
+            for seat in boot.board.seats
+            if seat is not boot.seat
         )
 
     def _accept(self, service: Service) -> None:
@@ -250,8 +252,10 @@ class Worker:
             if self._boot.number not in share:
                 continue
             endpoint, guests = door(listener, self._boot.settings, self._boot.tls, fixed)
-            siblings = len(share) > 1
-            acceptor = Acceptor(listener.fd, service, endpoint, siblings=siblings, capacity=capacity, guests=guests)
+            room = partial(self._siblings_have_room, share) if len(share) > 1 else None
+            acceptor = Acceptor(
+                listener.fd, service, endpoint, siblings_have_room=room, capacity=capacity, guests=guests
+            )
             acceptor.start()
             self._acceptors.append(acceptor)
 

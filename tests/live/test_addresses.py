@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.client import PATIENCE, Answer, free_port, http_request, read_answer, uwsgi_packet
+from tests.live.holders import Held
 from tests.live.server import HELLO, Server
 from tests.live.test_mistakes import check, run
 
@@ -174,6 +176,26 @@ def test_map_socket() -> None:
         served = [{http_by(tcp(port)).text.split()[2] for _ in range(40)} for port in (first, second)]
         assert len(served[0]) == 1
         assert not served[0] & served[1]
+
+
+def test_map_socket_and_overload() -> None:
+    """A worker that does not serve a socket has no room for its connections: they are queued, and shed."""
+    app = """
+import gevent
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    yield b"waiting"
+    gevent.sleep(600)
+"""
+    sockets = ("--http-socket", "127.0.0.1:0") * 2
+    options = ("--processes", "3", "--map-socket", "0:1,2", "--map-socket", "1:3", *sockets)
+    with Server(*options, "--async", "1", "--queue-timeout", "1", app=app, http=False) as server:
+        first, _ = (int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", server.log))
+        with Held(first, "/", 2) as held:
+            held.wait_for(b"waiting")
+            assert http_by(tcp(first)).status == 503
+        server.stop(signal.SIGQUIT)
 
 
 def test_reuse_port_lets_a_second_server_in() -> None:

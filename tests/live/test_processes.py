@@ -199,6 +199,23 @@ def app(environ, start_response):
         assert server.get().text == f"green {tmp_path} ['greenwsgi']"
 
 
+def test_an_application_that_is_false_is_one() -> None:
+    app = """
+import sys
+
+class App(dict):
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [])
+        return [b"on"]
+
+print("imported", file=sys.stderr)
+app = App()
+"""
+    with Server(app=app) as server:
+        assert server.get().text == "on"
+    assert server.log.count("imported") == 1
+
+
 def test_lazy_apps_import_in_each_worker() -> None:
     app = "import os\nimported_in = os.getpid()\n" + PID.replace("str(os.getpid())", 'f"{imported_in} {os.getpid()}"')
     with Server("--lazy-apps", app=app) as server:

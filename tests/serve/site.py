@@ -49,7 +49,7 @@ class Site:
         protocol: str = "http",
         cores: int = 10,
         harakiri: float = NEVER,
-        siblings: bool = False,
+        siblings_have_room: Callable[[], bool] | None = None,
         preamble: Preamble | None = None,
     ) -> None:
         self._pipe, self._log_fd = os.pipe()
@@ -87,7 +87,9 @@ class Site:
             | {"greenwsgi.draining": self.service.leaving},
             preamble,
         )
-        self._acceptor = Acceptor(listener.detach(), self.service, endpoint, siblings=siblings, capacity=1000)
+        self._acceptor = Acceptor(
+            listener.detach(), self.service, endpoint, siblings_have_room=siblings_have_room, capacity=1000
+        )
         self._acceptor.start()
 
     def _count(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 import pytest
@@ -88,9 +90,8 @@ def test_overload_is_logged_once_a_second_with_its_count(make: Make) -> None:
 def test_connections_are_left_to_siblings_that_have_a_slot(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptor, "BUSY_PAUSE", 0.001)
     gated = Gated()
-    site = make(gated, cores=1, siblings=True)
     room = [True]
-    site.service.siblings_have_room = lambda: room[0]
+    site = make(gated, cores=1, siblings_have_room=lambda: room[0])
     running = gevent.spawn(site.answer, GET)
     wait_until(lambda: site.service.running)
     second = gevent.spawn(site.answer, GET)
@@ -110,11 +111,36 @@ def test_with_no_descriptor_left_it_waits_and_goes_on(make: Make, monkeypatch: p
     with site.connect() as first:
         wait_until(lambda: site.service.connections)
         waiting = gevent.spawn(site.answer, GET)
-        settle()
-        assert len(site.service.connections) == 1
+        for _ in range(3):
+            wait_until(lambda: site.service.shortage)
+            assert len(site.service.connections) == 1
+            site.later(0.4)
         first.sendall(GET)
         assert b"hello" in read_all(first)
     assert b"hello" in waiting.get()
+    assert site.log.count("connections wait in the kernel: the worker has 1 connections, all that") == 1
+
+
+def test_a_shortage_of_descriptors_is_logged_once_a_second(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acceptor, "SHORTAGE_PAUSE", 0.001)
+    site = make(hello)
+
+    class Poor:
+        """A listener for which the process has no descriptor."""
+
+        fileno = site._acceptor.socket.fileno
+
+        def _accept(self) -> NoReturn:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as poor:
+        poor.setattr(site._acceptor, "socket", Poor())
+        waiting = gevent.spawn(site.answer, GET)
+        for _ in range(3):
+            wait_until(lambda: site.service.shortage)
+            site.later(0.4)
+    assert b"hello" in waiting.get()
+    assert site.log.count("connections wait in the kernel: cannot accept on here for now: Too many open files") == 1
 
 
 class Trickle:
