@@ -6,6 +6,7 @@ and a timer for each wait (see serve/deadlines.py).
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Any
@@ -22,6 +23,12 @@ RECV_SIZE = 65536
 ROUND_TRIP = 0.1
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
+FILE_PIECE = 256 * 1024
+_PEERS_ERRORS = {
+    *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN),
+    *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
+}
+"""Of those that sendfile raises: all others are the file's."""
 
 _now = SystemClock.monotonic
 
@@ -99,7 +106,10 @@ class Stream:
                 raise PeerGone(str(error)) from error
 
     def sendfile(self, part: FilePart) -> int:
-        """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter."""
+        """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter.
+
+        Raises OSError for what is wrong with the file.
+        """
         fd, offset, left = part
         while left:
             try:
@@ -108,8 +118,14 @@ class Stream:
                 self._wait_to_write()
                 continue
             except OSError as error:
-                self.gone = True
-                raise PeerGone(str(error)) from error
+                if error.errno == errno.EINVAL:  # its file system cannot give it to the kernel
+                    self.send(data := os.pread(fd, min(left, FILE_PIECE), offset))
+                    sent = len(data)
+                elif error.errno in _PEERS_ERRORS:
+                    self.gone = True
+                    raise PeerGone(str(error)) from error
+                else:
+                    raise
             if not sent:
                 break
             offset += sent

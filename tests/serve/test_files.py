@@ -109,6 +109,19 @@ def test_an_empty_file(make: Make, tmp_path: Path) -> None:
         assert b"\r\nContent-Length: 0\r\n" in read_head(client)
 
 
+def test_a_file_that_cannot_be_read_is_the_application_s_fault(make: Make, path: Path) -> None:
+    def write_only() -> Any:
+        file = path.open("ab")
+        file.seek(0)
+        return file
+
+    site = make(serving(write_only))
+    with site.connect(GET) as client:
+        assert read_all(client).endswith(b"\r\n\r\n")
+    assert "Bad file descriptor" in site.log
+    assert "(HTTP/1.1 200)" in site.log
+
+
 def test_the_file_is_closed(make: Make, path: Path) -> None:
     files: list[Any] = []
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import _socket
+import errno
+import os
 import struct
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -16,6 +20,7 @@ from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import NEVER, Deadlines, PeerStalled
 from greenwsgi.serve.stream import Stream
+from greenwsgi.wsgi.files import FilePart
 
 Pair = tuple[Stream, Any, Deadlines]
 
@@ -121,6 +126,38 @@ def test_a_reset_is_a_peer_that_has_gone(pair: Pair) -> None:
     assert stream.gone
     with pytest.raises(PeerGone):
         stream.send(b"x")
+
+
+def test_a_file_that_the_kernel_cannot_send_is_read(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a file system without splice."""
+    stream, peer, _ = pair
+    data = bytes(range(256)) * 4000
+
+    def cannot(*_: Any) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "sendfile", cannot)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"head" + data)
+        file.flush()
+        sender = gevent.spawn(stream.sendfile, FilePart(file.fileno(), 4, len(data) + 10))
+        received = b""
+        while len(received) < len(data):
+            received += peer.recv(1 << 20)
+    assert sender.get() == len(data)
+    assert received == data
+
+
+def test_a_file_s_error_is_not_the_peer_s(pair: Pair, tmp_path: Path) -> None:
+    stream, peer, _ = pair
+    with (tmp_path / "file").open("wb") as unreadable, pytest.raises(OSError, match="Bad file descriptor"):
+        stream.sendfile(FilePart(unreadable.fileno(), 0, 10))
+    assert not stream.gone
+    reset(peer)
+    with pytest.raises(PeerGone):
+        stream.recv()
+    with open(__file__, "rb") as readable, pytest.raises(PeerGone):
+        stream.sendfile(FilePart(readable.fileno(), 0, 10))
 
 
 def test_lingering_lets_the_peer_read_the_answer_though_it_was_still_sending(pair: Pair) -> None:
