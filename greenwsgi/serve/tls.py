@@ -44,24 +44,31 @@ class ServerTls:
 
 def load(settings: Settings) -> dict[str, ServerTls]:
     """TLS of each socket that has it, by its address as it was written. Raises UsageError, one line with its origin."""
-    named: dict[str, ssl.SSLContext] = {}
-    for (host, certificate), origin in zip(settings.tls.sni, settings.origins("sni"), strict=True):
+    hosts = list(zip(settings.tls.sni, settings.origins("sni"), strict=True))
+    for (host, certificate), origin in hosts:
         if certificate.client_ca:
             raise UsageError("sni: a CA for clients counts for a whole socket; name it with the socket", origin)
         if "*" in host.removeprefix("*."):
             raise UsageError(f"sni: {host} is no host and no *.host", origin)
-        named[host] = _context(certificate, settings.tls, origin)
     found: dict[str, ServerTls] = {}
     for address in settings.listeners:
-        if address.certificate is None:
+        if (own := address.certificate) is None:
             continue
-        context = _context(address.certificate, settings.tls, address.origin)
-        if address.protocol == AUTO or PROTOCOLS[address.protocol].scheme:
-            context.set_alpn_protocols(["http/1.1"])
+        http = address.protocol == AUTO or bool(PROTOCOLS[address.protocol].scheme)
+        context = _context(own, settings.tls, address.origin, http=http)
+        named = {
+            host: _context(_beside(own, certificate), settings.tls, origin, http=http)
+            for (host, certificate), origin in hosts
+        }
         context.sslobject_class = ServerSide
         context.sni_callback = _chooser(named)  # type: ignore[assignment]  # we get what sslobject_class says
-        found[address.text] = ServerTls(context, bool(address.certificate.client_ca))
+        found[address.text] = ServerTls(context, bool(own.client_ca))
     return found
+
+
+def _beside(own: Certificate, other: Certificate) -> Certificate:
+    """Another certificate for a socket that has its own: what else is said of the socket counts for both."""
+    return other._replace(ciphers=other.ciphers or own.ciphers, client_ca=own.client_ca, required=own.required)
 
 
 def _chooser(named: Mapping[str, ssl.SSLContext]) -> Callable[[ServerSide, str | None, ssl.SSLContext], None]:
@@ -79,7 +86,8 @@ def _chooser(named: Mapping[str, ssl.SSLContext]) -> Callable[[ServerSide, str |
 # Contexts
 
 
-def _context(certificate: Certificate, options: Tls, origin: Origin) -> ssl.SSLContext:
+def _context(certificate: Certificate, options: Tls, origin: Origin, *, http: bool) -> ssl.SSLContext:
+    """http: whether HTTP may be spoken, which ALPN then offers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[options.tls_min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -95,6 +103,8 @@ def _context(certificate: Certificate, options: Tls, origin: Origin) -> ssl.SSLC
         except ssl.SSLError:
             raise UsageError(f"TLS: {certificate.client_ca} holds no certificate in PEM", origin) from None
         context.verify_mode = ssl.CERT_REQUIRED if certificate.required else ssl.CERT_OPTIONAL
+    if http:
+        context.set_alpn_protocols(["http/1.1"])
     return context
 
 

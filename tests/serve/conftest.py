@@ -1,4 +1,4 @@
-"""Sites for one test, closed behind it."""
+"""Sites for one test, closed behind it; certificates for all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.certificates import Certificates
 from tests.serve.site import Site
 
 Make = Callable[..., Site]
@@ -24,3 +25,8 @@ def make() -> Iterator[Make]:
     yield site
     for one in sites:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))

@@ -17,7 +17,7 @@ from greenwsgi.wsgi.forwarded import TrustList
 from tests.certificates import Certificates
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
-from tests.serve.test_tls import LAST, Secure, files, secure, settings, show  # noqa: F401  # two are fixtures
+from tests.serve.test_tls import LAST, Secure, secure, settings, show  # noqa: F401  # one is a fixture
 
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n"
 V2 = (

@@ -18,7 +18,7 @@ import pytest
 from gevent import socket
 
 from greenwsgi.config.settings import Assignment, Settings, build
-from greenwsgi.errors import Origin, UsageError
+from greenwsgi.errors import Origin
 from greenwsgi.serve import tls
 from greenwsgi.serve.preamble import Preamble
 from tests.certificates import Certificates
@@ -56,10 +56,12 @@ class Secure:
         self._make = make
         self.files = files
 
-    def site(self, application: Any = show, *lines: str, words: str = "", **options: Any) -> Site:
-        """words: what stands behind the key in https-socket. lines: other options."""
+    def site(
+        self, application: Any = show, *lines: str, words: str = "", socket: str = "https-socket", **options: Any
+    ) -> Site:
+        """words: what stands behind the key in https-socket, or another `socket`. lines: other options."""
         f = self.files
-        configured = settings(f"https-socket = :0,{f.cert},{f.key}{words}", *lines)
+        configured = settings(f"{socket} = :0,{f.cert},{f.key}{words}", *lines)
         preamble = Preamble(timeout=10, tls=tls.load(configured)[":0"])
         return self._make(application, preamble=preamble, **options)
 
@@ -82,11 +84,6 @@ class Secure:
     def environ(self, site: Site, context: Any = None, name: str = "localhost") -> dict[str, str]:
         with self.connect(site, GET, context, name) as client:
             return json.loads(read_answer(client)[1])  # type: ignore[no-any-return]
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture
@@ -163,11 +160,15 @@ def test_a_session_is_resumed(secure: Secure) -> None:
         assert json.loads(read_answer(client)[1])["SSL_SESSION_RESUMED"] == "Resumed"
 
 
-def test_alpn_offers_http_1_1(secure: Secure) -> None:
+@pytest.mark.parametrize("host", ["localhost", "one.example"])
+@pytest.mark.parametrize(("protocol", "offered"), [("https", "http/1.1"), ("suwsgi", None)])
+def test_alpn_offers_http_1_1_where_it_is_spoken(secure: Secure, host: str, protocol: str, offered: str | None) -> None:
     context = secure.context()
     context.set_alpn_protocols(["h2", "http/1.1"])
-    with secure.connect(secure.site(), GET, context) as client:
-        assert client.selected_alpn_protocol() == "http/1.1"
+    cert, key = secure.files.issue("one", "one.example")
+    site = secure.site(show, f"sni = one.example {cert},{key}", socket=f"{protocol}-socket")
+    with secure.connect(site, b"", context, host) as client:
+        assert client.selected_alpn_protocol() == offered
 
 
 def test_the_certificate_is_that_of_the_host_asked_for(secure: Secure) -> None:
@@ -182,16 +183,6 @@ def test_the_certificate_is_that_of_the_host_asked_for(secure: Secure) -> None:
     for host in ("wild.example", "a.b.wild.example", "two.example"):
         with pytest.raises(ssl.SSLCertVerificationError):
             secure.environ(site, name=host)
-
-
-def test_an_encrypted_key(secure: Secure, tmp_path: Path) -> None:
-    password = tmp_path / "password"
-    password.write_text("tell nobody\n")
-    f = secure.files
-    context = settings(
-        f"https-socket = :0,{f.cert},{f.encrypted_key(b'tell nobody')}", f"tls-password-file = {password}"
-    )
-    assert tls.load(context)[":0"].asks is False
 
 
 # Clients' certificates
@@ -209,6 +200,21 @@ def test_who_shows_a_certificate_is_named(secure: Secure) -> None:
     assert int(environ["SSL_CLIENT_M_SERIAL"], 16) > 0
     assert environ["SSL_CLIENT_CERT"].startswith("-----BEGIN CERTIFICATE-----")
     assert secure.environ(site)["SSL_CLIENT_VERIFY"] == "NONE"
+
+
+def test_what_goes_with_a_socket_counts_for_all_its_hosts(secure: Secure) -> None:
+    """The CA of its clients, and its ciphers."""
+    cert, key = secure.files.issue("one", "one.example")
+    cipher = "ECDHE-ECDSA-AES256-GCM-SHA384"
+    site = secure.site(show, f"sni = one.example {cert},{key}", words=f",{cipher},!{secure.files.ca}")
+    for context in (secure.context(), secure.context(secure.files.stranger)):
+        context.maximum_version = ssl.TLSVersion.TLSv1_2  # it is judged before the client is done
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            secure.environ(site, context, "one.example")
+    context = secure.context(secure.files.client)
+    assert secure.environ(site, context, "one.example")["SSL_CLIENT_VERIFY"] == "SUCCESS"
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert secure.environ(site, context, "one.example")["SSL_CIPHER"] == cipher
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -460,41 +466,3 @@ def test_a_body_that_is_cut_short(secure: Secure) -> None:
     socket.socket(fileno=client.detach()).close()
     wait_until(lambda: not site.service.connections)
     assert "400)" in site.log or "499)" in site.log
-
-
-# Mistakes of the operator
-
-
-def test_mistakes_are_one_line_with_their_place(files: Certificates, tmp_path: Path) -> None:
-    empty, wrong = tmp_path / "empty", tmp_path / "wrong"
-    empty.write_text("")
-    wrong.write_text("wrong\n")
-    other = files.issue("other", "other.example")
-    encrypted = files.encrypted_key(b"secret")
-    cases = {
-        f"https-socket = :0,/no/cert,{files.key}": "TLS: certificate /no/cert: No such file or directory",
-        f"https-socket = :0,{files.cert},/no/key": "TLS: key /no/key: No such file or directory",
-        f"https-socket = :0,{empty},{files.key}": f"TLS: {empty} holds no certificate in PEM",
-        f"https-socket = :0,{files.cert},{empty}": f"TLS: the key {empty} cannot be read: ",
-        f"https-socket = :0,{files.cert},{other[1]}": f"TLS: the key {other[1]} is not that of the certificate ",
-        f"https-socket = :0,{files.cert},{encrypted}": f"TLS: the key {encrypted} is encrypted: name a file",
-        f"https-socket = :0,{files.cert},{files.key},NOSUCH": "TLS: no cipher is meant by 'NOSUCH'",
-        f"https-socket = :0,{files.cert},{files.key},,/no/ca": "TLS: CA /no/ca: No such file or directory",
-        f"https-socket = :0,{files.cert},{files.key},,{empty}": f"TLS: {empty} holds no certificate in PEM",
-        f"sni = a.example {files.cert},{files.key},,{files.ca}": "sni: a CA for clients counts for a whole socket",
-        f"sni = a.*.example {files.cert},{files.key}": "sni: a.*.example is no host and no *.host",
-        f"sni = a.example /no/cert,{files.key}": "TLS: certificate /no/cert: No such file or directory",
-    }
-    for line, expected in cases.items():
-        with pytest.raises(UsageError) as caught:
-            tls.load(settings("processes = 1", line))
-        assert str(caught.value).startswith(f"x.ini:2: {expected}"), line
-        assert "\n" not in str(caught.value)
-    line = f"https-socket = :0,{files.cert},{encrypted}"
-    with pytest.raises(UsageError, match=r"cannot be read: wrong password \(tls-password-file .*wrong\)"):
-        tls.load(settings(line, f"tls-password-file = {wrong}"))
-
-
-def test_names_are_written_as_rfc_4514_wants_it() -> None:
-    name = ((("countryName", "IT"),), (("commonName", ' #a+b,"c"\\ '), ("emailAddress", "a@b")))
-    assert tls.distinguished_name(name) == r"CN=\ #a\+b\,\"c\"\\\ +emailAddress=a@b,C=IT"
