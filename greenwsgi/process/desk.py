@@ -12,7 +12,7 @@ from typing import Any
 from greenwsgi import __version__
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_NAME, Command
-from greenwsgi.process.fleet import Fleet, GenerationStage, Stop
+from greenwsgi.process.fleet import Fleet, GenerationStage
 from greenwsgi.process.inbox import Answer, Asked, Signalled
 
 QUESTIONS = ("ping", "status")
@@ -44,8 +44,8 @@ class Desk:
         self._log = log
         self._signals = signals
         self._status = status
-        self._waiting: list[Answer] = []
-        self._outcome: Outcome | None = None
+        self._waiting: list[tuple[int, Answer]] = []
+        """Each with the number of his reload."""
 
     def take(self, note: Signalled | Asked, now: float) -> None:
         """Do, or begin, what is asked for."""
@@ -64,36 +64,23 @@ class Desk:
         self._log.info(f"{note.by}: {said}" if note.by != "control socket" else f"{note.by}: {note.name}: {said}")
         refused = said.startswith("ignored")
         if note.wait and command.reloads and not refused:
-            self._outcome = None
-            self._waiting.append(note.answer)
+            self._waiting.append((self._fleet.reloads, note.answer))
         else:
             note.answer({"ok": not refused, "said": said})
 
-    def reload_ended(self, outcome: Outcome) -> None:
-        """A reload has come to this end. Whether it is the one that is waited for, `settle` knows."""
-        self._outcome = outcome
-
-    def settle(self) -> None:
-        """Tell those who wait, once no reload is under way any more."""
-        if not self._waiting or self._is_reloading():
-            return
-        outcome = self._outcome
-        if self._fleet.stop is not Stop.NO:
-            outcome = Outcome(False, "the server stops")
-        if outcome is None:
-            return
-        waiting, self._waiting = self._waiting, []
-        for answer in waiting:
+    def reloads_ended(self, reloads: range, outcome: Outcome) -> None:
+        """The reloads of these numbers have come to this end: tell those who wait for them."""
+        for answer in self._take(reloads):
             answer({"ok": outcome.ok, "said": outcome.said, "details": outcome.details})
 
     def hang_up(self, why: str) -> None:
         """Nobody is kept waiting any more."""
-        waiting, self._waiting = self._waiting, []
-        for answer in waiting:
-            answer({"ok": False, "said": why})
+        self.reloads_ended(range(self._fleet.reloads + 1), Outcome(False, why))
 
-    def _is_reloading(self) -> bool:
-        return self._fleet.reload_wanted is not None or self._fleet.at(GenerationStage.RISING) is not None
+    def _take(self, reloads: range) -> list[Answer]:
+        ended = [answer for number, answer in self._waiting if number in reloads]
+        self._waiting = [one for one in self._waiting if one[0] not in reloads]
+        return ended
 
     def _ping(self) -> dict[str, Any]:
         serving = self._fleet.at(GenerationStage.SERVING)

@@ -146,8 +146,9 @@ class Generation:
 
     size: how many workers it may have, which its seats are for; count: how many it shall have now, numbers 1 to count.
     kind: how it takes over; taken: in a chain reload, how many numbers it has taken over; hurry: those whom it relieves
-    have ABRUPT_MERCY seconds. mercy: seconds a worker may take to leave. proven: one of its workers has been READY.
-    failure: why it did not come up, with the exit status that says so.
+    have ABRUPT_MERCY seconds. reloads: how many had been asked for when it was made; it is the answer to them. mercy:
+    seconds a worker may take to leave. proven: one of its workers has been READY. failure: why it did not come up, with
+    the exit status that says so.
     """
 
     number: int
@@ -164,6 +165,7 @@ class Generation:
     count: int = -1
     taken: int = 0
     hurry: bool = False
+    reloads: int = 0
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -214,8 +216,8 @@ class Fleet:
     """All generations, oldest first, and what the operator wants of them.
 
     reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made, and how, and with
-    what hurry; the first one too. paused: workers accept nothing. errands: what was asked for besides, and is not done
-    yet.
+    what hurry; the first one too. reloads: how many were asked for so far. paused: workers accept nothing. errands:
+    what was asked for besides, and is not done yet.
     """
 
     reload_mercy: float
@@ -226,6 +228,7 @@ class Fleet:
     stop_since: float = 0.0
     exit_status: int = 0
     hurry: bool = False
+    reloads: int = 0
     paused: bool = False
     errands: list[Errand] = field(default_factory=list)
 
@@ -256,6 +259,7 @@ class Fleet:
     def reload_asked(self, kind: Reload, now: float, *, hurry: bool = False) -> None:
         """Make a generation, unless the server stops; what takes the most with it wins."""
         if self.stop is Stop.NO:
+            self.reloads += 1
             self.reload_wanted = _most(kind, self.reload_wanted)
             self.hurry |= hurry
 
@@ -285,7 +289,7 @@ class Fleet:
         if rising := self.at(GenerationStage.RISING):
             rising.stage = GenerationStage.DRAINING
         self.born += 1
-        self.generations.append(Generation(self.born, size, mercy, kind=kind, hurry=hurry))
+        self.generations.append(Generation(self.born, size, mercy, kind=kind, hurry=hurry, reloads=self.reloads))
         return self.generations[-1]
 
     def give_up(self, generation: Generation, now: float) -> bool:

@@ -161,7 +161,8 @@ class Master:
             actions = plan.plan(self.fleet, self._clock.monotonic())
             for action in actions:
                 self.perform(action)
-            self.desk.settle()
+            if self.fleet.stop is not Stop.NO:
+                self.desk.hang_up("the server stops")
             acted = bool(actions)
         return 0.0 if acted else TICK
 
@@ -235,10 +236,6 @@ class Master:
         except (GreenwsgiError, OSError) as error:
             self._log.error(f"failed: {errand.value}: {error}")
 
-    def _reload_failed(self, said: str, details: str = "") -> None:
-        self._log.error(said)
-        self.desk.reload_ended(Outcome(False, said, details))
-
     def _start_generation(self, now: float) -> None:
         """All that can fail comes first: a generation that is in the fleet has its cycle."""
         kind, hurry = self.fleet.take_reload()
@@ -263,9 +260,15 @@ class Master:
         self.witness.show_past()
 
     def _refuse(self, why: str, now: float, details: str = "") -> None:
-        """No generation is made; before the first one there is nothing to go on with."""
+        """No generation is made; before the first one there is nothing to go on with.
+
+        One that still rises goes on, and is the answer to those who asked before it was made.
+        """
         if self.fleet.born:
-            self._reload_failed(f"reload refused, nothing has changed: {why}", details)
+            said, rising = f"reload refused, nothing has changed: {why}", self.fleet.at(GenerationStage.RISING)
+            self._log.error(said)
+            refused = range(rising.reloads + 1 if rising else 0, self.fleet.reloads + 1)
+            self.desk.reloads_ended(refused, Outcome(False, said, details))
             return
         self._log.error(f"the server cannot start: {why}")
         self.fleet.stop_asked(Stop.GRACEFUL, now)
@@ -299,27 +302,28 @@ class Master:
         serves = f"generation {generation.number} serves with {words.strength(generation)}"
         if relieved:
             said = f"reloaded: {serves}; generation {relieved.number} drains"
-            self._log.info(said)
-            self.desk.reload_ended(Outcome(True, said))
         else:
             where = ", ".join(words.address(listener) for listener in self._wiring.listeners)
             said = f"ready: {serves}: {where} (pid {os.getpid()})"
-            self._log.info(said)
-            self.desk.reload_ended(Outcome(True, said))  # it may have been asked for while the first one still loaded
+        self._log.info(said)
+        self._answer_with(generation, Outcome(True, said))  # to the first one too: who asked while it loaded
+        if not relieved:
             self.ready()
 
     def _give_up(self, generation: Generation, reason: str, now: float) -> None:
         if self.fleet.give_up(generation, now):
             serving = self.fleet.at(GenerationStage.SERVING)
             assert serving is not None
-            self._reload_failed(
-                f"reload failed: generation {generation.number}: {reason}; generation {serving.number} serves on",
-                self.cycles[generation.number].failure(),
-            )
+            said = f"reload failed: generation {generation.number}: {reason}; generation {serving.number} serves on"
         else:
             usage = generation.failure_status == USAGE_STATUS
             what = "the server cannot start" if usage else "the application did not come up, the server ends"
-            self._log.error(f"{what}: {reason}")
+            said = f"{what}: {reason}"
+        self._log.error(said)
+        self._answer_with(generation, Outcome(False, said, self.cycles[generation.number].failure()))
+
+    def _answer_with(self, generation: Generation, outcome: Outcome) -> None:
+        self.desk.reloads_ended(range(generation.reloads + 1), outcome)
 
     def _tell(self, worker: WorkerSeen, signal: Signals, kill_at: float, why: str) -> None:
         self._log.info(f"{worker} {'leaves' if signal is SIGTERM else f'gets {signal.name}'}: {why}")

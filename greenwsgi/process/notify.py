@@ -15,17 +15,19 @@ from greenwsgi.process import words
 from greenwsgi.process.fleet import Fleet, GenerationStage, Stop
 
 VARIABLE = "NOTIFY_SOCKET"
+RELOADING = "RELOADING=1"
+STOPPING = "STOPPING=1"
 
 
 def told(fleet: Fleet) -> str:
     """What systemd should know now; "" before the first generation serves."""
     if fleet.stop is not Stop.NO:
-        return "STOPPING=1"
+        return STOPPING
     serving = fleet.at(GenerationStage.SERVING)
     if serving is None:
         return ""
     if fleet.reload_wanted is not None or fleet.at(GenerationStage.RISING):
-        return "RELOADING=1"
+        return RELOADING
     status = f"generation {serving.number} serves with {words.strength(serving)}"
     return f"READY=1\nMAINPID={os.getpid()}\nSTATUS={status}"
 
@@ -38,26 +40,39 @@ class Notifier:
         self._address = environ.get(VARIABLE, "")
         self._log = log
         self._told = ""
+        self._reloads = fleet.reloads
 
     def look(self) -> None:
-        """Tell what has changed. One that cannot be told is given up, with a line in the log."""
+        """Tell what has changed. One that cannot be told is given up, with a line in the log.
+
+        Who asks for a reload waits for the word that it began, even if it was refused since the last look, and even if
+        another one was under way.
+        """
         if not self._address:
             return
         now = told(self._fleet)
-        if now in ("", self._told):
-            return
-        self._told = now
-        if now == "RELOADING=1":  # systemd tells by the time that it is not the reload before
-            now += f"\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+        if now in (STOPPING, ""):
+            self._reloads = self._fleet.reloads
+        if self._reloads != self._fleet.reloads and self._tell(RELOADING):
+            self._told, self._reloads = RELOADING, self._fleet.reloads
+        if now not in ("", self._told) and self._tell(now):
+            self._told = now
+
+    def _tell(self, what: str) -> bool:
+        """False: not yet, or never."""
+        if what == RELOADING:  # systemd tells by the time that it is not the reload before
+            what += f"\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
-                sock.sendto(now.encode(), _socket_address(self._address))
-        except BlockingIOError:  # its queue is full: again at the next look
-            self._told = ""
+                sock.sendto(what.encode(), _socket_address(self._address))
+        except BlockingIOError:  # its queue is full
+            return False
         except OSError as error:
             self._log.warning(f"{VARIABLE} {self._address}: {error.strerror}; nothing more is told there")
             self._address = ""
+            return False
+        return True
 
 
 def _socket_address(text: str) -> str:

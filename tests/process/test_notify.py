@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
 
@@ -15,43 +16,80 @@ from greenwsgi.process.notify import Notifier
 from tests.process.world import World
 
 
+class Systemd:
+    """Its end of the socket; said: all that came. `pass_time` lets the world live, with a notifier in it."""
+
+    def __init__(self, world: World, address: str) -> None:
+        self.said: list[str] = []
+        self._world = world
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.setblocking(False)
+        self._notifier = Notifier(world.master.fleet, {"NOTIFY_SOCKET": address}, world.master._log)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def pass_time(self) -> None:
+        until = self._world.now + 3
+        while self._world.now < until and not self._world.over:
+            self._world.step()
+            self._notifier.look()
+            with suppress(BlockingIOError):
+                while True:
+                    self.said.append(self._socket.recv(4096).decode())
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path / "log")
-    yield world
-    world.close()
+def systemd(world: World, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Systemd]:
+    abstract = getattr(request, "param", False)
+    systemd = Systemd(world, f"@greenwsgi-test-{os.getpid()}" if abstract else str(tmp_path / "notify"))
+    yield systemd
+    systemd.close()
 
 
-@pytest.mark.parametrize("abstract", [False, True])
-def test_ready_reloading_ready_stopping(world: World, tmp_path: Path, abstract: bool) -> None:
-    address = f"@greenwsgi-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
-        listening.bind("\0" + address[1:] if abstract else address)
-        listening.setblocking(False)
-        notifier = Notifier(world.master.fleet, {"NOTIFY_SOCKET": address}, world.master._log)
-        said: list[str] = []
+READY = f"READY=1\nMAINPID={os.getpid()}\nSTATUS=generation {{}} serves with 2 workers"
+RELOADING = "RELOADING=1\nMONOTONIC_USEC="
 
-        def pass_time() -> None:
-            until = world.now + 3
-            while world.now < until and not world.over:
-                world.step()
-                notifier.look()
-                with_more = True
-                while with_more:
-                    try:
-                        said.append(listening.recv(4096).decode())
-                    except BlockingIOError:
-                        with_more = False
 
-        pass_time()
+@pytest.mark.parametrize("systemd", [False, True], ids=["path", "abstract"], indirect=True)
+def test_ready_reloading_ready_stopping(world: World, systemd: Systemd) -> None:
+    systemd.pass_time()
+    world.signal(SIGHUP)
+    systemd.pass_time()
+    world.signal(SIGTERM)
+    systemd.pass_time()
+    ready, reloading, *rest = systemd.said
+    assert ready == READY.format(1)
+    assert reloading.startswith(RELOADING)
+    assert rest == [READY.format(2), "STOPPING=1"]
+
+
+def test_a_reload_that_is_refused_began_all_the_same(world: World, systemd: Systemd) -> None:
+    """systemctl reload waits for the word."""
+    systemd.pass_time()
+    with world.refusing("x.ini:1: no"):
         world.signal(SIGHUP)
-        pass_time()
-        world.signal(SIGTERM)
-        pass_time()
-    ready = f"READY=1\nMAINPID={os.getpid()}\nSTATUS=generation {{}} serves with 2 workers"
-    assert said[0] == ready.format(1)
-    assert said[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert said[2:] == [ready.format(2), "STOPPING=1"]
+        systemd.pass_time()
+    ready, reloading, *rest = systemd.said
+    assert ready == READY.format(1)
+    assert reloading.startswith(RELOADING)
+    assert rest == [ready]
+
+
+def test_a_reload_that_meets_another_has_a_word_of_its_own(world: World, systemd: Systemd) -> None:
+    systemd.pass_time()
+    world.load = lambda generation: "never"
+    for _ in range(2):
+        world.signal(SIGHUP)
+        systemd.pass_time()
+    world.load = lambda generation: "ok"
+    systemd.pass_time()
+    _, first, second, *rest = systemd.said
+    assert first.startswith(RELOADING)
+    assert second.startswith(RELOADING)
+    assert len(first) < len(second) or first < second, "with a time of its own"
+    assert rest == [READY.format(3)]
 
 
 def test_one_that_is_not_there_is_given_up(world: World, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from signal import SIGHUP
+from typing import Any
 
 import pytest
 
 from greenwsgi.process.fleet import Reload
+from greenwsgi.process.inbox import Asked
 from greenwsgi.shared.messages import Word
 from tests.process.world import NOT_LONG, World
 
@@ -61,3 +63,69 @@ def test_a_reload_after_one_in_a_hurry_is_in_a_hurry_too(serving: World, moment:
     assert serving.serving() == [(newest, 1), (newest, 2)]
     serving.stubborn = False
     serving.finish()
+
+
+# Who waits for one
+
+
+@pytest.fixture
+def loading(serving: World) -> tuple[World, list[str]]:
+    """One that waits for a reload whose import takes long; what it is answered."""
+    serving.load, said = (lambda generation: "never"), list[str]()
+    wait_for_reload(serving, said)
+    serving.run(NOT_LONG)
+    return serving, said
+
+
+def wait_for_reload(world: World, said: list[str]) -> None:
+    def answer(how: dict[str, Any]) -> None:
+        said.append(how["said"])
+
+    world._notes.append(Asked("reload", "control socket", answer, wait=True))
+
+
+def test_who_is_refused_hears_it_and_who_asked_before_hears_of_his_own(loading: tuple[World, list[str]]) -> None:
+    (world, first), second = loading, list[str]()
+    with world.refusing("x.ini:1: no"):
+        wait_for_reload(world, second)
+        world.run(NOT_LONG)
+    assert (first, second) == ([], ["reload refused, nothing has changed: x.ini:1: no"])
+    world.load = lambda generation: "ok"
+    world.run(NOT_LONG)
+    assert first == ["reloaded: generation 2 serves with 2 workers; generation 1 drains"]
+    assert len(second) == 1
+    world.finish()
+
+
+def test_one_that_takes_the_place_of_another_is_the_answer_to_both(loading: tuple[World, list[str]]) -> None:
+    (world, first), second = loading, list[str]()
+    world.load = lambda generation: "fail"
+    wait_for_reload(world, second)
+    world.run(NOT_LONG)
+    assert first == second == ["reload failed: generation 3: app.py:3: no; generation 1 serves on"]
+    world.finish()
+
+
+def test_who_asks_while_workers_boot_hears_of_the_next_one(serving: World) -> None:
+    serving.boot, first, second = (lambda generation, number: "never"), list[str](), list[str]()
+    wait_for_reload(serving, first)
+    serving.run(NOT_LONG)
+    wait_for_reload(serving, second)
+    serving.run(NOT_LONG)
+    for worker in serving.workers()[2:]:
+        worker.ready = True
+        serving.say(worker, Word.READY)
+    serving.run(NOT_LONG)
+    assert first == ["reloaded: generation 2 serves with 2 workers; generation 1 drains"]
+    assert second == []
+    serving.boot = lambda generation, number: "die"
+    serving.run(60)
+    assert second
+    assert second[0].startswith("reload failed: generation 3: ")
+    serving.finish()
+
+
+def test_who_waits_while_the_server_stops_is_told(loading: tuple[World, list[str]]) -> None:
+    world, said = loading
+    world.finish()
+    assert said == ["the server stops"]

@@ -8,13 +8,15 @@ that was buried fails the test: in the real world that pid may be a stranger's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+from typing import NoReturn
 
 from greenwsgi.config.settings import Assignment, Settings, build
-from greenwsgi.errors import Origin
+from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_LETTER
 from greenwsgi.process.inbox import Asked, Note, Signalled
@@ -91,6 +93,17 @@ class World:
         return build(Assignment(name, text, Origin("test")) for name, text in pairs)
 
     # What the tests do
+
+    @contextmanager
+    def refusing(self, why: str) -> Iterator[None]:
+        """The configuration cannot be read meanwhile."""
+
+        def refuse() -> NoReturn:
+            raise UsageError(why)
+
+        before, self._reread = self._reread, refuse
+        yield
+        self._reread = before
 
     def read_again(self, _serving: Settings) -> Settings:
         """The configuration of the next generation: what it always was."""
