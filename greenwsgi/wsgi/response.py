@@ -19,6 +19,13 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CACHE_LIMIT = 512
 _LONGEST_REMEMBERED = 128
+_NEVER_REMEMBERED = frozenset(
+    {
+        *("authentication-info", "content-range", "etag", "location", "server-timing", "set-cookie", "traceresponse"),
+        *("www-authenticate", "x-correlation-id", "x-request-id", "x-runtime"),
+    }
+)
+"""Headers for one client only, or different in each answer: those would only push out what comes again."""
 _known_headers: dict[tuple[str, str], tuple[tuple[str, str], int]] = {}
 """Headers that were found good, each with itself and the Content-Length it declares or -1."""
 _known_statuses: dict[str, tuple[str, bool]] = {}
@@ -212,8 +219,9 @@ def _check_header(header: Any) -> tuple[tuple[str, str], int]:
         raise ResponseError(f"not a response header name: {name!r}")
     if not value.isascii() or not value.isprintable():
         _check_value(name, value)
-    length = _content_length(value) if name.lower() == "content-length" else -1
-    if len(value) < _LONGEST_REMEMBERED:
+    lowered = name.lower()
+    length = _content_length(value) if lowered == "content-length" else -1
+    if len(value) < _LONGEST_REMEMBERED and lowered not in _NEVER_REMEMBERED:
         if len(_known_headers) >= _CACHE_LIMIT:
             _known_headers.clear()
         _known_headers[plain] = plain, length

@@ -92,3 +92,10 @@ def test_what_is_put_into_the_list_later_is_not_sent(late: Any) -> None:
     outlet, answered = answer(application)
     assert outlet.data == b"[200 OK 5 1]<hello>$"
     assert answered.headers == [("A", "b")]
+
+
+@pytest.mark.parametrize("name", ["Set-Cookie", "LOCATION", "ETag", "X-Request-ID", "WWW-Authenticate"])
+def test_what_is_one_client_s_or_never_comes_again_is_not_remembered(name: str) -> None:
+    response._known_headers.clear()
+    assert check_headers([(name, "a=1"), ("X", "y")]) == ([(name, "a=1"), ("X", "y")], -1)
+    assert list(response._known_headers) == [("X", "y")]
