@@ -16,7 +16,7 @@ _now = SystemClock.monotonic
 GRACE = 10.0
 """Seconds that a body may make its reader wait before body-min-rate counts."""
 DISCARD_BYTES = 1024 * 1024
-"""How much of a body that the application left unread is read away to keep the connection."""
+"""How much is read away, of a body that the application left unread and its framing, to keep the connection."""
 
 
 class Intake:
@@ -47,7 +47,7 @@ class Intake:
             stream.send(protocol.interim())
         while type(event := protocol.next_event()) is not bytes:
             if event is None:
-                protocol.receive_data(self._receive() if self._rate else stream.recv())
+                protocol.receive_data(self._receive())
             elif type(event) is Reply:
                 stream.send(event.data)
             else:
@@ -56,7 +56,10 @@ class Intake:
 
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""
-        stream, began = self._stream, _now()
+        stream = self._stream
+        if not self._rate:
+            return stream.recv()
+        began = _now()
         data = stream.recv(began + min(stream.timeout, max(self._patience, 0.0)))
         self._patience += len(data) / self._rate - (_now() - began)
         return data
@@ -67,7 +70,13 @@ class Intake:
         try:
             room = 0 if self._owes_continue else DISCARD_BYTES
             while room > 0 and not protocol.body_done:
-                room -= len(self.pull())
+                event = protocol.next_event()
+                if event is None:
+                    data = self._receive()
+                    room -= len(data)
+                    protocol.receive_data(data)
+                elif type(event) is Reply:
+                    self._stream.send(event.data)
         except PeerError:
             return False  # the answer is out; only the connection is lost
         finally:

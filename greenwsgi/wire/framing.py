@@ -20,6 +20,10 @@ _EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:" + _EXTENSION + rb")*")
 """RFC 9112 7.1 and 7.1.1: hex digits only (no sign, no `0x`, no `_`), at most 16; then extensions or nothing."""
 
+MOST_OVERHEAD = 16384
+"""Bytes by which a body's chunk lines may be longer than is reasonable: 16 each, and twice their data. Else a byte of
+body could cost thousands on the wire. The rule is that of Go's net/http."""
+
 
 class LengthBody:
     """A body of a length said beforehand."""
@@ -41,17 +45,17 @@ class LengthBody:
 class ChunkedBody:
     """A chunked body. Chunks that are here together are given as one piece: thousands of tiny ones cost one event.
 
-    Chunk lines and the trailer section are bounded; trailers are checked and dropped, so they never overwrite a header
-    (RFC 9110 6.5.1).
+    Chunk lines, each and all of them, and the trailer section are bounded; trailers are checked and dropped, so they
+    never overwrite a header (RFC 9110 6.5.1).
     """
 
-    __slots__ = ("_fault", "_left", "_limits", "_scanned", "_state", "_total", "_trailers", "done")
+    __slots__ = ("_fault", "_left", "_limits", "_overhead", "_scanned", "_state", "_total", "_trailers", "done")
 
     def __init__(self, limits: WireLimits) -> None:
         self._limits = limits
         self._state = _SIZE
         self._left = 0
-        self._total = 0
+        self._total = self._overhead = 0
         self._trailers = limits.trailers
         self._scanned = 0
         self._fault: PeerError | None = None
@@ -106,6 +110,9 @@ class ChunkedBody:
         self._total += size
         if self._limits.body and self._total > self._limits.body:
             raise PeerError(f"body of more than {self._limits.body} bytes", 413)
+        self._overhead = max(0, self._overhead + len(line) + 2 - 16 - 2 * size)
+        if self._overhead > MOST_OVERHEAD:
+            raise PeerError("chunk lines much longer than their chunks")
         self._left = size
         self._state = _DATA if size else _TRAILERS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
@@ -230,6 +231,20 @@ def test_an_abort_of_a_body_that_nobody_reads(make: Make) -> None:
         assert read_answer(client)[STDOUT].endswith(b"ok")
         client.sendall(rec(ABORT) + get())
         assert read_answer(client)[STDOUT].endswith(b"ok")
+
+
+def test_what_is_read_away_is_counted_as_it_comes(make: Make) -> None:
+    """Five thousand bytes of a body that nobody reads, in 1.3 MB of records."""
+
+    def ignore(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    body = post(b"x" * 5000, step=1, padding=255)
+    with make(ignore, protocol="fastcgi").connect() as client:
+        sender = gevent.spawn(client.sendall, body + get())
+        assert read_all(client).count(b"200 OK") == 1
+        sender.kill()
 
 
 def test_values_are_told_beside_a_body(make: Make) -> None:

@@ -265,6 +265,28 @@ CHUNKS = [
         seen(body=None),
         chunk_line=20,
     ),
+    kept(
+        "chunk-lines-longer-than-their-chunks",
+        CHUNKED + (b"5;" + b"a" * 4000 + b"\r\nhello\r\n") * 4 + b"0\r\n\r\n",
+        seen(body=b"hello" * 4),
+    ),
+    refused(
+        "chunk-lines-longer-than-their-chunks-and-too-many",
+        400,
+        CHUNKED + (b"5;" + b"a" * 4000 + b"\r\nhello\r\n") * 5 + b"0\r\n\r\n",
+        seen(body=None),
+    ),
+    refused("chunk-lines-in-the-way", 400, CHUNKED + (b"1;" + b"a" * 35 + b"\r\nx\r\n") * 1000, seen(body=None)),
+    kept(
+        "chunk-lines-of-a-size-that-pays",
+        CHUNKED + (b"800;" + b"a" * 4000 + b"\r\n" + b"x" * 2048 + b"\r\n") * 8 + b"0\r\n\r\n",
+        seen(body=b"x" * 2048 * 8),
+    ),
+    kept(
+        "chunk-lines-short",
+        CHUNKED + b"1;a=bcd\r\nx\r\n" * 3000 + b"0\r\n\r\n",
+        seen(body=b"x" * 3000),
+    ),
     refused("chunked-over-limit", 413, CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", seen(body=None), body=10),
     kept("chunked-at-limit", CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", seen(body=b"hello world"), body=11),
     gone("chunked-cut-in-data", CHUNKED + b"5\r\nhel", seen(body=None)),
