@@ -7,9 +7,11 @@ Where the specification leaves a choice, or gateways differ:
 
 - One request at a time (FCGI_MPXS_CONNS is 0). One that begins while another is still being sent gets
   CANT_MPX_CONN; one that comes behind the whole other waits for its turn, as pipelined HTTP does.
-- STDIN must have exactly the CONTENT_LENGTH bytes that were said: fewer or more is a 400 [6.2 leaves it to the
-  application, which forgets]. Without CONTENT_LENGTH the stream's end is the body's (nginx and Apache pass chunked
-  bodies on so); to know whether there is one, the head waits for the first STDIN record.
+- STDIN must have exactly the CONTENT_LENGTH bytes that were said [6.2 leaves it to the application, which forgets]:
+  fewer, or a record that goes beyond them, is a 400. With the last of them the body is over, because applications read
+  no further; the stream's end is met later, and whatever comes in its place ends the connection. Without CONTENT_LENGTH
+  the stream's end is the body's (nginx and Apache pass chunked bodies on so); to know whether there is one, the head
+  waits for the first STDIN record.
 - Records of requests that do not run are ignored [3.3]; types that only applications send are a fault.
 - A fault is answered within the request that it hit, with 400 and END_REQUEST, or not at all; then we close.
 - No padding is sent: it would only be more bytes to us and to every gateway we know.
@@ -67,19 +69,21 @@ class FastCgi(Records):
 
     `_number` is the id of the request that runs, 0 for none. `_params` are the pieces of its PARAMS, `_size` the bytes
     of its head, `_head` a head that is parsed and waits for the first STDIN. `_left` bytes of a STDIN record are still
-    to come; `_expected` bytes of body were said, -1 for none, and `_taken` have come. `_errors` waits to be sent as
+    to come; `_expected` bytes of body were said, -1 for none, and `_taken` have come. `_open` is the id of the request
+    whose STDIN has not ended, 0 for none: this one or the one before. `_errors` waits to be sent as
     STDERR, `_complained` says that some was, `_scanned` how far behind the request an ABORT was looked for.
     """
 
     __slots__ = (
-        "_aborted", "_complained", "_errors", "_expected", "_head", "_keep", "_left", "_number", "_params",
-        "_scanned", "_size", "_taken",
+        "_aborted", "_complained", "_errors", "_expected", "_head", "_keep", "_left", "_number", "_open",
+        "_params", "_scanned", "_size", "_taken",
     )  # fmt: skip
 
     nph = False
 
     def __init__(self, limits: WireLimits) -> None:
         super().__init__(limits)
+        self._open = 0
         self._forget_request()
 
     def _forget_request(self) -> None:
@@ -143,7 +147,7 @@ class FastCgi(Records):
         looked at; then all goes on as ever.
         """
         data, start = self.data, self.pos
-        if len(data) - start < _usual.size + HEADER or self.skip:
+        if len(data) - start < _usual.size + HEADER or self.skip or self._open:
             return None
         fields = _usual.unpack_from(data, start)
         _, _, number, _, _, _, flags, _, _, again, length, padding = fields
@@ -181,11 +185,15 @@ class FastCgi(Records):
             if kind == ABORT_REQUEST:
                 return self._abort(length, padding)
             raise PeerError(f"FastCGI record of type {kind} out of its place")
+        if number == self._open:
+            if kind != ABORT_REQUEST and (length or kind != STDIN):
+                raise PeerError(f"FastCGI record of type {kind} in place of the end of STDIN")
+            self._open = 0
         self.pass_over(HEADER + length, padding)
         return True
 
     def _begin_request(self, number: int, length: int, padding: int) -> Reply | bool:
-        if length != 8 or number == self._number:
+        if length != 8 or number in (self._number, self._open):
             raise PeerError(f"FastCGI BEGIN_REQUEST of {length} bytes, or twice")
         if self._number:
             self.pass_over(HEADER + length, padding)
@@ -225,6 +233,7 @@ class FastCgi(Records):
             self._head_done = self.body_done = not keep
             return reply
         self._aborted = self.body_done = True
+        self._open = 0
         if not self._ended:
             self._fault = PeerGone("the gateway has aborted the request")
             raise self._fault
@@ -278,6 +287,7 @@ class FastCgi(Records):
         head = RequestHead(variables, length, self._size)
         if length:
             self._head_done = True
+            self._open = self._number
             return head
         self._head = head
         return None
@@ -288,6 +298,7 @@ class FastCgi(Records):
             raise PeerError("FastCGI STDIN with bytes where CONTENT_LENGTH said 0")
         if length:
             head.length = -1
+            self._open = self._number
         else:
             self.pass_over(HEADER, padding)
             self.body_done = True
@@ -301,11 +312,12 @@ class FastCgi(Records):
     def _read_body(self) -> Event | None:
         """All of the body that is here, as one piece; only then what else has come."""
         pieces: list[bytes] = []
-        while not self.body_done:
+        while self._open:
             if self._left:
                 if not (piece := self.take(self._left)):
                     break
                 self._left -= len(piece)
+                self.body_done = not self._left and self._taken == self._expected
                 pieces.append(piece)
                 continue
             try:
@@ -352,6 +364,7 @@ class FastCgi(Records):
             self._taken += length
         else:
             self.pass_over(HEADER, padding)
+            self._open = 0
             self.body_done = True
 
     # Answering

@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent import socket
 from gevent.event import Event
 
 from greenwsgi.shared.metrics import CLIENT_GONE
@@ -153,6 +154,32 @@ def test_the_next_request_has_not_left(make: Make) -> None:
     assert poll.told == [True, True]
 
 
+@pytest.mark.parametrize("leaves", [False, True], ids=["aborts", "leaves"])
+@pytest.mark.parametrize("later", [rec(STDIN, padding=5), b""], ids=["end", "no-end"])
+def test_an_abort_behind_a_body_whose_end_was_not_here_yet(make: Make, later: bytes, leaves: bool) -> None:
+    """The application has read what CONTENT_LENGTH says, and waits; nobody reads the empty STDIN behind it."""
+    poll = Poll()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        body = environ["wsgi.input"].read(5)
+        return poll(environ, start_response) if body == b"hello" else hello(environ, start_response)
+
+    site = make(application, protocol="fastcgi")
+    with site.connect(post(b"hello")[:-8]) as client:
+        watch(site)
+        assert poll.told == []
+        client.sendall(later if leaves else later + rec(ABORT))
+        if leaves:
+            client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: poll.told)
+        assert poll.told == [True]
+        poll.go_on.set()
+        if not leaves:
+            assert read_answer(client) == {STDOUT: b"", END: ENDED}
+            client.sendall(post(b"again"))
+            assert read_answer(client)[STDOUT].endswith(b"ok")
+
+
 def test_an_abort_ends_a_request_under_end_on_disconnect(make: Make) -> None:
     poll = Poll()
     site = make(poll, protocol="fastcgi")
@@ -201,7 +228,7 @@ def test_an_aborted_request_cannot_write_into_the_next(make: Make) -> None:
         return [environ["wsgi.input"].read()]
 
     site = make(application, protocol="fastcgi")
-    with site.connect(post(b"hello")[:-8]) as client:
+    with site.connect(post(b"hello", said="")[:-8]) as client:
         wait_until(lambda: writes)
         client.sendall(rec(ABORT))
         assert read_answer(client) == {STDOUT: b"", END: ENDED}
@@ -213,7 +240,7 @@ def test_an_aborted_request_cannot_write_into_the_next(make: Make) -> None:
 def test_an_abort_within_a_body(make: Make) -> None:
     """The application's read fails, and the connection serves the next request."""
     site = make(hello, protocol="fastcgi")
-    with site.connect(post(b"hello")[:-8]) as client:
+    with site.connect(post(b"hello", said="")[:-8]) as client:
         wait_until(lambda: site.service.running)
         client.sendall(rec(ABORT))
         assert read_answer(client) == {STDOUT: b"", END: ENDED}
@@ -227,7 +254,7 @@ def test_an_abort_of_a_body_that_nobody_reads(make: Make) -> None:
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 
-    with make(ignore, protocol="fastcgi").connect(post(b"hello")[:-8]) as client:
+    with make(ignore, protocol="fastcgi").connect(post(b"hello", said="")[:-8]) as client:
         assert read_answer(client)[STDOUT].endswith(b"ok")
         client.sendall(rec(ABORT) + get())
         assert read_answer(client)[STDOUT].endswith(b"ok")
@@ -249,7 +276,9 @@ def test_what_is_read_away_is_counted_as_it_comes(make: Make) -> None:
 
 def test_values_are_told_beside_a_body(make: Make) -> None:
     """And at once: the gateway may wait for them before it goes on."""
-    with make(hello, protocol="fastcgi").connect(post(b"hello")[:-8] + rec(GET_VALUES, id=0) + begin(2)) as client:
+    with make(hello, protocol="fastcgi").connect(
+        post(b"hello", said="")[:-8] + rec(GET_VALUES, id=0) + begin(2)
+    ) as client:
         assert read_record(client) == (RESULT, 0, b"")
         assert read_record(client) == (END, 2, end_record(2, 1, 1)[8:])
         client.sendall(rec(STDIN))

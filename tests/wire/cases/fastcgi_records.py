@@ -424,6 +424,8 @@ IDS = [
     ),
 ]
 
+IN_PLACE_OF_STDIN = [("version-2", b"\2"), ("begin-again", begin()), ("params", rec(PARAMS)), ("data", rec(DATA))]
+
 BODIES = [
     kept("body", post(b"hello"), seen({"CONTENT_LENGTH": "5"}, body=b"hello")),
     closed("body-without-keep", post(b"hello", flags=0), seen(body=b"hello")),
@@ -438,7 +440,7 @@ BODIES = [
     kept("body-with-an-empty-length", post(b"hello world", said="", step=3), seen(body=b"hello world")),
     kept("no-body-with-an-empty-length", post(b"", said="")),
     refused("body-longer-than-said", 400, post(b"hello world", said="5"), seen(body=None)),
-    refused("body-longer-than-said-by-a-record", 400, post(b"hello!", said="5", step=5), seen(body=None)),
+    mute("body-longer-than-said-by-a-record", post(b"hello!", said="5", step=5), seen(body=b"hello")),
     refused("body-shorter-than-said", 400, post(b"hell", said="5"), seen(body=None)),
     refused("body-said-and-none", 400, post(b"", said="5"), seen(body=None)),
     refused("body-where-0-was-said", 400, post(b"hello", said="0")),
@@ -460,11 +462,23 @@ BODIES = [
     refused("body-without-length-over-limit", 413, post(b"hello world", said="", step=4), seen(body=None), body=10),
     kept("body-without-length-at-limit", post(b"hello world", said=""), seen(body=b"hello world"), body=11),
     gone("body-cut", post(b"hello")[:-10], seen(body=None)),
-    gone("body-end-not-sent", post(b"hello")[:-8], seen(body=None)),
+    gone("body-without-length-end-not-sent", post(b"hello", said="")[:-8], seen(body=None)),
     gone("body-not-sent", post(b"hello")[:-21], seen(body=None)),
-    refused("version-2-within-a-body", 400, post(b"hello")[:-8] + b"\2", seen(body=None)),
-    refused("begin-again-within-a-body", 400, post(b"hello")[:-8] + begin(), seen(body=None)),
-    refused("params-within-a-body", 400, post(b"hello")[:-8] + rec(PARAMS), seen(body=None)),
+    *(
+        refused(f"{name}-within-a-body", 400, post(b"hello", said="")[:-8] + data, seen(body=None))
+        for name, data in IN_PLACE_OF_STDIN
+    ),
+    *(
+        mute(f"{name}-in-place-of-the-end-of-a-body", post(b"hello")[:-8] + data, seen(body=b"hello"))
+        for name, data in IN_PLACE_OF_STDIN
+    ),
+    kept(
+        "end-of-a-body-behind-another-begin",
+        post(b"hello")[:-8] + begin(2) + rec(STDIN) + get(id=2)[16:],
+        seen(body=b"hello"),
+        seen(),
+    ),
+    kept("abort-in-place-of-the-end-of-a-body", post(b"hello")[:-8] + rec(ABORT) + get(), seen(body=b"hello"), seen()),
 ]
 
 CASES: list[Case] = [*SERVED, *PATHS, *RECORDS, *PAIRS, *ROLES, *MANAGEMENT, *ABORTS, *IDS, *BODIES]
