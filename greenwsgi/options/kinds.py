@@ -262,8 +262,8 @@ OCTAL = Kind(
     name="mode",
     metavar="MODE",
     wanted="an octal mode such as 660",
-    read=lambda text: _octal(text or "666"),
-    texts=lambda value: () if value is None else (f"{value:o}",),
+    read=lambda text: _octal("666" if text.strip() in ("", "1") else text),  # 1: as <chmod-socket/> and true are read
+    texts=lambda value: () if value is None else (f"{value:03o}",),
     argument=Argument.OPTIONAL,
 )
 MASK = Kind(
@@ -343,7 +343,8 @@ def address(protocol: str, *, router: bool = False) -> Kind[tuple[Address, ...]]
     def read(text: str) -> Reading[tuple[Address, ...]]:
         if not text:
             raise ValueError(text)
-        return Reading((Address(protocol, text, router=router),))
+        place = _without_remark(text)
+        return Reading((Address(protocol, place, router=router),), place != text)
 
     def texts(value: tuple[Address, ...]) -> tuple[str, ...]:
         return tuple(one.text for one in value)
@@ -358,6 +359,12 @@ def address(protocol: str, *, router: bool = False) -> Kind[tuple[Address, ...]]
     )
 
 
+def _without_remark(text: str) -> str:
+    """The address without what stands behind a port (`:8080 # public`), which is a number as well."""
+    found = re.match(r"(.*:[0-9]+)\s+[#;]", text)
+    return found[1] if found else text
+
+
 def tls_address(protocol: str, *, router: bool = False) -> Kind[tuple[Address, ...]]:
     """Places to listen on with that wire protocol over TLS; under AUTO, TLS may be left out."""
 
@@ -366,7 +373,7 @@ def tls_address(protocol: str, *, router: bool = False) -> Kind[tuple[Address, .
         if not place:
             raise ValueError(text)
         if protocol == AUTO and not words:
-            return Reading((Address(protocol, place),))
+            return address(protocol).read(text)
         return Reading((Address(protocol, place, certificate=Certificate.read(words), router=router),))
 
     def texts(value: tuple[Address, ...]) -> tuple[str, ...]:

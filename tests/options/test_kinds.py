@@ -33,6 +33,8 @@ PLAIN: list[tuple[Kind[Any], str, object]] = [
     (kinds.SIZE, "8M", 8 << 20),
     (kinds.SIZE, "1GiB", 1 << 30),
     (kinds.OCTAL, "", 0o666),
+    (kinds.OCTAL, "1", 0o666),
+    (kinds.OCTAL, "001", 0o001),
     (kinds.OCTAL, "660", 0o660),
     (kinds.OCTAL, "0770", 0o770),
     (kinds.TEXT, "www-data", "www-data"),
@@ -42,6 +44,8 @@ PLAIN: list[tuple[Kind[Any], str, object]] = [
     (kinds.VARIABLES, "A=", ("A=",)),
     (PROTOCOL, "http", "http"),
     (HTTP, ":8000", (Address("http", ":8000"),)),
+    (HTTP, "/run/a b #1.sock", (Address("http", "/run/a b #1.sock"),)),
+    (HTTP, "app.sock ; public", (Address("http", "app.sock ; public"),)),
 ]
 
 LENIENT: list[tuple[Kind[Any], str, object]] = [
@@ -61,6 +65,9 @@ LENIENT: list[tuple[Kind[Any], str, object]] = [
     (kinds.SIZE, "64k ; bytes", 65536),
     (kinds.OCTAL, "666 # all", 0o666),
     (kinds.PATHS, "", ()),
+    (HTTP, ":8000 # public", (Address("http", ":8000"),)),
+    (HTTP, "[::1]:8000\t; for the proxy: its port", (Address("http", "[::1]:8000"),)),
+    (kinds.tls_address(kinds.AUTO), ":8000 ;", (Address("auto", ":8000"),)),
 ]
 
 MEANINGLESS: list[tuple[Kind[Any], str]] = [
