@@ -99,11 +99,13 @@ class Acceptor(StreamServer):
                 sock.close()
                 return
             connection.guests = self._guests
-        self._service.carriers.carry(connection)
-
-    def do_close(self, sock: Any, *_: Any) -> None:
-        """Called when do_handle failed."""
-        sock.close()
+        try:
+            self._service.carriers.carry(connection)
+        except BaseException:  # there is no memory for a greenlet
+            sock.close()
+            if connection.guests is not None:
+                connection.guests.leave(connection)
+            raise
 
     def close(self) -> None:
         """Stop accepting, for good."""

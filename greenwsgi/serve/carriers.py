@@ -55,8 +55,8 @@ class Carriers:
                 break
             _end(carrier)
         else:
-            self._new.append(connection)
             connection.greenlet = Greenlet.spawn(self._live)
+            self._new.append(connection)
             if not self._references:
                 self._count()
         if len(idle) < self._least_idle:

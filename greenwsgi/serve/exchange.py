@@ -140,7 +140,8 @@ class Exchange:
                     slots.free.append(core)
         if service.finished is not None:
             service.finished()
-        if response.cut or not (self._intake is None or self._intake.close()):
+        whole = self._intake is None or self._intake.close(keep=not response.cut)
+        if response.cut or not whole:
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
         connection.lingers = service.draining

@@ -64,11 +64,12 @@ class Intake:
         self._patience += len(data) / self._rate - (_now() - began)
         return data
 
-    def close(self) -> bool:
-        """The request is over: read away what is left of its body; False when that cannot be, or is too much."""
+    def close(self, *, keep: bool) -> bool:
+        """The request is over; to keep the connection, read away what is left of its body. False when that cannot be,
+        or is too much."""
         protocol = self._protocol
         try:
-            room = 0 if self._owes_continue else DISCARD_BYTES
+            room = DISCARD_BYTES if keep and not self._owes_continue else 0
             while room > 0 and not protocol.body_done:
                 event = protocol.next_event()
                 if event is None:

@@ -37,8 +37,9 @@ class Stream:
     """A non-blocking socket with the worker's Deadlines.
 
     `timeout`, in seconds, bounds each single wait, `send_timeout` that for room to write. `waits` counts them. A peer
-    that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too; `gone` remembers either.
-    Behind a send that was cut short, by whatever, every other raises PeerGone: it would be taken for the rest.
+    that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too. `gone`: it left, or does not
+    take what is sent; one that only sends nothing can still be answered. Behind a send that was cut short, by whatever,
+    every other raises PeerGone: it would be taken for the rest.
     """
 
     plain = True

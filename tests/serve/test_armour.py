@@ -11,7 +11,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenwsgi.serve import acceptor, intake
+from greenwsgi.serve import acceptor, carriers, intake
 from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.intake import GRACE, Intake
@@ -225,6 +225,21 @@ def test_an_address_may_hold_so_many_connections_and_no_more(make: Make) -> None
         read_all(first)
         wait_until(lambda: len(site.service.connections) == 1)
         assert b"hello" in site.answer(GET)
+
+
+def test_a_connection_that_gets_no_greenlet_leaves_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its socket, nor its address's place, nor itself in the way of the next."""
+    site = make(hello)
+    site._acceptor._guests = Guests(None, 1)
+
+    def spawn(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(carriers, "Greenlet", SimpleNamespace(spawn=spawn))
+    with site.connect() as client:
+        assert read_all(client) == b""
+    monkeypatch.undo()
+    assert b"hello" in site.answer(GET)
 
 
 def test_only_allowed_peers_may_come_in(make: Make) -> None:

@@ -167,6 +167,22 @@ def test_the_input_of_a_request_cannot_steal_from_the_next(make: Make) -> None:
         read_answer(client)
 
 
+def test_nor_read_what_comes_behind_an_answer_that_was_cut(make: Make) -> None:
+    inputs: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        inputs.append(environ["wsgi.input"])
+        start_response("200 OK", [])
+        yield b"some"
+        raise LookupError("midway")
+
+    site = make(application)
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello") as client:
+        assert read_all(client).endswith(b"some\r\n")
+        with pytest.raises(ValueError, match="has ended"):
+            inputs[0].read(5)
+
+
 @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_an_application_that_raises_is_500_and_its_neighbours_do_not_notice(make: Make, error: BaseException) -> None:
     def application(environ: Any, start_response: Any) -> list[bytes]:
