@@ -36,7 +36,7 @@ def listen(
     environ: the process's own; the variables of socket activation are taken out of it. who: the server's user, whose
     the socket files are, unless chown-socket says otherwise. Raises UsageError.
     """
-    doors = _Doors(settings, _owner(settings, who), made)
+    doors = _Doors(settings, owner_of(settings, who), made)
     sockets, warning = inherited.passed(environ, os.getpid())
     if warning:
         log.warning(warning)
@@ -106,7 +106,7 @@ class _Doors:
         self.listeners.append(listener)
 
 
-def _owner(settings: Settings, who: Identity) -> Owner | None:
+def owner_of(settings: Settings, who: Identity) -> Owner | None:
     """Whose the socket files shall be, None for whose they are when they are made.
 
     uWSGI binds as the user that it becomes, and so `chmod-socket = 660` lets that user's web server in. We bind before.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 
 from greenwsgi.config.load import load
+from greenwsgi.config.show import printable
 from greenwsgi.errors import UsageError
 from greenwsgi.subcommands import examine, examine_nginx
 from greenwsgi.subcommands.arguments import Arguments
@@ -22,13 +22,11 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--nginx", metavar="FILE", help="the nginx configuration in front of it")
     given = parser.parse_args(arguments)
     findings = list(_examine(given.file, given.nginx))
-    for finding in findings:
-        print(f"{'mend' if finding.mend else 'ok':<6}{finding.found}")
     to_mend = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
-    print()
-    print("Nothing to mend." if not to_mend else "What to mend:")
-    for number, mend in enumerate(to_mend, 1):
-        print(f"  {number}. {mend}")
+    said = [f"{'mend' if finding.mend else 'ok':<6}{finding.found}" for finding in findings]
+    said += ["", "What to mend:" if to_mend else "Nothing to mend."]
+    said += [f"  {number}. {mend}" for number, mend in enumerate(to_mend, 1)]
+    print(printable("\n".join(said)))
     return SOMETHING_TO_MEND if to_mend else 0
 
 
@@ -41,9 +39,9 @@ def _examine(file: str | None, nginx_file: str | None) -> Iterator[Finding]:
     yield examine.backlog(settings)
     yield examine.descriptors(settings)
     yield examine.cpus(settings)
-    yield from examine.sockets(settings)
-    yield from examine.times(settings)
     if file:
+        yield from examine.sockets(settings)
+        yield from examine.times(settings)
         yield from examine.application(settings)
     if nginx_file:
         try:
@@ -53,4 +51,3 @@ def _examine(file: str | None, nginx_file: str | None) -> Iterator[Finding]:
             raise UsageError(f"cannot read {nginx_file!r}: {error.strerror}") from None
         yield from examine_nginx.against(settings, text, nginx_file)
     yield from examine.patching()  # last: this process is a gevent one from here on
-    sys.stdout.flush()

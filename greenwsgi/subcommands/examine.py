@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import platform
+import pwd
 import resource
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from greenwsgi import __version__
 from greenwsgi.config import rules
+from greenwsgi.config.cpus import usable
 from greenwsgi.config.load import Loaded
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.options.places import Unix, read_place
-from greenwsgi.process.listeners import backlog_warning
+from greenwsgi.process import identity, listeners
+from greenwsgi.process.identity import Owner
 from greenwsgi.serve import greening
 from greenwsgi.worker.worker import DESCRIPTOR_RESERVE
 
@@ -27,6 +33,9 @@ class Finding:
 
     found: str
     mend: str = ""
+
+
+_DOES_NOT_START = "mend that first: the server does not start with it"
 
 
 def versions() -> Finding:
@@ -44,7 +53,7 @@ def configuration(loaded: Loaded) -> Iterator[Finding]:
     try:
         rules.check(loaded.settings, warnings.append)
     except UsageError as error:
-        yield Finding(str(error), "mend that first: the server does not start with it")
+        yield Finding(str(error), _DOES_NOT_START)
     for text in warnings:
         yield Finding(text, "mend what is warned of above (greenwsgi check tells more)")
 
@@ -52,7 +61,7 @@ def configuration(loaded: Loaded) -> Iterator[Finding]:
 def backlog(settings: Settings) -> Finding:
     """net.core.somaxconn against `listen`."""
     wanted = settings.listening.listen
-    if warning := backlog_warning(wanted):
+    if warning := listeners.backlog_warning(wanted):
         return Finding(
             warning, f"sysctl -w net.core.somaxconn={wanted} (for ever: in /etc/sysctl.d), or a smaller listen"
         )
@@ -75,47 +84,57 @@ def descriptors(settings: Settings) -> Finding:
 
 def cpus(settings: Settings) -> Finding:
     """Processors that we may use, by affinity and cgroup, against `processes`."""
-    usable, count = usable_cpus(), settings.processes.processes
-    if count > 2 * usable + 1:
+    there, count = usable(), settings.processes.processes
+    if count > 2 * there + 1:
         return Finding(
-            f"processes: {count}, but only {usable:g} processors may be used (affinity, cgroup)",
-            f"processes = {max(1, round(usable))}: more workers than processors take memory and serve no more",
+            f"processes: {count}, but only {there} processors may be used (affinity, cgroup)",
+            f"processes = {there}: more workers than processors take memory and serve no more",
         )
-    if usable >= count + 1 and count == 1:
-        return Finding(f"processes: 1; {usable:g} processors may be used, so more could serve at the same time")
-    return Finding(f"processes: {count}; {usable:g} processors may be used")
+    if count == 1 < there:
+        return Finding(f"processes: 1; {there} processors may be used, so more could serve at the same time")
+    return Finding(f"processes: {count}; {there} processors may be used")
 
 
 def sockets(settings: Settings) -> Iterator[Finding]:
     """Can the web server reach our unix sockets? It runs as another user, as a rule."""
-    mode = settings.listening.chmod_socket
+    try:
+        who = identity.find(settings.processes.uid, settings.processes.gid)
+        owner = listeners.owner_of(settings, who)
+    except UsageError as error:
+        yield Finding(str(error), _DOES_NOT_START)
+        return
     for listener in settings.listeners:
         try:
             place = read_place(listener.text, abstract=settings.listening.abstract_socket)
         except ValueError:  # `configuration` has told of it
             continue
-        if not isinstance(place, Unix):
-            continue
-        path = os.path.abspath(place.path)
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            yield Finding(
-                f"{path}: there is no folder {folder}",
-                f"make {folder} (RuntimeDirectory= of systemd), writable for the user that starts greenwsgi",
-            )
-            continue
-        try:
-            shown = stat.S_IMODE(os.stat(path).st_mode)
-        except OSError:
-            shown = mode if mode is not None else 0o777 & ~_umask()
-        if not shown & stat.S_IWOTH:
-            group = "and its group" if shown & stat.S_IWGRP else "alone"
-            yield Finding(
-                f"{path}: mode {shown:o} lets its owner {group} connect",
-                "" if shown & stat.S_IWGRP else "chmod-socket = 660 with the web server's group (chown-socket), or 666",
-            )
-        else:
-            yield Finding(f"{path}: mode {shown:o} lets everybody connect who can reach {folder}")
+        if isinstance(place, Unix):
+            yield _access(os.path.abspath(place.path), settings, owner)
+
+
+def _access(path: str, settings: Settings, owner: Owner | None) -> Finding:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        return Finding(
+            f"{path}: there is no folder {folder}",
+            f"make {folder} (RuntimeDirectory= of systemd), writable for the user that starts greenwsgi",
+        )
+    try:
+        found = os.stat(path)
+        mode, uid, gid = stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+    except OSError:  # it is not there yet: as it will be
+        chmod, umask = settings.listening.chmod_socket, settings.listening.umask
+        mode = 0o777 & ~(_umask() if umask is None else umask) if chmod is None else chmod
+        uid = owner.uid if owner and owner.uid >= 0 else os.geteuid()
+        gid = owner.gid if owner and owner.gid >= 0 else os.getegid()
+    if mode & stat.S_IWOTH:
+        return Finding(f"{path}: mode {mode:o} lets everybody connect who can reach {folder}")
+    if mode & stat.S_IWGRP:
+        return Finding(f"{path}: mode {mode:o} lets the user {_user(uid)} and the group {_group(gid)} connect")
+    return Finding(
+        f"{path}: mode {mode:o} lets the user {_user(uid)} alone connect",
+        "chmod-socket = 660 with the web server's group (chown-socket), or 666",
+    )
 
 
 def times(settings: Settings) -> Iterator[Finding]:
@@ -133,20 +152,52 @@ def times(settings: Settings) -> Iterator[Finding]:
 
 
 def application(settings: Settings) -> Iterator[Finding]:
-    """Is the application's file there? It is not imported."""
+    """Are the application and what it needs there? Nothing is imported."""
     python = settings.python
-    for option, path, there in (
-        ("wsgi-file", python.wsgi_file, os.path.isfile),
-        ("chdir", python.chdir, os.path.isdir),
-        ("virtualenv", python.virtualenv, os.path.isdir),
+    base = os.path.abspath(python.chdir)
+    home = python.virtualenv and os.path.join(base, python.virtualenv)
+    for option, text, path, is_there in (
+        ("chdir", python.chdir, base, os.path.isdir),
+        ("virtualenv", python.virtualenv, home, os.path.isdir),
+        ("wsgi-file", python.wsgi_file, os.path.join(base, python.wsgi_file), os.path.isfile),
     ):
-        if path and not there(path):
-            base = python.chdir if option == "wsgi-file" and python.chdir else os.getcwd()
-            if not there(os.path.join(base, path)):
-                yield Finding(f"{option} {path} is not there", f"mend {option}")
-                continue
-        if path:
-            yield Finding(f"{option} {path} is there")
+        if text and is_there(path):
+            yield Finding(f"{option} {text} is there")
+        elif text:
+            yield Finding(f"{option} {text} is not there", f"mend {option}")
+    module = python.module.partition(":")[0]
+    if module and not python.wsgi_file:
+        folders = [base, *(os.path.join(base, path) for path in python.pythonpath), *_packages(home)]
+        if found := _find(module, [*folders, *sys.path]):
+            yield Finding(f"module {module} is there: {found}")
+        else:
+            yield Finding(
+                f"module {module} is not in {', '.join(folders)}, nor on Python's own path",
+                "mend module, or name the folder that it is in with chdir or pythonpath",
+            )
+
+
+def _packages(home: str) -> Iterator[str]:
+    """The folder of a virtual environment's packages, and those that its .pth files name; "" has none."""
+    folder = Path(home, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+    if home:
+        yield str(folder)
+        for file in sorted(folder.glob("*.pth")):
+            lines = file.read_text("utf-8", "surrogateescape").splitlines()
+            yield from (str(folder / line) for line in lines if line and not line.startswith(("#", "import ")))
+
+
+def _find(module: str, folders: list[str]) -> str:
+    """The module's file or folder, "" if there is none; found as an import would, which would execute its packages."""
+    found, places = "", folders
+    for part in module.split("."):
+        specs = (finder.find_spec(part, places) for finder in sys.meta_path)
+        spec = next(filter(None, specs), None)
+        if spec is None:
+            return ""
+        places = list(spec.submodule_search_locations or ())
+        found = spec.origin or ", ".join(places)
+    return found
 
 
 def patching() -> Iterator[Finding]:
@@ -166,11 +217,18 @@ def patching() -> Iterator[Finding]:
         yield Finding("gevent's patch holds, and nothing was imported before it that blocks")
 
 
-def usable_cpus() -> float:
-    """Processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _umask() -> int:

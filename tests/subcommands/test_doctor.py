@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import resource
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -52,6 +55,12 @@ def test_more_workers_than_processors() -> None:
     assert not examine.cpus(settings(processes="1")).mend
 
 
+def test_a_limit_of_the_cgroup_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examine, "usable", lambda: 2)
+    assert examine.cpus(settings(processes="6")).mend.startswith("processes = 2: ")
+    assert not examine.cpus(settings(processes="5")).mend
+
+
 def test_a_socket_that_only_its_owner_may_use(tmp_path: Path) -> None:
     path = str(tmp_path / "app.sock")
     assert "chmod-socket = 660" in mends(examine.sockets(settings(socket=path, chmod_socket="600")))
@@ -59,6 +68,25 @@ def test_a_socket_that_only_its_owner_may_use(tmp_path: Path) -> None:
     assert not mends(examine.sockets(settings(socket=path, chmod_socket="666")))
     assert not list(examine.sockets(settings(socket="127.0.0.1:3031")))
     assert "there is no folder" in mends(examine.sockets(settings(socket=f"{path}.d/app.sock")))
+
+
+def test_whose_a_socket_will_be(tmp_path: Path) -> None:
+    def said(**options: str) -> str:
+        (finding,) = examine.sockets(settings(socket=str(tmp_path / "app.sock"), **options))
+        return finding.found.partition(": ")[2]
+
+    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+    assert said(chmod_socket="660") == f"mode 660 lets the user {user} and the group {group} connect"
+    assert said(chmod_socket="660", uid="54321", gid="54322") == (
+        "mode 660 lets the user 54321 and the group 54322 connect"
+    )
+    assert said(chmod_socket="660", uid="54321", chown_socket=":54323") == (
+        f"mode 660 lets the user {user} and the group 54323 connect"
+    )
+    assert said(umask="077") == f"mode 700 lets the user {user} alone connect"
+    assert said(umask="000").startswith("mode 777 lets everybody connect")
+    (finding,) = examine.sockets(settings(socket="x", uid="nobody-has-this-name"))
+    assert finding == Finding("uid: no such user: nobody-has-this-name", examine._DOES_NOT_START)
 
 
 def test_harakiri_and_reloads() -> None:
@@ -73,6 +101,32 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert not mends(examine.application(settings(wsgi_file="app.py", chdir=str(tmp_path))))
     assert "wsgi-file nowhere.py is not there" in mends(examine.application(settings(wsgi_file="nowhere.py")))
     assert "chdir" in mends(examine.application(settings(chdir=str(tmp_path / "no"))))
+    assert "wsgi-file app.py is not there" in mends(examine.application(settings(wsgi_file="app.py")))
+
+
+def test_a_module_is_looked_for_and_not_imported(tmp_path: Path) -> None:
+    def mend(module: str, **options: str) -> str:
+        return mends(examine.application(settings(module=module, **options)))
+
+    packages = tmp_path / f"venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+    for folder in ("site/shop", "lib/spaced/inner", "editable"):
+        (tmp_path / folder).mkdir(parents=True)
+    packages.mkdir(parents=True)
+    fatal = "raise SystemExit('this must not be executed')\n"
+    for file in ("site/shop/__init__.py", "site/shop/wsgi.py", "lib/spaced/inner/app.py", "editable/linked.py"):
+        (tmp_path / file).write_text(fatal)
+    (packages / "installed.py").write_text(fatal)
+    (packages / "more.pth").write_text(f"import nothing_of_this\n# {tmp_path}\n{tmp_path}/editable\n")
+    site, lib, venv = str(tmp_path / "site"), "../lib", "../venv"
+    assert not mend("shop.wsgi:application", chdir=site)
+    assert not mend("shop.wsgi:make(1)", pythonpath=site)
+    assert not mend("spaced.inner.app", chdir=site, pythonpath=lib)  # folders without __init__.py
+    assert not mend("installed", chdir=site, virtualenv=venv)
+    assert not mend("linked", chdir=site, virtualenv=venv)
+    assert not mend("gevent.monkey", chdir=site)
+    for module in ("shop.wsg", "shop.wsgi.deeper", "nowhere_at_all:app", "installed"):
+        assert f"module {module.partition(':')[0]} is not in {site}" in mend(module, chdir=site), module
+    assert not mend("nowhere_at_all", chdir=site, wsgi_file="shop/wsgi.py")  # the file is served
 
 
 NGINX = """
@@ -132,6 +186,20 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
     (tmp_path / "n.conf").write_text(NGINX % ("", "client_max_body_size 1m;", ""))
     said = python(DOCTOR.format(arguments=[str(tmp_path / "x.ini"), "--nginx", str(tmp_path / "n.conf")]))
     assert said.endswith("Nothing to mend.\nstatus 0")
+
+
+def test_without_a_configuration_the_machine_alone_is_looked_at() -> None:
+    said = python(DOCTOR.format(arguments=[]))
+    assert "processors may be used" in said
+    assert "harakiri" not in said
+    assert "connect" not in said.replace("connections", "")
+
+
+def test_bytes_that_a_terminal_would_obey_or_an_encoding_refuse(tmp_path: Path) -> None:
+    (tmp_path / "x.ini").write_bytes(b"[uwsgi]\nwsgi-file = /nowhere/\xe9\x1b.py\nsocket = /nowhere/\xe9.sock\n")
+    said = python(DOCTOR.format(arguments=[str(tmp_path / "x.ini")]))
+    assert "wsgi-file /nowhere/\\udce9\\x1b.py is not there" in said
+    assert "/nowhere/\\udce9.sock: there is no folder /nowhere" in said
 
 
 def test_an_early_import_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
