@@ -6,42 +6,54 @@ removes the one before. So of two servers that share names, one can hand the wor
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from selectors import EVENT_READ
 
+from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_LETTER
 from greenwsgi.process.identity import Identity
 from greenwsgi.process.inbox import Asked, Inbox, Note
 
+_ORIGIN = Origin("master-fifo")
+
+TRY_AGAIN = 1.0
+"""Seconds between two attempts to make a fifo again that somebody has removed."""
+
 
 class Fifos:
     """The fifos of one server.
 
-    A fifo of that name is another server's, or a dead one's: its name is taken over. Raises UsageError at the start for
-    a file of another kind and for a place where none can be made; later only the log is told. who: their owner.
+    Raises UsageError at the start for one that another server reads, for a file of another kind and for a place where
+    none can be made; later only the log is told. who: their owner.
     """
 
-    def __init__(self, paths: Sequence[str], who: Identity, inbox: Inbox, log: ServerLog) -> None:
+    def __init__(
+        self, paths: Sequence[str], who: Identity, inbox: Inbox, log: ServerLog, clock: Clock | None = None
+    ) -> None:
         self._paths = [os.path.abspath(path) for path in paths]
         self._who = who
         self._inbox = inbox
         self._log = log
+        self._clock = clock or SystemClock()
+        self._next_try = 0.0
+        self._told = ""
         self.fd = -1
         self.slot = 0
 
     def open(self) -> None:
-        """Make the first."""
-        self._open(0)
+        """Make the first. One from before is a dead server's, or refused."""
+        self._open(0, takes_over=False)
 
     def go_on(self, fd: int, slot: int) -> None:
         """Take over the one that an image of this process before a re-exec has opened."""
         self.fd, self.slot = fd, min(slot, len(self._paths) - 1)
-        self._inbox.watch(fd, EVENT_READ, self._read)
+        self._inbox.watch(self.fd, EVENT_READ, self._read)
 
     def close(self) -> None:
         """Close the one that is open, and remove it if it still is ours."""
@@ -55,24 +67,34 @@ class Fifos:
 
     def look(self) -> None:
         """Make it again if somebody removed it; if another server has taken the name over, it keeps it."""
-        path = self._paths[self.slot]
-        if self.fd >= 0 and not os.path.lexists(path):
+        if self.fd < 0 or os.path.lexists(self._paths[self.slot]):
+            self._told = ""
+            return
+        now = self._clock.monotonic()
+        if now < self._next_try:
+            return
+        self._next_try = now + TRY_AGAIN
+        try:
             self._switch(self.slot)
+        except UsageError as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                self._log.warning(self._told)
 
-    def _open(self, slot: int) -> None:
+    def _open(self, slot: int, *, takes_over: bool = True) -> None:
+        """takes_over: from a server that reads a fifo of that name; an operator hands its name over to this one."""
         path = self._paths[slot]
         try:
             with suppress(FileNotFoundError):
                 if not stat.S_ISFIFO(os.lstat(path).st_mode):
-                    raise UsageError(f"{path}: there is a file of that name, and it is no fifo", Origin("master-fifo"))
+                    raise UsageError(f"{path}: there is a file of that name, and it is no fifo", _ORIGIN)
+                if not takes_over and _is_read(path):
+                    raise UsageError(f"{path}: another server reads it", _ORIGIN)
                 os.unlink(path)
-            os.mkfifo(path, 0o600)
-            fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # a reader alone would see an end after each writer
-            os.fchown(fd, *self._who.owner)
+            self.fd, self.slot = _make(path, self._who), slot
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}", Origin("master-fifo")) from None
-        self.fd, self.slot = fd, slot
-        self._inbox.watch(fd, EVENT_READ, self._read)
+            raise UsageError(f"{path}: {error.strerror}", _ORIGIN) from None
+        self._inbox.watch(self.fd, EVENT_READ, self._read)
 
     def _read(self, events: int) -> list[Note]:
         try:
@@ -96,18 +118,18 @@ class Fifos:
         if slot >= len(self._paths):
             self._log.warning(f"there is no fifo {slot}: {len(self._paths)} are configured, counted from 0")
         elif slot != self.slot:
-            self._switch(slot)
+            try:
+                self._switch(slot)
+            except UsageError as error:
+                self._log.warning(str(error))
+                return
             self._log.info(f"listening on fifo {slot}: {self._paths[self.slot]}")
 
     def _switch(self, slot: int) -> None:
-        """Listen there; if it cannot be had, where we did before."""
+        """Listen there. Raises UsageError if it cannot be had; then all is as before."""
         before, slot_before = self.fd, self.slot
         ours = self._is_ours()
-        try:
-            self._open(slot)
-        except UsageError as error:
-            self._log.warning(str(error))
-            return
+        self._open(slot)
         self._inbox.unwatch(before)
         if ours and slot_before != slot:
             with suppress(OSError):
@@ -120,6 +142,32 @@ class Fifos:
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+def _make(path: str, who: Identity) -> int:
+    """A new fifo of that owner, open for reading; nothing is left of one that cannot be had. Raises OSError."""
+    os.mkfifo(path, 0o600)
+    fd = -1
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # a reader alone would see an end after each writer
+        os.fchown(fd, *who.owner)
+    except OSError:
+        if fd >= 0:
+            os.close(fd)
+        os.unlink(path)
+        raise
+    return fd
+
+
+def _is_read(path: str) -> bool:
+    """Raises OSError if we may not know."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    return True
 
 
 def tell(path: str, letter: str) -> None:

@@ -14,6 +14,7 @@ from signal import SIGTERM
 
 import pytest
 
+from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import identity
@@ -232,15 +233,70 @@ def test_a_fifo_that_was_removed_is_made_again(inbox: Inbox, log: ServerLog, tmp
     fifos.close()
 
 
-def test_the_name_of_another_server_is_taken_over(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+class Clock(SystemClock):
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_one_that_cannot_be_made_again_is_told_of_once(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+    folder, clock = tmp_path / "run", Clock()
+    folder.mkdir()
+    fifos = Fifos([str(folder / "fifo")], NOBODY, inbox, log, clock)
+    fifos.open()
+    (folder / "fifo").unlink()
+    folder.rmdir()
+    for _ in range(10):
+        fifos.look()
+        clock.now += 0.5
+    assert (tmp_path / "log").read_text().count("No such file or directory") == 1
+    folder.mkdir()
+    clock.now += 1
+    fifos.look()
+    tell(str(folder / "fifo"), "r")
+    assert [note.name for note in asked(inbox)] == ["reload"]
+    fifos.close()
+
+
+def test_nothing_is_left_of_one_that_cannot_be_had(
+    inbox: Inbox, log: ServerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with pytest.raises(UsageError, match=r"master-fifo: .*fifo: Operation not permitted"):
+        Fifos([str(tmp_path / "fifo")], NOBODY, inbox, log).open()
+    assert not (tmp_path / "fifo").exists()
+
+
+def test_the_fifo_of_another_server_is_refused_one_of_the_dead_is_not(
+    inbox: Inbox, log: ServerLog, tmp_path: Path
+) -> None:
     name = str(tmp_path / "fifo")
-    old = Fifos([name], NOBODY, inbox, log)
+    os.mkfifo(name)
+    old, new = Fifos([name], NOBODY, inbox, log), Fifos([name], NOBODY, inbox, log)
     old.open()
-    new = Fifos([name], NOBODY, inbox, log)
+    with pytest.raises(UsageError, match=r"master-fifo: .*fifo: another server reads it"):
+        new.open()
+    tell(name, "r")
+    assert [note.name for note in asked(inbox)] == ["reload"]
+    old.close()
+
+
+def test_the_name_of_another_server_is_taken_over_if_that_is_asked_for(
+    inbox: Inbox, log: ServerLog, tmp_path: Path
+) -> None:
+    running, fresh = str(tmp_path / "running"), str(tmp_path / "fresh")
+    old, new = Fifos([running], NOBODY, inbox, log), Fifos([fresh, running], NOBODY, inbox, log)
+    old.open()
     new.open()
+    tell(fresh, "1")
+    assert asked(inbox) == []
     old.look()
     old.close()
-    tell(name, "r")
+    tell(running, "r")
     assert [note.name for note in asked(inbox)] == ["reload"]
     new.close()
 
