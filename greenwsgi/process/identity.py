@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from greenwsgi.errors import Origin, UsageError
@@ -126,7 +127,7 @@ class Pidfile:
         """
         before = _pid_in(self.path)
         try:
-            if not self._is_ours():
+            if self.fd < 0 or not self._names(self.fd):
                 self._lock()
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
@@ -136,32 +137,37 @@ class Pidfile:
 
     def remove(self) -> None:
         """Raises OSError if it may not be removed."""
-        ours = _pid_in(self.path) == os.getpid()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-        if ours:
-            os.unlink(self.path)
+        try:
+            if _pid_in(self.path) == os.getpid():
+                os.unlink(self.path)  # while it is locked: nobody else has made it his own
+        finally:
+            if self.fd >= 0:
+                os.close(self.fd)
+                self.fd = -1
 
     def _lock(self) -> None:
-        """Open and lock it; when a server that lives has it locked, the name is taken over with a new file."""
-        flags = os.O_RDWR | os.O_CREAT
-        fd = os.open(self.path, flags, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        """Open and lock it; when a server that lives has it locked, the name is taken over with a new file.
+
+        That server may give its file up meanwhile: then what we have locked has no name, or what we remove is gone.
+        """
+        while True:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._names(fd):
+                    break
+            except BlockingIOError:
+                with suppress(FileNotFoundError):
+                    os.unlink(self.path)
             os.close(fd)
-            os.unlink(self.path)
-            fd = os.open(self.path, flags | os.O_EXCL, 0o644)
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if self.fd >= 0:
             os.close(self.fd)
         self.fd = fd
 
-    def _is_ours(self) -> bool:
-        """Is the file of that name the one we have locked?"""
+    def _names(self, fd: int) -> bool:
+        """Is the file of that name the one that is open there?"""
         try:
-            return self.fd >= 0 and os.path.samestat(os.fstat(self.fd), os.stat(self.path))
+            return os.path.samestat(os.fstat(fd), os.stat(self.path))
         except OSError:
             return False
 

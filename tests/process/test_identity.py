@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import pwd
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from greenwsgi.errors import UsageError
-from greenwsgi.process.identity import Identity, Pidfile, find
+from greenwsgi.process.identity import Identity, Pidfile, find, holder
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -149,6 +150,42 @@ def test_a_pidfile_that_became_anothers_is_left_alone(tmp_path: Path) -> None:
     path.write_text("1\n")
     pidfile.remove()
     assert path.read_text() == "1\n"
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["still locked", "not any more"])
+def test_a_pidfile_that_goes_while_it_is_taken_over(
+    locks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "app.pid"
+
+    def goes(fd: int, how: int) -> None:
+        """The server that has it gives it up: it had it locked when we asked, or had not."""
+        monkeypatch.undo()
+        path.unlink()
+        if locks:
+            raise BlockingIOError
+
+    monkeypatch.setattr(fcntl, "flock", goes)
+    pidfile = Pidfile(str(path))
+    pidfile.write()
+    assert path.read_text() == f"{os.getpid()}\n"
+    assert holder(str(path)) == os.getpid()
+    pidfile.remove()
+
+
+def test_a_pidfile_is_locked_until_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a server that starts then would write into it, and lose it."""
+    pidfile = Pidfile(str(tmp_path / "app.pid"))
+    pidfile.write()
+    unlink = os.unlink
+
+    def unlink_it(path: str) -> None:
+        assert holder(path) == os.getpid()
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", unlink_it)
+    pidfile.remove()
+    assert not (tmp_path / "app.pid").exists()
 
 
 def test_a_pidfile_that_cannot_be_written(tmp_path: Path) -> None:
