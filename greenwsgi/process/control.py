@@ -15,7 +15,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
@@ -43,26 +43,33 @@ def places(option: str, known: Iterable[str]) -> list[str]:
 
 
 class ControlSocket:
-    """The listening end. fd: one from before a re-exec. Raises UsageError if it cannot be had.
+    """The listening end. fd: one from before a re-exec.
 
-    links: where else it is found: symbolic links to it, so that whatever is known of a server leads there.
+    paths: where it is, and then where else it is found: symbolic links to it, so that whatever is known of a server
+    leads there. Raises UsageError for a place that another server has, OSError if it cannot be made.
     """
 
-    def __init__(self, path: str, links: Sequence[str], who: Identity, inbox: Inbox, fd: int = -1) -> None:
-        self.path = path
-        self._links = links
+    def __init__(self, paths: Sequence[str], who: Identity, inbox: Inbox, fd: int = -1) -> None:
+        self.paths = [*paths]
+        self.path, *self._links = paths
         self._inbox = inbox
-        self._listening = socket.socket(fileno=fd) if fd >= 0 else _bind(path, who)
+        self._listening = socket.socket(fileno=fd) if fd >= 0 else _bind(self.path, who)
         self._listening.setblocking(False)
-        for link in links if fd < 0 else ():
-            _link(path, link)
-        self._file = _file_of(path)
+        self._file = _file_of(self.path)
         self._clients: list[_Client] = []
         inbox.watch(self.fd, EVENT_READ, self._accept)
 
     @property
     def fd(self) -> int:
         return self._listening.fileno()
+
+    def link(self, warn: Callable[[str], None]) -> None:
+        """Make the links; one that cannot be had is told of. Raises UsageError for one that another server has."""
+        for link in self._links:
+            try:
+                _link(self.path, link)
+            except OSError as error:
+                warn(f"the control socket has no link {link}: {error.strerror or error}")
 
     def close(self) -> None:
         """Hang up on everybody, and remove the socket if it still is ours."""
@@ -186,12 +193,13 @@ def _bind(path: str, who: Identity) -> socket.socket:
     try:
         _clear(path)
         listening.bind(path)
-        os.chown(path, *who.owner)
-        listening.listen(MOST_CLIENTS)
-    except OSError as error:
-        listening.close()
-        raise UsageError(f"{path}: {error.strerror or error}", _ORIGIN) from None
-    except UsageError:
+        try:
+            os.chown(path, *who.owner)
+            listening.listen(MOST_CLIENTS)
+        except OSError:
+            os.unlink(path)
+            raise
+    except (OSError, UsageError):
         listening.close()
         raise
     finally:
@@ -203,8 +211,10 @@ def _clear(path: str) -> None:
     """Remove the socket that a dead server left; refuse one that answers, and a file of another kind."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise UsageError(f"{path}: there is a file of that name, and it is no socket", _ORIGIN)
+            raise FileExistsError(errno.EEXIST, "there is a file of that name, and it is no socket")
     except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            os.unlink(path)  # a link that leads nowhere any more
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
@@ -215,14 +225,11 @@ def _clear(path: str) -> None:
 
 def _link(path: str, link: str) -> None:
     """Have the link lead to the path; one from before is replaced, a file of another kind is refused."""
-    try:
-        if os.path.islink(link):
-            os.unlink(link)
-        else:
-            _clear(link)
-        os.symlink(path, link)
-    except OSError as error:
-        raise UsageError(f"{link}: {error.strerror}", _ORIGIN) from None
+    if os.path.islink(link):
+        os.unlink(link)
+    else:
+        _clear(link)
+    os.symlink(path, link)
 
 
 def _file_of(path: str) -> tuple[int, int] | None:

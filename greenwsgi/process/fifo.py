@@ -36,7 +36,7 @@ class Fifos:
     def __init__(
         self, paths: Sequence[str], who: Identity, inbox: Inbox, log: ServerLog, clock: Clock | None = None
     ) -> None:
-        self._paths = [os.path.abspath(path) for path in paths]
+        self.paths = [os.path.abspath(path) for path in paths]
         self._who = who
         self._inbox = inbox
         self._log = log
@@ -52,7 +52,7 @@ class Fifos:
 
     def go_on(self, fd: int, slot: int) -> None:
         """Take over the one that an image of this process before a re-exec has opened."""
-        self.fd, self.slot = fd, min(slot, len(self._paths) - 1)
+        self.fd, self.slot = fd, min(slot, len(self.paths) - 1)
         self._inbox.watch(self.fd, EVENT_READ, self._read)
 
     def close(self) -> None:
@@ -60,14 +60,14 @@ class Fifos:
         if self.fd < 0:
             return
         if self._is_ours():
-            os.unlink(self._paths[self.slot])
+            os.unlink(self.paths[self.slot])
         self._inbox.unwatch(self.fd)
         os.close(self.fd)
         self.fd = -1
 
     def look(self) -> None:
         """Make it again if somebody removed it; if another server has taken the name over, it keeps it."""
-        if self.fd < 0 or os.path.lexists(self._paths[self.slot]):
+        if self.fd < 0 or os.path.lexists(self.paths[self.slot]):
             self._told = ""
             return
         now = self._clock.monotonic()
@@ -83,7 +83,7 @@ class Fifos:
 
     def _open(self, slot: int, *, takes_over: bool = True) -> None:
         """takes_over: from a server that reads a fifo of that name; an operator hands its name over to this one."""
-        path = self._paths[slot]
+        path = self.paths[slot]
         try:
             with suppress(FileNotFoundError):
                 if not stat.S_ISFIFO(os.lstat(path).st_mode):
@@ -111,19 +111,19 @@ class Fifos:
             elif not letter.isspace():
                 unknown += letter
         if unknown:
-            self._log.warning(f"fifo {self._paths[self.slot]}: {unknown[:20]!r} asks for nothing")
+            self._log.warning(f"fifo {self.paths[self.slot]}: {unknown[:20]!r} asks for nothing")
         return notes
 
     def _chosen(self, slot: int) -> None:
-        if slot >= len(self._paths):
-            self._log.warning(f"there is no fifo {slot}: {len(self._paths)} are configured, counted from 0")
+        if slot >= len(self.paths):
+            self._log.warning(f"there is no fifo {slot}: {len(self.paths)} are configured, counted from 0")
         elif slot != self.slot:
             try:
                 self._switch(slot)
             except UsageError as error:
                 self._log.warning(str(error))
                 return
-            self._log.info(f"listening on fifo {slot}: {self._paths[self.slot]}")
+            self._log.info(f"listening on fifo {slot}: {self.paths[self.slot]}")
 
     def _switch(self, slot: int) -> None:
         """Listen there. Raises UsageError if it cannot be had; then all is as before."""
@@ -133,12 +133,12 @@ class Fifos:
         self._inbox.unwatch(before)
         if ours and slot_before != slot:
             with suppress(OSError):
-                os.unlink(self._paths[slot_before])
+                os.unlink(self.paths[slot_before])
         os.close(before)
 
     def _is_ours(self) -> bool:
         try:
-            found, opened = os.stat(self._paths[self.slot]), os.fstat(self.fd)
+            found, opened = os.stat(self.paths[self.slot]), os.fstat(self.fd)
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)

@@ -32,7 +32,8 @@ class Handover:
     totals: what the dead counted, by worker number and metric; living: what the living counted so far, for an image
     that cannot read their boards since its layout is another one.
     report: both ends of the pipe, and what was read of a line that has not ended. lifeline: both ends.
-    folder: where a hook led the master, "" for where it was started.
+    folder: where a hook led the master, "" for where it was started. paths: where the places are that
+    an option names.
     listeners: as inherited.keep has them. pidfile, control, fifo: their descriptors, -1 for none; slot: the fifo's.
     """
 
@@ -51,6 +52,7 @@ class Handover:
     fifo: int = -1
     slot: int = 0
     folder: str = ""
+    paths: dict[str, list[str]] = field(default_factory=dict)
 
     def descriptors(self) -> list[int]:
         """All that must stay open."""

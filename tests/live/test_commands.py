@@ -275,7 +275,7 @@ def test_sigterm_reloads_if_that_is_wanted() -> None:
         ),
         (
             ["--http-socket", "127.0.0.1:0", "--control-socket", "app.py", "app.py"],
-            "control-socket: {folder}/app.py: there is a file of that name, and",
+            "command line: control-socket {folder}/app.py: there is a file of that name, and",
         ),
         (
             ["--http-socket", "127.0.0.1:0", "--control-socket", "app.pid.control", "app.py"],

@@ -8,6 +8,7 @@ from signal import SIGTERM, SIGUSR2, Signals
 
 import pytest
 
+from greenwsgi.process.fifo import tell
 from tests.live import ps
 from tests.live.load import Close, KeepAlive, Load, Uwsgi
 from tests.live.ps import wait_until
@@ -89,10 +90,12 @@ def test_a_broken_configuration_is_found_in_the_rehearsal() -> None:
 
 
 def test_what_stays_as_it_was_is_told_by_name() -> None:
-    """Sockets, user and group; and a user who is not known does not end the server."""
-    ini = f"[uwsgi]\nwsgi-file = app.py\nuid = {os.geteuid()}\nsocket = old.sock\n"
-    with Server("app.ini", files={"app.ini": ini}) as server:
-        server.write("app.ini", "[uwsgi]\nwsgi-file = app.py\nuid = 54321\ngid = 54321\nsocket = new.sock\n")
+    """Sockets, user and group, files; and a user who is not known does not end the server."""
+    ini = f"[uwsgi]\nwsgi-file = app.py\nuid = {os.geteuid()}\nsocket = old.sock\npidfile = old.pid\n"
+    changed = "[uwsgi]\nwsgi-file = app.py\nuid = 54321\ngid = 54321\nsocket = new.sock\npidfile = new.pid\n"
+    with Server("app.ini", files={"app.ini": f"{ini}master-fifo = fifo\n"}) as server:
+        open_now = descriptors(server.pid)
+        server.write("app.ini", changed)
         mark = server.mark()
         reexec(server, 2)
         for said in (
@@ -100,10 +103,18 @@ def test_what_stays_as_it_was_is_told_by_name() -> None:
             "gid has changed, but takes a restart; it stays as it was",
             r"uwsgi \S+old\.sock is not configured any more, but closing it takes a restart",
             r"app\.ini:5: uwsgi new\.sock is new, but opening it takes a restart",
+            "pidfile has changed, but takes a restart; it stays as it was",
+            "master-fifo has changed, but takes a restart; it stays as it was",
         ):
             server.wait_for(said, after=mark)
+        assert not (server.folder / "new.pid").exists()
+        assert greenwsgi(server, "status", "old.pid")[0] == 0
+        mark = server.mark()
+        tell(str(server.folder / "fifo"), "s")
+        server.wait_for("fifo s: statistics are logged", after=mark)
+        wait_until(lambda: descriptors(server.pid) == open_now, "the same descriptors as before")
         assert os.stat(f"/proc/{server.workers()[0]}").st_uid == os.geteuid()
-        assert server.log.count("takes a restart") == 4, "nothing else has changed"
+        assert server.log.count("takes a restart") == 6, "nothing else has changed"
         server.write("app.ini", ini.replace(f"{os.geteuid()}", "nobody-of-that-name"))
         mark = server.mark()
         reexec(server, 3)

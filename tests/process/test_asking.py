@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def control(inbox: Inbox, path: str) -> Iterator[ControlSocket]:
-    control = ControlSocket(path, [], NOBODY, inbox)
+    control = ControlSocket([path], NOBODY, inbox)
     yield control
     control.close()
 
@@ -73,7 +73,7 @@ def read_line(sock: socket.socket) -> dict[str, object]:
 
 
 def test_it_is_the_owners_alone_and_gone_at_the_end(inbox: Inbox, path: str) -> None:
-    control = ControlSocket(path, [], NOBODY, inbox)
+    control = ControlSocket([path], NOBODY, inbox)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     control.close()
     assert not os.path.exists(path)
@@ -178,13 +178,40 @@ def test_who_left_is_not_answered(inbox: Inbox, control: ControlSocket, path: st
 def test_a_stale_socket_is_replaced_a_live_one_and_a_file_refused(inbox: Inbox, path: str, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)
-    control = ControlSocket(path, [], NOBODY, inbox)
+    control = ControlSocket([path], NOBODY, inbox)
     with pytest.raises(UsageError, match="another server listens there"):
-        ControlSocket(path, [], NOBODY, inbox)
+        ControlSocket([path], NOBODY, inbox)
     control.close()
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="it is no socket"):
-        ControlSocket(str(tmp_path / "file"), [], NOBODY, inbox)
+    with pytest.raises(FileExistsError, match="it is no socket"):
+        ControlSocket([str(tmp_path / "file")], NOBODY, inbox)
+
+
+def test_a_link_from_before_may_be_in_its_place(inbox: Inbox, path: str) -> None:
+    os.symlink("gone", path)
+    ControlSocket([path], NOBODY, inbox).close()
+
+
+def test_nothing_is_left_of_a_socket_that_cannot_be_had(
+    inbox: Inbox, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    with pytest.raises(PermissionError):
+        ControlSocket([path], NOBODY, inbox)
+    assert not os.path.lexists(path)
+
+
+def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path: Path) -> None:
+    control = ControlSocket([path, str(tmp_path / "none" / "link"), str(tmp_path / "link")], NOBODY, inbox)
+    said: list[str] = []
+    control.link(said.append)
+    assert said == [f"the control socket has no link {tmp_path}/none/link: No such file or directory"]
+    assert os.readlink(tmp_path / "link") == path
+    control.close()
+    assert not os.path.lexists(tmp_path / "link")
 
 
 def test_places() -> None:
