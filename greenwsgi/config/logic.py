@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from greenwsgi.config.settings import Assignment
 from greenwsgi.errors import UsageError
+from greenwsgi.options.kinds import regex
 
 ENDS = frozenset({"end", "endif", "end-if", "endfor", "end-for"})
 PLUGINS = frozenset({"python", "python3", "cgi", "gevent", "http", "corerouter", "logfile", "syslog", "rsyslog"})
@@ -72,8 +73,8 @@ def _not(test: Callable[[str, World], bool]) -> Callable[[str, World], bool]:
 
 def _matches(text: str, world: World) -> bool:
     try:
-        return re.search(text, world.hostname) is not None
-    except re.error as error:
+        return regex(text).search(world.hostname) is not None
+    except ValueError as error:
         raise ValueError(f"a regular expression ({error})") from None
 
 

@@ -24,6 +24,8 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
         problem, _, line = str(error).partition(" (at line ")
         number = int(re.match("[0-9]*", line)[0] or 0)  # type: ignore[index] # it matches nothing at least
         raise UsageError(f"this is not TOML: {problem}", Origin(file, number)) from None
+    except ValueError:  # int() takes thousands of digits, and no more
+        raise UsageError("this is not TOML: found a number that is too large", Origin(file)) from None
     except RecursionError:
         raise tree.too_deep(Origin(file)) from None
     tables = {name: _table(top, name) for name in (TABLES if section == "uwsgi" else (section,))}
@@ -36,7 +38,10 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
     lines = _Lines(text, there[0])
     found: list[Assignment] = []
     for key, value in (tables[there[0]] or {}).items():
-        found += tree.assignments(key, _plain(value), Origin(file, lines.of(key)))
+        try:
+            found += tree.assignments(key, _plain(value), Origin(file, lines.of(key)))
+        except ValueError:  # nor does str(), of what was written as 0x...
+            raise UsageError(f"{key[:60]}: found a number that is too large", Origin(file, lines.of(key))) from None
     return found
 
 

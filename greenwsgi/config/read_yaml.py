@@ -107,8 +107,11 @@ def _pairs(text: str, file: str) -> list[_Pair]:
     """The names and values at the top of all documents."""
     found = _Tree(file)
     events = _Events(text)
-    while event := events.get_event():  # type: ignore[no-untyped-call] # so says types-PyYAML
-        found.take(event)
+    try:
+        while event := events.get_event():  # type: ignore[no-untyped-call] # so says types-PyYAML
+            found.take(event)
+    except (ValueError, OverflowError):  # of an escape such as \UFFFFFFFF, a version of thousands of digits
+        raise yaml.MarkedYAMLError(problem="found a number that is too large", problem_mark=events.get_mark()) from None
     return [pair for document in found.top if isinstance(document, tuple) for pair in document[0]]
 
 

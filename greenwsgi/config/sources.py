@@ -191,6 +191,10 @@ class Sources:
             )
         if "\0" in one.key or "\0" in one.text:
             raise UsageError(f"{one.key}: found a NUL, wanted a text", one.origin)
+        try:
+            (one.key + one.text).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise UsageError(f"{one.key}: found half a surrogate pair, which is no character", one.origin) from None
         self._size += len(one.key) + len(one.text)
         if len(self.assignments) >= MAX_ASSIGNMENTS or self._size > MAX_SIZE:
             raise UsageError(

@@ -198,12 +198,17 @@ def _variable(text: str) -> Reading[tuple[str, ...]]:
     return Reading((text,))
 
 
+def regex(text: str) -> re.Pattern[str]:
+    """Raises ValueError for what is none, or one that is too much for Python: a count, or how deep it is nested."""
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
 def _allowance(text: str) -> Reading[tuple[tuple[str, float], ...]]:
     pattern, _, seconds = text.strip().rpartition(" ")
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(text) from error
+    regex(pattern)
     if not pattern:
         raise ValueError(text)
     reading = _seconds(seconds)
