@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
+from collections.abc import Callable
 from signal import Signals
 from typing import Any
 
@@ -40,7 +42,7 @@ class Target:
         if self._caller:
             return self._caller.ask(command, wait=wait)
         if wait or command not in BY_NAME:
-            raise UsageError(f"{self.name}: the server has no control socket: start it with control-socket")
+            raise self._silent()
         row = BY_NAME[command]
         if self._pid and row.signals:
             self._signal(row.signals[0])
@@ -50,10 +52,23 @@ class Target:
             raise UsageError(f"{self.name}: {command} can be asked for by a control socket only")
         return {"ok": True, "said": f"{command} is asked for"}
 
-    def wait_for_end(self) -> None:
-        """Until the server is gone."""
+    def end(self) -> Callable[[], object]:
+        """What waits until the server is gone; to be had before the server is asked to go.
+
+        Raises UsageError for a fifo, by which nobody tells.
+        """
         if self._caller:
-            self._caller.wait_for_end()
+            return self._caller.wait_for_end
+        if not self._pid or not hasattr(os, "pidfd_open"):  # only Linux has it
+            raise self._silent()
+        try:
+            process = os.pidfd_open(self._pid)
+        except OSError as error:
+            raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
+        return lambda: select.select([process], [], [])
+
+    def _silent(self) -> UsageError:
+        return UsageError(f"{self.name}: the server has no control socket: start it with control-socket")
 
     def _signal(self, number: Signals) -> None:
         try:

@@ -34,9 +34,10 @@ def stop(arguments: Sequence[str]) -> int:
     parser.add_argument("--wait", action="store_true", help="until the server is gone")
     given = parser.parse_args(arguments)
     target = Target(given.target)
+    wait = target.end() if given.wait else None
     status = _tell(target.ask("stop"))
-    if given.wait:
-        target.wait_for_end()
+    if wait and status == 0:
+        wait()
     return status
 
 

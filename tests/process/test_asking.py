@@ -8,12 +8,13 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGTERM
 
 import pytest
 
+from greenwsgi.cli import main
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
@@ -402,10 +403,32 @@ def test_without_a_control_socket_there_is_no_answer(inbox: Inbox, log: ServerLo
     target = Target(str(tmp_path / "fifo"))
     assert target.ask("reload")["ok"]
     assert [note.name for note in asked(inbox)] == ["reload"]
+    assert main(["stop", "--wait", str(tmp_path / "fifo")]) == 2
+    assert asked(inbox) == []
     for command, wait in (("reload", True), ("status", False), ("pause", False), ("bananas", False)):
         with pytest.raises(UsageError, match="control socket"):
             target.ask(command, wait=wait)
     fifos.close()
+
+
+def test_a_server_s_end_is_waited_for_by_its_pid(held: tuple[str, int]) -> None:
+    assert main(["stop", "--wait", held[0]]) == 0
+    assert os.waitid(os.P_PID, held[1], os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+
+def test_a_server_that_does_not_stop_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refuses(Target):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def ask(self, command: str, *, wait: bool = False) -> dict[str, object]:
+            return {"ok": False, "said": "no"}
+
+        def end(self) -> Callable[[], object]:
+            return lambda: pytest.fail("waited for ever")
+
+    monkeypatch.setattr("greenwsgi.subcommands.ask.Target", Refuses)
+    assert main(["stop", "--wait", "x"]) == 1
 
 
 def test_sigterm_has_uwsgis_old_meaning_if_asked() -> None:
