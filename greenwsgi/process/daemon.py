@@ -20,12 +20,13 @@ def detach(serve: Callable[[Callable[[], None]], int]) -> int:
         return _outcome(pid, heard)
     os.close(heard)
     os.setsid()
+    with open(told, "wb", buffering=0) as pipe:  # closed if it raises, too: what is tried then may be long-lived
 
-    def ready() -> None:
-        os.write(told, b"+")
-        os.close(told)
+        def ready() -> None:
+            pipe.write(b"+")
+            pipe.close()
 
-    return serve(ready)
+        return serve(ready)
 
 
 def _outcome(pid: int, heard: int) -> int:
@@ -34,8 +35,9 @@ def _outcome(pid: int, heard: int) -> int:
         with open(heard, "rb") as pipe:
             if pipe.read():
                 return 0
+        _, status = os.waitpid(pid, 0)
     except KeyboardInterrupt:
         os.kill(pid, signal.SIGINT)
-    _, status = os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

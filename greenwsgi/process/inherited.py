@@ -19,7 +19,7 @@ from greenwsgi.options.table.listening import Listening
 from greenwsgi.process.binding import Listener, name_of, tune
 from greenwsgi.shared.messages import BoundListener
 
-_FIRST_PASSED = 3
+_FIRST_PASSED = _FIRST_UNNAMED = 3
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 
@@ -51,22 +51,25 @@ def passed(environ: MutableMapping[str, str], pid: int) -> tuple[list[Passed], s
 
 
 def adopt(fd: int, address: Address, options: Listening) -> Listener:
-    """Listen on a descriptor that is open; what the address writes is only for errors. Raises UsageError."""
+    """Listen on a descriptor that is open; what the address writes is only for errors. Raises UsageError.
+
+    One of the standard three gets another number, and its own is nothing: what the application starts has it too.
+    """
     try:
         listening = _listening(fd, options.listen)
     except OSError as error:
         why = f"descriptor {fd} is no listening socket: {error.strerror}"
         raise UsageError(f"{address.text}: {why}", address.origin) from None
+    if fd < _FIRST_UNNAMED:
+        listening = _move_away(listening)
     listening.set_inheritable(False)
     tune(listening, options)
-    return Listener(listening, BoundListener(fd, address.protocol, name_of(listening)), address.text, own=False)
+    bound = BoundListener(listening.fileno(), address.protocol, name_of(listening))
+    return Listener(listening, bound, address.text, own=False)
 
 
 def standard_input(protocol: str, options: Listening) -> Listener | None:
-    """Standard input, if that is a listening socket, as inetd and its like make it; None for anything else.
-
-    It gets another number, and standard input becomes empty: programs that the application starts have it too.
-    """
+    """Standard input, if that is a listening socket, as inetd and its like make it; None for anything else."""
     try:
         if not stat.S_ISSOCK(os.fstat(0).st_mode):
             return None
@@ -75,24 +78,14 @@ def standard_input(protocol: str, options: Listening) -> Listener | None:
                 return None
     except OSError:
         return None
-    return adopt(_move_away(0), Address(protocol, "standard input", Origin("standard input")), options)
-
-
-def by_number(fd: int, address: Address, options: Listening) -> Listener:
-    """The socket `fd://N`. Raises UsageError."""
-    return adopt(_move_away(fd) if fd < _FIRST_PASSED else fd, address, options)
+    return adopt(0, Address(protocol, "standard input", Origin("standard input")), options)
 
 
 # Over a re-exec
 
 
 def keep(listeners: Collection[Listener]) -> list[dict[str, Any]]:
-    """All that `kept` needs to make the listeners again in the program that this process executes, as plain data.
-
-    Their descriptors are left open for it.
-    """
-    for one in listeners:
-        os.set_inheritable(one.bound.fd, True)
+    """All that `kept` needs to make the listeners again in the program that this process executes, as plain data."""
     return [
         {
             "fd": one.bound.fd,
@@ -130,11 +123,11 @@ def _listening(fd: int, backlog: int) -> socket.socket:
     return found
 
 
-def _move_away(fd: int) -> int:
-    """Another number for a descriptor; its own one is nothing from now on."""
-    moved = os.dup(fd)
+def _move_away(listening: socket.socket) -> socket.socket:
+    """The same by another number."""
+    moved = listening.dup()
     nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, fd)
+    os.dup2(nothing, listening.detach())
     os.close(nothing)
     return moved
 

@@ -79,7 +79,7 @@ class _Doors:
         except ValueError as error:
             raise UsageError(f"{address.text}: {error}", address.origin) from None
         if isinstance(place, Descriptor):
-            return inherited.by_number(place.fd, address, self._options)
+            return inherited.adopt(place.fd, address, self._options)
         return binding.bind(address, place, self._options, self._owner)
 
     def take(self, sockets: Iterable[inherited.Passed]) -> None:

@@ -94,9 +94,12 @@ class Reexec:
             handed = self._hand_over()
             document = handed.write()
             self._log.info("the master is executed anew")
-            environ = {**os.environ, VARIABLE: str(document)}
-            with self._home.back():
-                spawn.become_again(_command(), [document, *handed.descriptors()], environ)
+            try:
+                environ = {**os.environ, VARIABLE: str(document)}
+                with self._home.back():
+                    spawn.become_again(_command(), [document, *handed.descriptors()], environ)
+            finally:
+                os.close(document)
         except OSError as error:
             raise UsageError(f"{sys.executable}: {error.strerror}") from None
         finally:

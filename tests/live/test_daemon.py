@@ -46,6 +46,21 @@ def test_the_server_goes_to_the_background(how: str, tmp_path: Path) -> None:
     assert (tmp_path / "server.log").read_text().rstrip().endswith("stopped")
 
 
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells of the end of a process that is no child")
+def test_a_fallback_goes_to_the_background_too(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(HELLO)
+    ini = (
+        f"[uwsgi]\nwsgi-file = app.py\nhttp-socket = 127.0.0.1:{free_port()}\npidfile = x.pid\ndaemonize = other.log\n"
+    )
+    (tmp_path / "fallback.ini").write_text(ini)
+    done = started(tmp_path, "--http-socket", "/no/such/folder/x.sock", "--fallback-config", "fallback.ini")
+    assert (done.returncode, done.stdout) == (0, "")
+    ended = os.pidfd_open(pid := int((tmp_path / "x.pid").read_text()))
+    os.kill(pid, signal.SIGTERM)
+    assert select.select([ended], [], [], PATIENCE)[0]
+    os.close(ended)
+
+
 @pytest.mark.parametrize(
     ("app", "options", "status", "said"),
     [

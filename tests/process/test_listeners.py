@@ -140,6 +140,32 @@ def test_a_descriptor(start: Start) -> None:
     assert found.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+@pytest.fixture
+def two() -> Iterator[int]:
+    """Standard error, which is as it was afterwards."""
+    before = os.dup(2)
+    yield 2
+    os.dup2(before, 2)
+    os.close(before)
+
+
+def test_a_standard_descriptor_that_is_no_socket_stays_open(start: Start, two: int) -> None:
+    """The error is to be written there."""
+    before = os.fstat(two)
+    assert refusal(start, f"http = fd://{two}").endswith("is no listening socket: Socket operation on non-socket")
+    assert os.path.samestat(os.fstat(two), before)
+
+
+def test_a_standard_descriptor_gets_another_number(start: Start, two: int) -> None:
+    os.dup2(fd := open_socket(), two)
+    os.close(fd)
+    (found,) = start(f"http = fd://{two}")
+    assert found.bound.fd == found.socket.fileno() > 2
+    assert not os.get_inheritable(found.bound.fd)
+    assert os.path.samestat(os.fstat(two), os.stat(os.devnull))
+    socket.create_connection(found.socket.getsockname(), 10).close()
+
+
 def test_a_bound_descriptor_is_made_to_listen(start: Start) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -246,7 +272,7 @@ def reopened(fd: int) -> int:
 def test_what_is_kept_is_the_same_afterwards(start: Start, three: int, tmp_path: Path) -> None:
     before = start("http = a.sock; http = 127.0.0.1:0", activation("http:http:http"))
     said = json.loads(json.dumps(inherited.keep(before)))
-    assert all(os.get_inheritable(one.bound.fd) for one in before)
+    assert not any(os.get_inheritable(one.bound.fd) for one in before), "that is the business of who executes"
     for one in said:
         one["fd"] = reopened(one["fd"])
     after = [inherited.kept(one, Listening()) for one in said]

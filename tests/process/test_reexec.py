@@ -1,0 +1,32 @@
+"""A master that cannot be executed anew; all else of it is live."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from greenwsgi.clock import SystemClock
+from greenwsgi.errors import UsageError
+from greenwsgi.log.server import ServerLog
+from greenwsgi.process.fleet import Fleet
+from greenwsgi.process.handover import Handover
+from greenwsgi.process.home import Home
+from greenwsgi.process.reexec import Reexec
+from greenwsgi.process.spawn import Processes
+
+
+def test_nothing_is_left_of_an_attempt_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    fleet = Fleet(60.0)
+    handed = Handover(
+        fleet=fleet, cycles={}, layout="", totals={}, living={}, starts={}, report=[], rest="", lifeline=[]
+    )
+    reexec = Reexec(
+        fleet, Processes(), SystemClock(), ServerLog(-1), Home(), hand_over=lambda: handed, note_all=lambda: None
+    )
+    before = os.listdir("/dev/fd")
+    with pytest.raises(UsageError, match="/no/such/python: No such file or directory"):
+        reexec.execute()
+    assert os.listdir("/dev/fd") == before
