@@ -56,7 +56,7 @@ def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = Fa
     warnings: list[str] = []
     sources = Sources(environ, this_machine(), warnings.append, reload)
     try:
-        settings = _read(sources, arguments, environ).build(warnings.append)
+        settings = _read(sources, arguments, environ, warnings.append).build(warnings.append)
     except UsageError as error:
         error.fallback = sources.fallback
         raise
@@ -70,10 +70,10 @@ def read(
 
     mistakes: takes what is wrong in files, and the rest is read; without it the first is raised. Raises UsageError.
     """
-    return _read(Sources(environ, this_machine(), warn, mistakes=mistakes), arguments, environ)
+    return _read(Sources(environ, this_machine(), warn, mistakes=mistakes), arguments, environ, warn)
 
 
-def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str]) -> Reading:
+def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> Reading:
     steps: tuple[Callable[[], None], ...] = (
         lambda: sources.take(read_variables.read(environ)),
         lambda: sources.take(argv.read(arguments, sources.declared)),
@@ -84,6 +84,7 @@ def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str]
             step()
         except UsageError as error:
             sources.wrong(error)
+    read_variables.tell(environ, sources.used_variables, warn)
     variables = {key for key, name in read_variables.names(environ) if name in sources.used_variables}
     return Reading(
         tuple(map(_counted, sources.assignments)),

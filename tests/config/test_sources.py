@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -20,6 +21,7 @@ from greenwsgi.config.load import load, read
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import USAGE_STATUS, UsageError
 from greenwsgi.log.server import ServerLog
+from greenwsgi.options.table.config import Config
 
 Write = Callable[..., None]
 
@@ -70,6 +72,27 @@ def test_a_variable_that_is_used_is_no_unknown_option(write: Write) -> None:
     write("uid = $(UWSGI_OWNER)", "if-env = UWSGI_HERE", "listen = 5", "endif")
     assert told(UWSGI_OWNER="www", UWSGI_HERE="1") == ()
     assert told(UWSGI_OWNER="www", UWSGI_XYZZY="1") == ("UWSGI_XYZZY: unknown option 'xyzzy' (kept as a placeholder)",)
+
+
+def test_of_our_own_variables_only_options_count_that_serve(write: Write) -> None:
+    write("strict = true", "set-ph = port=80", "http-socket = :%(port)", "chdir = /$(GREENWSGI_BASE)")
+    ending = dict.fromkeys(
+        ("VERSION", "HELP", "USAGE", "HELP_ALL", "GET", "SHOW_CONFIG", "RELOAD", "STOP", "PAUSE", "SUSPEND", "RESUME"),
+        "1",
+    )
+    cluster = {"PORT": "tcp://10.0.0.1:80", "SERVICE_HOST": "10.0.0.1", "PORT_80_TCP_PROTO": "tcp", "PROCESES": "2"}
+    mine = {f"GREENWSGI_{name}": text for name, text in {**ending, **cluster, "BASE": "x", "LISTEN": "7"}.items()}
+    found = load(["x.ini"], mine)
+    assert found.settings.config == replace(Config(), strict=True)
+    assert (found.settings.listening.listen, found.settings.listeners[0].text) == (7, ":80")
+    (said,) = found.warnings
+    assert said == (
+        "variables that are no options, and count for nothing: GREENWSGI_PORT (did you mean import?),"
+        " GREENWSGI_SERVICE_HOST, GREENWSGI_PORT_80_TCP_PROTO, GREENWSGI_PROCESES (did you mean processes?)"
+    )
+    with pytest.raises(UsageError, match=r"^UWSGI_SERVICE_HOST: unknown option"):
+        load(["x.ini"], {"UWSGI_SERVICE_HOST": "10.0.0.1"})
+    assert load([], {"UWSGI_VERSION": "1.2.3"}).settings.config.version  # as under uWSGI
 
 
 # Files
