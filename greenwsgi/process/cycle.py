@@ -15,7 +15,7 @@ from greenwsgi.config.settings import Settings, encode
 from greenwsgi.errors import UsageError
 from greenwsgi.process.fleet import seats_for
 from greenwsgi.shared.messages import BootDocument, BoundListener, Message
-from greenwsgi.shared.scoreboard import Scoreboard, anonymous_file
+from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, anonymous_file
 
 FAILURE_LIMIT = 64 << 10
 """Bytes of a traceback that are told to who asked for a reload; the log has all of it."""
@@ -143,6 +143,7 @@ class Cycle:
             cores=self._cores,
             failure=self._failure,
             log_file=wiring.log_file,
+            layout=LAYOUT,
         )
 
 

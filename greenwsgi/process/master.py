@@ -95,6 +95,7 @@ class Master:
     def open_log(self, path: str) -> None:
         """Open the log's file anew, here and in all processes. Raises OSError."""
         open_output(path)
+        self.witness.log_opened = self._clock.monotonic()
         for generation in self.fleet.generations:
             if generation.zygote and generation.zygote.pid:
                 self._system.kill(generation.zygote.pid, SIGURG)
@@ -293,8 +294,9 @@ class Master:
 
     def _fork(self, generation: Generation, number: int, seat: int, now: float) -> None:
         assert generation.zygote is not None
-        generation.workers[seat] = WorkerSeen(number, seat, generation.zygote.pid, now)
-        self.cycles[generation.number].tell(Message(Word.FORK, seat=seat, number=number))
+        paused = self.fleet.paused
+        generation.workers[seat] = WorkerSeen(number, seat, generation.zygote.pid, now, paused=paused)
+        self.cycles[generation.number].tell(Message(Word.FORK, seat=seat, number=number, paused=paused))
 
     def _promote(self, generation: Generation) -> None:
         self.fleet.reload_mercy = self.cycles[generation.number].settings.processes.reload_mercy

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from math import inf
-from signal import SIGCHLD, SIGTERM
+from signal import SIGCHLD, SIGTERM, SIGURG
 from typing import Protocol
 
 from greenwsgi.log.server import ServerLog
@@ -35,7 +35,8 @@ class Witness:
     """Keeps the fleet true to what is outside.
 
     It starts and ends nobody, but for two that the plan cannot know of: the dead, whom their zygote may bury when their
-    death is written down, and a worker that turns up after it was given up for lost.
+    death is written down, and a worker that turns up after it was given up for lost. It tells those who turn up what
+    they missed.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Witness:
         """How often a worker of each number has become ready."""
         self.strangers: Callable[[int, int], None] = lambda pid, status: None
         """Called with pid and status of each child that was neither a zygote nor a worker."""
+        self.log_opened = -inf
+        """When the log was last opened anew: who was asked for before, and is heard of after, did not hear of that."""
         self._desk = desk
         self._fleet = fleet
         self._cycles = cycles
@@ -80,6 +83,8 @@ class Witness:
         worker = generation.workers.get(message.seat)
         if worker and not worker.pid and message.word is not Word.DIED:
             worker.pid = message.pid
+            if worker.since <= self.log_opened:
+                self._system.kill(worker.pid, SIGURG)
         if worker and worker.pid not in (0, message.pid):
             worker = None  # its seat is another's by now
         if message.word is Word.DIED:

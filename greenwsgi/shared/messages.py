@@ -11,7 +11,7 @@ Up, on the one report pipe of the master (any number of writers; a line is short
 
 Down, on the command pipe of each zygote; its end of file means "leave":
 
-    fork seat number           make worker `number` on that seat
+    fork seat number paused    make worker `number` on that seat, which accepts nothing while the server is paused
     reap pid                   the master will not signal that pid any more
 """
 
@@ -53,6 +53,7 @@ class Message:
     number: int = 0
     status: int = 0
     reason: str = ""
+    paused: bool = False
 
     def encode(self) -> bytes:
         """The line, at most LINE_LIMIT bytes: a reason that is too long loses its end."""
@@ -64,16 +65,21 @@ class Message:
 
     @classmethod
     def decode(cls, line: bytes) -> Message:
-        """The message of one line. Raises ValueError for anything else."""
+        """The message of one line; what it says that we do not know is left out: a zygote may be newer than its master.
+
+        Raises ValueError for anything else.
+        """
         if len(line) > LINE_LIMIT:  # no matter what it is: nested deeply enough, it would exhaust the parser
             raise ValueError("too long for a message")
         try:
             said = json.loads(line)
-            message = cls(**(said | {"word": Word(said["word"])}))
+            known = {field.name: said[field.name] for field in fields(cls) if field.name in said}
+            message = cls(**(known | {"word": Word(said["word"])}))
         except (TypeError, KeyError) as error:
             raise ValueError(f"no message: {line!r}") from error
         numbers = (message.generation, message.pid, message.seat, message.number, message.status)
-        if not all(type(number) is int for number in numbers) or type(message.reason) is not str:
+        is_typed = type(message.reason) is str and type(message.paused) is bool
+        if not is_typed or not all(type(number) is int for number in numbers):
             raise ValueError(f"no message: {line!r}")
         return message
 
@@ -159,9 +165,10 @@ class BootDocument:
     configuration: all of it, as config.settings encodes it.
     report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures. failure: a file
     for the traceback of an application that cannot be loaded, which no line would hold; -1 for none. log_file: what the
-    log is opened anew with at SIGURG; "" if it goes to no file.
+    log is opened anew with at SIGURG; "" if it goes to no file. layout: of the scoreboard.
 
-    A zygote may be newer than its master: what it does not know it ignores, and what is new has a default.
+    A zygote may be newer than its master: what it does not know it ignores, and what is new has a default. Only the
+    scoreboard must be the same for both.
     """
 
     generation: int
@@ -176,6 +183,7 @@ class BootDocument:
     cores: int
     failure: int = -1
     log_file: str = ""
+    layout: str = ""
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()

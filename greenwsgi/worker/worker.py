@@ -61,6 +61,7 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
+    paused: whether it shall accept nothing, until SIGCONT.
     """
 
     settings: Settings
@@ -75,6 +76,7 @@ class WorkerBoot:
     log: ServerLog
     hooks: Hooks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
+    paused: bool = False
 
 
 def run(boot: WorkerBoot) -> int:
@@ -258,6 +260,8 @@ class Worker:
             )
             acceptor.start()
             self._acceptors.append(acceptor)
+        if self._boot.paused:
+            self._pause(True)
 
     def _total_requests(self) -> int:
         board = self._boot.board

@@ -34,7 +34,7 @@ from greenwsgi.serve import drivers, forksafety, greening, tls
 from greenwsgi.shared import programs, title
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
-from greenwsgi.shared.scoreboard import Scoreboard, Stage
+from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker.worker import WorkerBoot, find_application, run
 from greenwsgi.wsgi.scripts import Scripts
 from greenwsgi.wsgi.types import Application
@@ -65,7 +65,6 @@ _on_signal = monkey.get_original("signal", "signal")
 def main(document: int) -> NoReturn:
     """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
     _take_no(*_OURS, *_FREE)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
     for fd in set(boot.descriptors) - {0, 1, 2}:
@@ -76,7 +75,9 @@ def main(document: int) -> NoReturn:
     report = Report(boot.report, boot.generation)
     if boot.log_file:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # not before: what came since the fork has its handler now
     try:
+        agree(boot)
         settings = decode(boot.configuration)
         title.show(f"zygote {boot.generation}", settings.machine)
         contexts = read_certificates(settings, boot.listeners)
@@ -94,6 +95,12 @@ def main(document: int) -> NoReturn:
         log.error(f"in the zygote:\n{traceback.format_exc()}")
         leave(EXIT_CRASHED)
     leave(0)
+
+
+def agree(boot: BootDocument) -> None:
+    """Raises UsageError if what the workers write on the scoreboard would not be what the master reads there."""
+    if boot.layout != LAYOUT:
+        raise UsageError("greenwsgi has changed since the master was started: reexec first (SIGUSR2)")
 
 
 def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls.ServerTls]:
@@ -234,24 +241,24 @@ class Zygote:
 
     def _obey(self, command: Message) -> None:
         if command.word is Word.FORK:
-            self._make_worker(command.seat, command.number)
+            self._make_worker(command)
         elif command.word is Word.REAP:
             with suppress(ChildProcessError):  # buried already, where a death cannot be seen otherwise
                 _waitpid(command.pid, os.WNOHANG)
 
-    def _make_worker(self, seat: int, number: int) -> None:
+    def _make_worker(self, order: Message) -> None:
         """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
         _flush(sys.stdout)  # what is buffered would be written by both
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             pid = _fork()
             if pid == 0:
-                self._be_worker(seat, number)
-            self._seats[pid] = seat
+                self._be_worker(order)
+            self._seats[pid] = order.seat
             self._watch(pid)
         except OSError as error:
-            self._log.error(f"cannot fork worker {number}: {error}")
-            self._say_died(0, seat, EXIT_CRASHED)
+            self._log.error(f"cannot fork worker {order.number}: {error}")
+            self._say_died(0, order.seat, EXIT_CRASHED)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
@@ -281,26 +288,26 @@ class Zygote:
 
     # In the child
 
-    def _be_worker(self, seat: int, number: int) -> NoReturn:
+    def _be_worker(self, order: Message) -> NoReturn:
         """The forked child's whole life; whatever happens in it, it ends here and not in the zygote's code."""
         status = EXIT_CRASHED
         try:
-            status = self._live(seat, number)
+            status = self._live(order)
         except BaseException:  # a border: nothing may unwind into the zygote's frames
-            self._log.error(f"worker {number} ends:\n{traceback.format_exc()}")
+            self._log.error(f"worker {order.number} ends:\n{traceback.format_exc()}")
         finally:
             leave(status)
 
-    def _live(self, seat_index: int, number: int) -> int:
+    def _live(self, order: Message) -> int:
         for fd in (self._boot.commands, *self._pidfds.values()):
             _close(fd)
         for name in _UNTIL_READY:
             _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         gevent.reinit()
-        seat = self._board.seats[seat_index]
+        seat, number = self._board.seats[order.seat], order.number
         seat.occupy(number, self._boot.generation, os.getpid())
-        report = self._report.of_worker(seat_index, number)
+        report = self._report.of_worker(order.seat, number)
         report("forked")
         title.show(f"worker {number}", self._settings.machine)
         worker = WorkerBoot(
@@ -316,6 +323,7 @@ class Zygote:
             log=self._log,
             tls=self._contexts,
             hooks=Hooks(self._log, run_program),
+            paused=order.paused,
         )
         try:
             worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)

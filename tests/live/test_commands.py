@@ -199,6 +199,20 @@ def test_a_paused_server_keeps_connections_waiting_and_resumes() -> None:
             assert read_answer(sock).body == b"hello"
 
 
+def test_a_worker_that_comes_while_the_server_is_paused_accepts_nothing() -> None:
+    def status() -> str:
+        return json.dumps(control(server, b'{"command": "status"}'))
+
+    with Server("--cheap", *DOORS) as server:
+        assert control(server, b'{"command": "pause"}')["ok"]
+        with server.connect() as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            wait_until(lambda: '"stage": "paused"' in status(), "a worker, which is paused")
+            assert '"requests": 1' not in status()
+            assert control(server, b'{"command": "resume"}')["ok"]
+            assert read_answer(sock).body == b"hello"
+
+
 def test_a_cheap_server_has_no_workers_until_a_connection_comes() -> None:
     with Server("--processes", "2", *DOORS) as server, server.connect() as kept:
         kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -237,6 +251,22 @@ def test_a_log_is_rotated() -> None:
         control(server, b'{"command": "reload"}')
         wait_until(lambda: "generation 2 serves" in log.read_text(), "the reload")
         wait_until(answered_in_new_file, "a new worker's line")
+
+
+def test_a_zygote_that_is_starting_opens_the_log_anew() -> None:
+    with Server("--logto", "server.log", app=SAYS_PID, ready="^$") as server:
+        log, moved = server.folder / "server.log", server.folder / "moved.log"
+        wait_until(lambda: log.exists() and "generation 1 serves" in log.read_text(), "the start")
+        log.rename(moved)
+        before = set(server.processes())
+        server.signal(SIGHUP)
+        wait_until(lambda: set(server.processes()) > before, "another zygote", every=0.002)
+        (zygote,) = set(server.processes()) - before
+        os.kill(zygote, SIGURG)
+        wait_until(lambda: "generation 2 serves" in moved.read_text(), "the reload")
+        wait_until(lambda: len(server.processes()) == 3, "the old generation's end")
+        server.get("/")
+        wait_until(lambda: log.exists() and "served by" in log.read_text(), "the new worker's line in the new file")
 
 
 def test_log_reopen() -> None:

@@ -464,3 +464,34 @@ def test_a_stop_is_planned_for_whatever_else_goes_wrong(serving: World, monkeypa
     assert "the server stops gracefully" in serving.log
     serving.step()
     assert serving.workers() == []
+
+
+def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World) -> None:
+    serving.command("p")
+    serving.run(NOT_LONG)
+    before = serving.workers()
+    serving.die(before[0], -SIGKILL)
+    serving.run(NOT_LONG)
+    assert [worker.paused for worker in serving.workers()] == [True, True]
+    assert not [number for pid, number in serving.signalled if pid not in (one.pid for one in before)]
+    serving.command("p")
+    serving.run(NOT_LONG)
+    assert [worker.paused for worker in serving.workers()] == [False, False]
+    serving.finish()
+
+
+def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
+    serving: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenwsgi.process.master.open_output", lambda path: None)
+    (zygote,), (victim, sibling) = serving.zygotes(), serving.workers()
+    serving.die(victim, -SIGKILL)
+    while len(serving.workers()) < 2:
+        serving.step()
+    (successor,) = (one for one in serving.workers() if one is not sibling)
+    assert not serving.master.fleet.generations[0].workers[successor.seat].pid
+    serving.master.open_log("moved")
+    serving.run(NOT_LONG)
+    told = [pid for pid, number in serving.signalled if number is SIGURG]
+    assert sorted(told) == sorted([zygote.pid, sibling.pid, successor.pid])
+    serving.finish()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM, SIGTSTP, SIGURG, Signals
 from typing import NoReturn
 
 from greenwsgi.config.settings import Assignment, Settings, build
@@ -27,6 +27,7 @@ from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
 
 NOT_LONG = 1.0
+HARMLESS = (SIGURG, SIGTSTP, SIGCONT)
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Worker(Child):
     seat: int = 0
     number: int = 0
     ready: bool = False
+    paused: bool = False
 
 
 class World:
@@ -68,6 +70,7 @@ class World:
         self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
         self.stubborn = False
         self.children: dict[int, Child] = {}
+        self.signalled: list[tuple[int, Signals]] = []
         self.killed: list[RunningRequest] = []
         self._notes: list[Note] = []
         self._buried: list[tuple[int, int]] = []
@@ -219,7 +222,10 @@ class World:
     def kill(self, pid: int, number: Signals) -> None:
         child = self.children[pid]
         assert child.state != "buried", "that pid may be a stranger's"
-        if child.state == "dead" or (self.stubborn and number != SIGKILL):
+        self.signalled.append((pid, number))
+        if isinstance(child, Worker) and number in (SIGTSTP, SIGCONT):
+            child.paused = number is SIGTSTP
+        if child.state == "dead" or number in HARMLESS or (self.stubborn and number != SIGKILL):
             return
         self.die(child, 0 if number == SIGTERM else -number)
 
@@ -258,6 +264,7 @@ class World:
 
     def _fork(self, zygote: Zygote, command: Message) -> None:
         worker = Worker(self._new_pid(), zygote.generation, zygote=zygote.pid, seat=command.seat, number=command.number)
+        worker.paused = command.paused
         self.children[worker.pid] = worker
         seat = self.master.cycles[worker.generation].board.seats[worker.seat]
         assert seat.stage is Stage.FREE

@@ -32,6 +32,11 @@ def test_a_report_arrives_with_who_said_it(pipe: tuple[int, int]) -> None:
     ]
 
 
+def test_what_a_newer_one_says_besides_is_left_out() -> None:
+    line = Message(Word.READY, 3, 100, 5).encode()
+    assert Message.decode(line.replace(b"{", b'{"colour":"red",')) == Message(Word.READY, 3, 100, 5)
+
+
 def test_a_word_nobody_knows_is_not_said(pipe: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="hello"):
         Report(pipe[1], 1)("hello")
@@ -81,7 +86,7 @@ def test_lines_come_in_pieces(pipe: tuple[int, int]) -> None:
         b"1",
         b"{}",
         b'{"word":"sesame"}',
-        b'{"word":"ready","colour":1}',
+        b'{"word":"ready","paused":1}',
         b'{"word":"ready","pid":"1"}',
         b'{"word":"ready","pid":true}',
         b'{"word":"ready","reason":null}',
