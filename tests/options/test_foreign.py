@@ -137,3 +137,17 @@ def test_a_repeated_option_is_told_of_once() -> None:
     written = [("static-map", "/a=/b"), ("static-map", "/c=/d"), ("route", "^/ donotlog:"), ("route", "^/ log:x")]
     build([Assignment(key, text, Origin("x.ini", n)) for n, (key, text) in enumerate(written, 1)], warnings.append)
     assert [said.split(":")[1] for said in warnings] == ["1", "3", "4"]
+
+
+COMMANDS = {"curl", "ctypes", "gevent", "greenwsgi", "gzip", "ini", "logging", "logrotate", "os", "py", "systemd"}
+
+
+def test_a_note_does_not_write_a_name_with_a_capital() -> None:
+    """`Keepalive-timeout` is no option, and `Greenwsgi` no command."""
+    for option in (entry.option for entry in OPTIONS.foreign):
+        note = option.note.removeprefix(option.reason.value if option.reason else "").strip()
+        plain = note[:1].lower() + re.split(r"[^\w.-]", note[1:])[0].rstrip(".")
+        found = OPTIONS.find(plain)
+        assert not (found and found.field), f"{option.name}: {note}"
+        assert re.split(r"\W", plain)[0] not in COMMANDS, f"{option.name}: {note}"
+        assert not note.startswith("Python -"), option.name

@@ -24,7 +24,7 @@ ROWS = (
     *later(
         "Not yet",
         """
-        worker-mount =: an application below a path, loaded by one worker alone | mount
+        worker-mount =: an application below a path, loaded by one worker alone | use mount
         ignore-script-name: find the application without SCRIPT_NAME
         """,
     ),
@@ -46,17 +46,17 @@ ROWS = (
         eval =: Python code that makes the application | put it into a file, for wsgi-file
         paste =: an application made by a PasteDeploy file
             | a file with application = paste.deploy.loadapp(...), for wsgi-file
-        paste-logger: set logging up from the PasteDeploy file | logging.config.fileConfig in the application
+        paste-logger: set logging up from the PasteDeploy file | call logging.config.fileConfig in the application
         pecan =: an application made by a Pecan file
             | a file with application = pecan.deploy.deploy(...), for wsgi-file
         ini-paste ini-paste-logged =: a PasteDeploy file with a [uwsgi] section
-            | ini FILE, and a file with application = paste.deploy.loadapp(...), for wsgi-file
-        py-tracebacker =: a socket that tells each thread's stack | py-spy dump --pid PID shows it
+            | write ini = FILE, and a file with application = paste.deploy.loadapp(...), for wsgi-file
+        py-tracebacker =: a socket that tells each thread's stack | use py-spy dump --pid PID
         py-auto-reload py-autoreload python-auto-reload python-autoreload =: reload when a module's file has changed
             | a file watcher (watchfiles, entr) that sends SIGHUP
         py-auto-reload-ignore =: modules that py-auto-reload shall not watch | it comes with py-auto-reload
         exception-handler =: a plugin that is told of exceptions | a WSGI middleware, such as Sentry's
-        profiler =: profile the application | py-spy record --pid PID
+        profiler =: profile the application | use py-spy record --pid PID
         mode =: a word for uwsgi.mode | it comes with the uwsgi module
         upload-progress =: write how far an upload is into a folder's files
         py-sharedarea =: a shared memory area over a bytearray | it comes with the shared areas
@@ -94,7 +94,7 @@ ROWS = (
         python py pyrun =: run a script inside the server
         python-worker-override =: run a script in the worker's place
         worker-exec worker-exec2 =: run a command in the worker's place
-        test -J =: try to import a module and end | python -c 'import MODULE' does that
+        test -J =: try to import a module and end | run python -c 'import MODULE'
         """,
     ),
     *refused(
@@ -104,7 +104,7 @@ ROWS = (
         symcall-use-next: find the C function in later libraries
         symcall-register-rpc =: a C function for RPC
         symcall-post-fork =: a C function called after each fork
-        dlopen =: open a .so file in the server | ctypes.CDLL in the application loads it
+        dlopen =: open a .so file in the server | load it in the application, by ctypes.CDLL
         after-request-hook after-request-call =: a C function called after each request | a WSGI middleware can do it
         """,
     ),
@@ -128,7 +128,7 @@ ROWS = (
         """
         py-call-osafterfork: tell Python of each fork
         py-call-uwsgi-fork-hooks: tell Python of each fork
-        reload-os-env: fill os.environ anew for each request | os.environ is the process's environment
+        reload-os-env: fill os.environ anew for each request | the process's environment is os.environ
         wsgi-strict: keep to the WSGI standard
         wsgi-accept-buffer wsgi-accept-buffers: take memoryview and bytearray for response bytes
         close-on-exec: keep connections out of child processes

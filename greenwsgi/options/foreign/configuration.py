@@ -30,7 +30,7 @@ ROWS = (
     *later(
         "Not yet",
         """
-        force-cwd =: the folder to start in | chdir
+        force-cwd =: the folder to start in | use chdir
         print iprint =: print this at the start
         """,
     ),
@@ -49,8 +49,8 @@ ROWS = (
         build-plugin =: build a plugin
         binary-append-data =: append data to the program
         print-sym print-symbol =: print a symbol of the program
-        dump-options: list the options | greenwsgi options
-        python-version: the version of the Python within | python --version
+        dump-options: list the options | run greenwsgi options
+        python-version: the version of the Python within | run python --version
         plugins-list plugin-list: list the plugins
         loop-list loops-list: which loops (gevent, asyncio ...) it was built with
         clock-list clocks-list: list the clocks

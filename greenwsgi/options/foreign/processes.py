@@ -13,9 +13,9 @@ ROWS = (
     *later(
         "Not yet",
         """
-        pidfile2 =: write the process id there, as the user | pidfile
-        safe-pidfile =: the same, once the server runs | pidfile
-        safe-pidfile2 =: the same, as the user | pidfile
+        pidfile2 =: write the process id there, as the user | use pidfile
+        safe-pidfile =: the same, once the server runs | use pidfile
+        safe-pidfile2 =: the same, as the user | use pidfile
         reload-on-exception: replace a worker after an exception
         reload-on-exception-type =: the same, for this type
         reload-on-exception-value =: the same, for this text
@@ -31,7 +31,7 @@ ROWS = (
         fs-brutal-reload =: the same, without mercy
         fs-signal =: raise a uwsgi signal then
         notify-socket =: log what is sent to this socket
-            | systemd is told of readiness without it, if NOTIFY_SOCKET is in the environment
+            | readiness is told to systemd without it, if NOTIFY_SOCKET is in the environment
         mule-reload-mercy =: how long a mule may take to end
         harakiri-graceful-timeout =: how long a worker has after the first signal
             | the request alone is ended, not its worker
@@ -85,8 +85,8 @@ ROWS = (
         setns =: join another one's namespace
         setns-socket =: offer the own namespace
         cgroup =: a control group to run in | Slice= of systemd
-        immediate-uid =: be this user at once | uid
-        immediate-gid =: be this group at once | gid
+        immediate-uid =: be this user at once | use uid
+        immediate-gid =: be this group at once | use gid
         """,
     ),
     *refused(
@@ -119,7 +119,7 @@ ROWS = (
         """,
     ),
     *refused(
-        "gevent's loop is the one there is",
+        "there is one loop, gevent's",
         """
         loop =: the loop engine
         """,

@@ -2,6 +2,7 @@
 
     NAME ALIAS ... -x =: what it is for in uWSGI | a note of its own, which may stand on the next line
 
+Meanings and notes become sentences with a capital: so they begin with a word, not with an option's or command's name.
 `=` after the names: it takes a value; `[=]`: it may take one; neither: a flag. Words like `-x` are its short option.
 """
 

@@ -88,9 +88,9 @@ ROWS = (
         "it is no server's option, and the server would run",
         """
         signal =: raise signal N in the server of an address
-        ping =: ask whether a uwsgi server is alive | curl asks an HTTP one
+        ping =: ask whether a uwsgi server is alive | ask an HTTP one with curl
         nagios: check a server for Nagios
-        extract =: show what an address holds | curl does
+        extract =: show what an address holds | use curl
         """,
     ),
     *accepted(

@@ -88,10 +88,10 @@ ROWS = (
         """
         http-processes http-workers =: how many router processes there are
         http-timeout =: how long the router waits for a worker or a client
-            | socket-timeout is for clients, harakiri for the application
+            | clients have socket-timeout, the application has harakiri
         http-connect-timeout =: how long the router waits for a worker's connection
         http-events =: how many events the router takes at once
-        http-buffer-size =: the router's buffer | buffer-size is the longest request head
+        http-buffer-size =: the router's buffer | the longest request head is buffer-size
         http-gracetime =: when the router tries a dead worker again
         http-quiet =: say nothing of failed connections to workers
         http-cheap: stop the router while there is no worker
@@ -104,7 +104,7 @@ ROWS = (
     *accepted(
         Reason.ALWAYS,
         """
-        http-keepalive [=]: keep HTTP connections | keepalive-timeout says how long
+        http-keepalive [=]: keep HTTP connections | for as long as keepalive-timeout says
         http-auto-chunked: send responses of unknown length in chunks
         http-chunked-input: take request bodies in chunks
         http-raw-body: give the application request bodies without a length
@@ -115,7 +115,7 @@ ROWS = (
         "Not yet",
         """
         http-websockets: let WebSockets through | they come with the uwsgi module
-        http-auto-gzip: compress what the application marks | gzip in nginx does it
+        http-auto-gzip: compress what the application marks | let nginx do it, with gzip
         http-var =: a variable for every request | a WSGI middleware can add it to environ
         http-server-name-as-http-host =: SERVER_NAME is the Host header
         http-manage-source: let Icecast's SOURCE through
@@ -123,7 +123,7 @@ ROWS = (
         """,
     ),
     *refused(
-        "http answers with this server's own application and passes nothing on; put nginx in front of several servers",
+        "this server's own application answers on http, which passes nothing on; put nginx in front of several servers",
         """
         http-use-socket [=]: the socket of the server that answers
         http-use-cache [=]: find the server in the cache

@@ -12,7 +12,7 @@ ROWS = (
         log-format logformat =: the form of access lines
         log-format-strftime logformat-strftime: fill in the time by strftime
         log-x-forwarded-for: write the address of X-Forwarded-For
-            | trusted-proxy makes it REMOTE_ADDR, and so the line's
+            | with trusted-proxy it is REMOTE_ADDR, and so the line's
         log-sendfile =: write lines for files
         log-ioerror =: write lines for requests with errors of the connection
         req-logger logger-req =: where access lines go
@@ -24,7 +24,7 @@ ROWS = (
         "Not yet; the log goes to standard error, or to the file of logto",
         """
         logger =: where the log goes
-        logto2 =: the file that the log goes to, opened as the user | logto
+        logto2 =: the file that the log goes to, opened as the user | use logto
         log-syslog [=]: log to syslog
         log-socket =: log to a socket
         log-encoder =: how lines are changed on the way
@@ -33,7 +33,7 @@ ROWS = (
         log-filter =: the only lines to write
         log-prefix [=]: what lines begin with
         log-truncate: empty the file at the start
-        log-maxsize =: begin a new file at this size | logrotate with copytruncate
+        log-maxsize =: begin a new file at this size | use logrotate with copytruncate
         log-backupname =: the old file's name
         logfile-chown: give the file to the user
         logfile-chmod =: the mode of the file

@@ -55,11 +55,11 @@ ROWS = (
     *accepted(
         Reason.DESIGN,
         """
-        max-vars -v =: how many variables a request may have | buffer-size bounds their sum
+        max-vars -v =: how many variables a request may have | their sum is bounded by buffer-size
         response-headers-limit =: the longest response head | there is no buffer that it could overflow
         chunked-input-limit =: the longest chunk of a request body
             | chunks are read in parts; limit-post bounds the whole
-        chunked-input-timeout =: how long to wait for a chunk | socket-timeout is for every read
+        chunked-input-timeout =: how long to wait for a chunk | every read has socket-timeout
         disable-sendfile: send files by read and write
         """,
     ),
