@@ -21,7 +21,7 @@ help:
 	@echo "make fuzz      the property tests with many more examples, then the wire fuzzer"
 	@echo "make soak      hours of reloads, killings and held requests under load; an idle machine, please"
 	@echo "make dist      sdist and wheel in dist/"
-	@echo "make clean     remove what the others made"
+	@echo "make clean     remove what the others made, but for the virtual environment"
 
 serve: $(SERVE)
 	@echo
@@ -50,8 +50,9 @@ bench: $(TEST)
 
 fuzz: $(TEST)
 	$(IN)/python -m pytest -m hypothesis --hypothesis-profile=fuzz --timeout=0 $(ARGS)
-	$(IN)/python -m tests.wire.fuzz --protocol http --seconds 60
-	$(IN)/python -m tests.wire.fuzz --protocol uwsgi --seconds 60
+	for parser in http uwsgi fastcgi scgi proxy sniff; do \
+	  $(IN)/python -m tests.wire.fuzz --protocol $$parser --seconds 30 || exit 1; \
+	done
 
 soak: $(TEST)
 	$(IN)/python -m pytest -m long

@@ -78,12 +78,12 @@ def measure_longpoll(polls: int) -> None:
     with Server(*options, app=None) as server, ExitStack() as stack:
         (worker,) = server.workers()
         server.get("/waiting")
-        before = resident(worker)
+        before = ps.resident(worker)
         browsers = [stack.enter_context(server.connect()) for _ in range(polls)]
         for browser in browsers:
             browser.sendall(b"GET /wait?after=0 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         ps.wait_until(lambda: json.loads(server.get("/waiting").body)["waiting"] == polls, "all waiting")
-        held = (resident(worker) - before) / polls / 1024
+        held = (ps.resident(worker) - before) / polls / 1024
         began = time.monotonic()
         server.request("POST", "/say", b"news")
         good = sum(json.loads(read_answer(browser).body)["messages"] == ["news"] for browser in browsers)
@@ -145,11 +145,6 @@ def processor_seconds(pid: int) -> float:
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / TICKS
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that are in use by this process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def pin(pid: int, processor: int) -> None:

@@ -17,6 +17,31 @@ from typing import Self
 
 from tests.live.client import PATIENCE
 
+HOLDS = """
+from gevent import sleep
+
+def poll(draining):
+    yield b"waiting"
+    draining.wait(600)
+    yield b"told" if draining.is_set() else b"not told"
+
+def stream(draining):
+    while not draining.is_set():
+        yield b"data: tick\\n\\n"
+        draining.wait(0.2)
+    yield b"event: bye\\n\\n"
+
+def stubborn(draining):
+    yield b"waiting"
+    sleep(600)
+    yield b"never"
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    return globals()[environ["PATH_INFO"][1:] or "poll"](environ["greenwsgi.draining"])
+"""
+"""An application that holds requests: `/poll` and `/stream` listen to `draining`, `/stubborn` does not."""
+
 
 class Held:
     """`count` connections that each send one request for `path`, and collect what comes back until its end."""

@@ -182,10 +182,11 @@ class Load:
         """Wait until every kind of client has had so many further answers, or something failed."""
         with self._changed:
             goal = {client.name: self.answers[client.name] + more for client in self._clients}
-            self._changed.wait_for(
+            came = self._changed.wait_for(
                 lambda: bool(self.failures) or all(self.answers[name] >= count for name, count in goal.items()),
                 PATIENCE,
             )
+            assert came, f"wanted {goal}, had {dict(self.answers)} within {PATIENCE:g} s"
 
     def _run(self, client: Client) -> None:
         with contextlib.closing(client):
@@ -212,3 +213,9 @@ class Load:
                 self.answers[client.name] += 1
                 self.texts[answer.text] += 1
             self._changed.notify_all()
+
+
+def every_kind(http: int, uwsgi: int, each: int = 2) -> Load:
+    """So many clients of each kind, at these ports."""
+    kinds = ((KeepAlive, http), (Close, http), (Uwsgi, uwsgi))
+    return Load(*(kind(port) for kind, port in kinds for _ in range(each)))

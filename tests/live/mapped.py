@@ -28,10 +28,8 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.errors import UsageError
 from greenwsgi.options.kinds import Address
 from tests.live import ps
-from tests.live.client import free_port, read_answer, uwsgi_packet
+from tests.live.client import PATIENCE, free_port, read_answer, uwsgi_packet
 from tests.live.server import ROOT
-
-PATIENCE = 30.0
 
 STUB = """
 import json, os, sys

@@ -56,6 +56,11 @@ def title(pid: int) -> bytes:
     return shown.stdout.strip()
 
 
+def resident(pid: int) -> int:
+    """Bytes of a process's resident memory (Linux)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
 def wait_gone(pid: int, seconds: float = PATIENCE) -> None:
     """Wait until a process, whoever's child it is, has ended; one that nobody has reaped yet counts as ended."""
     wait_until(lambda: all(process.pid != pid for process in living()), f"the end of process {pid}", seconds)

@@ -179,6 +179,14 @@ class Server:
         """The workers, oldest first: known by the process title that says which one it is."""
         return sorted(pid for pid in self.processes() if b"worker" in ps.title(pid))
 
+    def reload(self, generation: int) -> None:
+        """Send SIGHUP, and wait until that generation serves and the one before has left."""
+        before = set(self.processes()) - {self.pid}
+        mark = self.mark()
+        self.signal(signal.SIGHUP)
+        self.wait_for(rf"generation {generation} serves with", after=mark)
+        ps.wait_until(lambda: before.isdisjoint(self.processes()), "the old generation's end")
+
     # The log
 
     @property

@@ -1,45 +1,20 @@
-"""Long polls and event streams in a reload: each is told within a second, and none outlives the mercy."""
+"""Long polls and event streams in a reload: each is told, and none outlives the mercy (`make soak` says how soon)."""
 
 from __future__ import annotations
 
 import re
 import signal
-import time
 
 from tests.live import ps
-from tests.live.holders import Held
+from tests.live.holders import HOLDS, Held
 from tests.live.server import Server
 
 MANY = 100
 
-APP = """
-from gevent import sleep
 
-def poll(draining):
-    yield b"waiting"
-    draining.wait(600)
-    yield b"told" if draining.is_set() else b"not told"
-
-def stream(draining):
-    while not draining.is_set():
-        yield b"data: tick\\n\\n"
-        draining.wait(0.2)
-    yield b"event: bye\\n\\n"
-
-def stubborn(draining):
-    yield b"waiting"
-    sleep(600)
-    yield b"never"
-
-def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/event-stream")])
-    return globals()[environ["PATH_INFO"][1:] or "poll"](environ["greenwsgi.draining"])
-"""
-
-
-def test_long_polls_and_streams_are_told_within_a_second() -> None:
+def test_long_polls_and_streams_are_told_and_leave() -> None:
     with (
-        Server("--processes", "2", app=APP) as server,
+        Server("--processes", "2", app=HOLDS) as server,
         Held(server.http_port, "/poll", MANY) as polls,
         Held(server.http_port, "/stream", MANY) as streams,
     ):
@@ -48,9 +23,8 @@ def test_long_polls_and_streams_are_told_within_a_second() -> None:
         old = server.workers()
         server.signal(signal.SIGHUP)
         server.wait_for("generation 1 drains")
-        drains = time.monotonic()
-        assert max(polls.wait_for(b"told")) < drains + 1
-        assert max(streams.wait_for(b"event: bye")) < drains + 1
+        polls.wait_for(b"told")
+        streams.wait_for(b"event: bye")
         polls.wait_for_the_end()
         streams.wait_for_the_end()
         for pid in old:
@@ -62,7 +36,7 @@ def test_long_polls_and_streams_are_told_within_a_second() -> None:
 
 def test_who_does_not_listen_is_cut_when_the_mercy_ends() -> None:
     with (
-        Server("--worker-reload-mercy", "1", app=APP) as server,
+        Server("--worker-reload-mercy", "1", app=HOLDS) as server,
         Held(server.http_port, "/stubborn", 3) as held,
     ):
         held.wait_for(b"waiting")

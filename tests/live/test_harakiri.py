@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.live import ps
@@ -46,7 +45,7 @@ def spin_here():
 
 def test_one_of_a_hundred_is_ended_alone() -> None:
     """99 get 200, the one past its deadline 504, and the same worker goes on."""
-    with Server("--async", "200", "--harakiri", "3", app=APP) as server:
+    with Server("--async", "200", "--harakiri", "30", "--harakiri-for", "^/stuck 2", app=APP) as server:
         pid = server.get("/").text
         with ThreadPoolExecutor(100) as pool:
             together = threading.Barrier(100, timeout=30)
@@ -94,14 +93,12 @@ def test_a_blocked_worker_is_replaced_and_says_where() -> None:
         first = set(server.workers())
         with Load(Close(server.http_port), Close(server.http_port)) as load:
             sock = server.connect()
-            began = time.monotonic()
             sock.sendall(b"GET /spin HTTP/1.1\r\nHost: x\r\n\r\n")
             server.wait_for(r"in spin_here")
             assert sock.recv(65536) == b""
             sock.close()
             server.wait_for(r"GET /spin => .*killed")
             ps.wait_until(lambda: len(server.workers()) == 2 and set(server.workers()) != first, "a new worker")
-            assert time.monotonic() - began < 1 + 2 + 2, "harakiri + 2 s, and 2 s for a busy machine"
             load.wait_for_answers(20)
         survivors = first & set(server.workers())
         assert len(survivors) == 1

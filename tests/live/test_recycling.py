@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from http.client import HTTPException
 
 import pytest
 
 from tests.live import ps
-from tests.live.load import Close, KeepAlive, Load, Uwsgi
+from tests.live.load import KeepAlive, Load, every_kind
 from tests.live.server import HELLO, Server
 
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc, which tells of memory")
 
 
-def every_kind(server: Server) -> Load:
-    http, uwsgi = server.http_port, server.uwsgi_port
-    return Load(KeepAlive(http), Close(http), Uwsgi(uwsgi))
-
-
 @pytest.mark.parametrize("processes", [1, 3])
 def test_max_requests_under_load(processes: int) -> None:
     options = ["--processes", str(processes), "--max-requests", "50", "--min-worker-lifetime", "0"]
-    with Server(*options, "--disable-logging", uwsgi=True) as server, every_kind(server) as load:
+    with (
+        Server(*options, "--disable-logging", uwsgi=True) as server,
+        every_kind(server.http_port, server.uwsgi_port, each=1) as load,
+    ):
         for number in range(1, processes + 1):
             mark = 0
             for _ in range(3):
@@ -33,7 +33,10 @@ def test_max_requests_under_load(processes: int) -> None:
 
 
 def test_max_worker_lifetime() -> None:
-    with Server("--max-worker-lifetime", "1", "--disable-logging", uwsgi=True) as server, every_kind(server) as load:
+    with (
+        Server("--max-worker-lifetime", "1", "--disable-logging", uwsgi=True) as server,
+        every_kind(server.http_port, server.uwsgi_port, each=1) as load,
+    ):
         server.wait_for(r"leaves: max-worker-lifetime 1\b(?s:.*)leaves: max-worker-lifetime 1\b")
     assert load.failures == []
 
@@ -52,7 +55,7 @@ def app(environ, start_response):
     options = ("--reload-on-rss", "90", "--min-worker-lifetime", "0", "--mem-collector-freq", "0.2")
     with Server(*options, "--evil-reload-on-rss", "250", app=app, uwsgi=True) as server:
         (first,) = server.workers()
-        with every_kind(server) as load:
+        with every_kind(server.http_port, server.uwsgi_port, each=1) as load:
             server.get("/grow")
             server.wait_for(rf"worker 1 \(pid {first}\) leaves: reload-on-rss 90: it has 1\d\d MB")
             load.wait_for_answers(20)
@@ -60,7 +63,8 @@ def app(environ, start_response):
         ps.wait_gone(first)
     with Server("--evil-reload-on-rss", "150", "--mem-collector-freq", "0.2", app=app) as server:
         (first,) = server.workers()
-        for _ in range(2):
+        server.get("/grow")
+        with contextlib.suppress(OSError, HTTPException):  # it may be killed before it has answered
             server.get("/grow")
         server.wait_for(rf"worker 1 \(pid {first}\) gets SIGKILL: evil-reload-on-rss 150: it has 2\d\d MB")
         server.wait_for("died by signal 9")
@@ -95,7 +99,7 @@ def app(environ, start_response):
         with Load(*(KeepAlive(server.http_port, "/hold") for _ in range(12))) as load:
             server.wait_for("cheaper-algo busyness: 3 workers shall run")
             ps.wait_until(lambda: len(server.workers()) == 3, "three workers")
-        with every_kind(server) as light:
+        with every_kind(server.http_port, server.uwsgi_port, each=1) as light:
             ps.wait_until(lambda: len(server.workers()) == 1, "one worker again")
     assert load.failures == light.failures == []
 

@@ -345,6 +345,7 @@ def test_haproxy_passes_tls_through(haproxy: Front, files: Certificates) -> None
 
 # Certificates replaced
 
+
 def serial(files: Certificates, port: int) -> str:
     context = ssl.create_default_context(cafile=str(files.ca))
     with connect(port, context) as client:

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from greenwsgi.process.spawn import Processes, lives
-
-PATIENCE = 30.0
+from tests.live.client import PATIENCE
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import dataclass
-from pathlib import Path
 
-from tests.live.ps import wait_until
+from tests.live.ps import resident
 from tests.live.server import HELLO, Server
 
 SETTLED = 20
@@ -16,7 +14,7 @@ SETTLED = 20
 
 @dataclass(frozen=True)
 class Growth:
-    """Bytes of the master, and descriptors, behind the first reloads and behind the last."""
+    """Bytes of the master, and descriptors, after the first reloads and after the last."""
 
     reloads: int
     rss: tuple[int, int]
@@ -35,32 +33,19 @@ def growth(reloads: int) -> Growth:
     """Reload so often, and look at the processes at the beginning and at the end."""
     with Server("--processes", "2", "--async", "100", "--disable-logging", app=HELLO) as server:
         for generation in range(2, SETTLED + 2):
-            _reload(server, generation)
+            server.reload(generation)
         before = _look(server)
         for generation in range(SETTLED + 2, SETTLED + reloads + 2):
-            _reload(server, generation)
+            server.reload(generation)
         after = _look(server)
     rss, master, zygote, worker = (tuple(pair) for pair in zip(before, after, strict=True))
     return Growth(reloads, rss, master, zygote, worker)  # type: ignore[arg-type]
 
 
-def _reload(server: Server, generation: int) -> None:
-    before = set(server.processes()) - {server.pid}
-    mark = server.mark()
-    server.signal(signal.SIGHUP)
-    server.wait_for(rf"generation {generation} serves with", after=mark)
-    wait_until(lambda: before.isdisjoint(server.processes()), "the old generation's end")
-
-
 def _look(server: Server) -> tuple[int, int, int, int]:
     (zygote,) = server.zygotes()
     worker = server.workers()[0]
-    return _rss(server.pid), _descriptors(server.pid), _descriptors(zygote), _descriptors(worker)
-
-
-def _rss(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE")
+    return resident(server.pid), _descriptors(server.pid), _descriptors(zygote), _descriptors(worker)
 
 
 def _descriptors(pid: int) -> int:

@@ -136,9 +136,14 @@ def _when(begins: list[float], client: str, gap_began: float) -> str:
 
 
 def _reload(server: Server, kind: str, workers: int) -> None:
-    """Ask for it, and wait until nobody of before is there, and as many workers as there shall be."""
+    """Ask for it, and wait until a new generation serves, with as many workers as there shall be and nobody of before.
+
+    The pids alone would not say so: under recycling workers are replaced while a re-exec still rehearses.
+    """
     before = set(server.workers())
+    mark = server.mark()
     KINDS[kind](server)
+    server.wait_for(r"reloaded: generation \d+ serves with", after=mark, seconds=120)
     wait_until(
         lambda: before.isdisjoint(now := set(server.workers())) and len(now) == workers and len(server.zygotes()) == 1,
         f"the end of a reload by {kind}",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import resource
 import socket
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+from tests.live.ps import resident
 from tests.live.server import Server
 
 HEADS, BODIES = 2000, 500
@@ -38,12 +38,14 @@ class Felt:
 
 
 def felt(seconds: float) -> Felt:
-    """Probe a worker for so long without slow clients, then with them."""
+    """Probe a worker for so long without slow clients, then with them. All of their ends are in this process."""
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     options = ("--async", "2000", "--header-timeout", "600", "--body-min-rate", "0", "--disable-logging")
     with Server(*options, app=APP) as server:
         alone = _p99(server, seconds)
         (worker,) = server.workers()
-        before = _rss(worker)
+        before = resident(worker)
         heads = [_slow(server, b"GET / HTTP/1.1\r\nHost: so") for _ in range(HEADS)]
         bodies = [
             _slow(server, b"POST / HTTP/1.1\r\nHost: soak\r\nContent-Length: 100000\r\n\r\nx") for _ in range(BODIES)
@@ -53,7 +55,7 @@ def felt(seconds: float) -> Felt:
         trickling.start()
         try:
             beside = _p99(server, seconds)
-            each = (_rss(worker) - before) / (HEADS + BODIES)
+            each = (resident(worker) - before) / (HEADS + BODIES)
         finally:
             over.set()
             trickling.join()
@@ -84,7 +86,3 @@ def _p99(server: Server, seconds: float) -> float:
             assert sock.recv(4096).endswith(b"ok")
             waits.append(time.perf_counter() - began)
     return sorted(waits)[len(waits) * 99 // 100] * 1e6
-
-
-def _rss(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
