@@ -94,9 +94,11 @@ class Programs:
             run.leave_with(environ.get("greenwsgi.disconnected"))
             head, rest = run.head()
         except BaseException as error:
-            if run is not None:
-                run.close()
-            self._places.release()
+            try:
+                if run is not None:
+                    run.close()
+            finally:
+                self._places.release()
             return self._failed(script, error, start_response)
         answer = _Answer(run, head, rest, self._places.release, bodiless=environ.get("REQUEST_METHOD") == "HEAD")
         if head.redirect:
@@ -153,13 +155,13 @@ class _Run:
         self._moved = _now()
         self._fault: BaseException | None = None
         self._departure: Departure | None = None
-        self._process = _start(script, environ, subprocess.DEVNULL if body is None else subprocess.PIPE)
+        self._process = _Process(script, environ, subprocess.DEVNULL if body is None else subprocess.PIPE)
         self._out = self._process.stdout.fileno()
         self._feeder = gevent.spawn(self._feed, body) if body is not None else None
         self._listener = gevent.spawn(self._listen)
 
     def leave_with(self, departure: Departure | None) -> None:
-        """End when the client has left."""
+        """End when the client leaves before it has its whole answer."""
         self._departure = departure
         if departure is not None:
             departure.event.rawlink(self._client_left)
@@ -176,20 +178,15 @@ class _Run:
 
     def read(self) -> bytes:
         """The next bytes of its answer, b"" at its end."""
+        self._moved = _now()  # what has passed since the last call was the client's time
         while (left := self._moved + self._patience - _now()) > 0:
             data: bytes | None = gevent.with_timeout(left, nb_read, self._out, READ_SIZE, timeout_value=None)
             if data is not None:
                 self._moved = _now()
-                if not data:
-                    self._end_of_answer()
+                if not data and self._fault is not None:
+                    raise self._fault
                 return data
         raise Silent
-
-    def _end_of_answer(self) -> None:
-        if self._fault is not None:
-            raise self._fault
-        if self._departure is not None and self._departure.left:
-            raise ClientLeft(self._departure)
 
     def wait(self) -> int:
         """Its exit status, negative for a signal; 0 for one that has closed its output and does not end."""
@@ -248,13 +245,41 @@ class _Run:
         self._log.info(f"cgi: {self._name} (pid {self._process.pid}): {text}")
 
     def _client_left(self, _: object) -> None:
-        self._kill()
+        if self._departure is not None and self._departure.missed:
+            self._fault = ClientLeft(self._departure)
+            self._kill()
 
     def _kill(self) -> None:
         """End it and its group: asked first."""
         if self._process.poll() is None:
             _signal(self._process, signal.SIGTERM)
             gevent.spawn_later(GRACE, _signal, self._process, signal.SIGKILL)
+
+
+class _Process(subprocess.Popen[bytes]):
+    """A program in a session of its own. What is thrown in while it starts ends it."""
+
+    stdin: Any
+    stdout: Any
+    stderr: Any
+
+    def __init__(self, script: Script, environ: dict[bytes, bytes], stdin: int) -> None:
+        try:
+            super().__init__(
+                script.command,
+                cwd=os.path.dirname(script.file),
+                env=environ,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                preexec_fn=_die_with_worker,  # gevent forks in Python anyway
+            )
+        except BaseException:
+            if self.pid is not None:
+                self.kill()  # not its group, which it has only at its exec
+            raise
 
 
 class _Answer:
@@ -291,20 +316,6 @@ class _Answer:
                 self._run.close()
             finally:
                 release()
-
-
-def _start(script: Script, environ: dict[bytes, bytes], stdin: int) -> Any:
-    return subprocess.Popen(
-        script.command,
-        cwd=os.path.dirname(script.file),
-        env=environ,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        start_new_session=True,
-        preexec_fn=_die_with_worker,  # gevent forks in Python anyway
-    )
 
 
 def _page(status: str, start_response: StartResponse, extra: Iterable[tuple[str, str]] = ()) -> list[bytes]:
