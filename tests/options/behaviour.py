@@ -70,7 +70,7 @@ BEHAVIOUR = {
     "sni": "serve/test_tls.py::test_the_certificate_is_that_of_the_host_asked_for",
     "tls-min-version": "serve/test_tls.py::test_a_version_that_is_too_old",
     "tls-ciphers": "serve/test_tls.py::test_the_ciphers_are_those_configured",
-    "tls-password-file": "serve/test_tls.py::test_an_encrypted_key",
+    "tls-password-file": "serve/test_certificates.py::test_an_encrypted_key",
     "handshake-timeout": "live/test_tls.py::test_half_a_hello_ends_in_time",
     "hsts": "live/test_tls.py::test_https_and_what_the_application_learns",
     "enable-proxy-protocol": "live/test_tls.py::test_proxy_headers_on_all_http_sockets",
