@@ -7,7 +7,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -19,6 +19,7 @@ from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.config.settings import Settings
+from greenwsgi.log import tracebacks
 from greenwsgi.log.access import AccessLog, Worthy
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import greening
@@ -46,6 +47,8 @@ from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
 from greenwsgi.wsgi.https import Https
 from greenwsgi.wsgi.types import Application
+
+EXIT_CRASHED = 1
 
 LIMITS_LOOK = 1.0
 """Seconds between two looks at the worker's age and memory."""
@@ -109,6 +112,8 @@ class Worker:
         self._boot = boot
         self._clock = clock
         self._leave = Event()
+        self._lifeline: Any = None
+        self._status = 0
         self._retiring = False
         self._born = clock.monotonic()
         self._limits = Limits.of_worker(boot.number, boot.settings.processes)
@@ -135,15 +140,16 @@ class Worker:
         verbose = limits.harakiri_verbose
         Watchdog(service, self._clock, self._give_up, verbose=verbose, turned=monitor.turned).start()
         monitor.start()
-        get_hub().loop.io(boot.lifeline, 1).start(self._leave.set)
+        self._lifeline = get_hub().loop.io(boot.lifeline, 1)
+        self._lifeline.start(self._orphaned)
         self._watch_limits()
         self._accept(service)
         self._hooks()
         boot.seat.stage = Stage.READY
         boot.report("ready")
-        self._leave.wait()
+        self._wait(self._leave.wait)
         boot.seat.stage = Stage.DRAINING
-        return self._drain(mercy)
+        return self._drain(mercy) or self._status
 
     # Boot
 
@@ -299,6 +305,24 @@ class Worker:
         self._boot.log.error(f"harakiri: {exchange.what} does not end; its worker is replaced")
         self._retire(f"harakiri: {exchange.what} does not end")
 
+    def _orphaned(self) -> None:
+        """The master is gone. Its end of the lifeline stays closed, and would wake the loop for ever."""
+        self._lifeline.stop()
+        self._leave.set()
+
+    def _wait(self, wait: Callable[[], object]) -> None:
+        """Wait so that a greenlet which calls sys.exit() costs no request: its worker leaves, and has a successor.
+
+        gevent throws SystemExit, SystemError and KeyboardInterrupt of any greenlet into the first one: into us.
+        """
+        try:
+            wait()
+        except BaseException as error:
+            what = f"{type(error).__name__} in a greenlet of the application"
+            self._boot.log.error(f"worker {self._boot.number} leaves: {what}:\n{tracebacks.of_application(error)}")
+            self._status = EXIT_CRASHED
+            self._retire(what)
+
     def _drain(self, mercy: float) -> int:
         """Accept no more, finish what runs, within `mercy` seconds."""
         service = self._service
@@ -320,5 +344,5 @@ class Worker:
             given_up = [one for one in service.running.values() if one.strikes > STRIKES]
             if len(given_up) == len(service.connections):
                 return EXIT_HARAKIRI  # nobody else is left: not in a queue, nor with half a request or answer
-            gevent.sleep(0.02)
+            self._wait(partial(gevent.sleep, 0.02))
         return 0

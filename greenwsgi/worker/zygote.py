@@ -35,12 +35,11 @@ from greenwsgi.shared import programs, title
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
-from greenwsgi.worker.worker import WorkerBoot, find_application, run
+from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
 from greenwsgi.wsgi.scripts import Scripts
 from greenwsgi.wsgi.types import Application
 
 EXIT_APP_FAILED = 22
-EXIT_CRASHED = 1
 
 DEATH_POLL = 0.2
 """Seconds between two looks at the workers where there are no pidfds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -339,6 +340,74 @@ def test_nobody_outlives_a_killed_master(importing: bool) -> None:
         os.kill(server.pid, signal.SIGKILL)
         for pid in children:
             ps.wait_gone(pid)
+
+
+@needs_linux
+def test_an_orphan_that_drains_does_not_spin() -> None:
+    """The lifeline stays readable for ever; the loop turns for the server's few timers only."""
+    app = """
+import time
+import gevent
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    yield b"waiting"
+    environ["greenwsgi.draining"].wait()
+    begun, turns = time.monotonic(), 0
+    with gevent.get_hub().loop.prepare() as watcher:
+        def count():
+            nonlocal turns
+            turns += 1
+        watcher.start(count)
+        gevent.sleep(0.5)
+        watcher.stop()
+    yield f"{turns / (time.monotonic() - begun)} turns a second".encode()
+"""
+    with Server(app=app) as server, server.connect() as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"waiting" not in sock.recv(65536):
+            pass
+        (worker,) = server.workers()
+        os.kill(server.pid, signal.SIGKILL)
+        said = b"".join(iter(lambda: sock.recv(65536), b""))
+        turns = re.search(rb"(\S+) turns a second", said)
+        assert turns is not None
+        assert float(turns[1]) < 500
+        ps.wait_gone(worker)
+
+
+EXITS = """
+import sys
+import gevent
+from gevent.event import Event
+
+gate = Event()
+
+def leaves():
+    gate.wait()
+    sys.exit("enough")
+
+for _ in range(2):
+    gevent.spawn(leaves)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    yield b"one "
+    if environ["PATH_INFO"] == "/gate":
+        gate.set()
+        environ["greenwsgi.draining"].wait()
+    yield b"two"
+"""
+
+
+def test_sys_exit_in_a_greenlet_of_the_application_costs_no_request() -> None:
+    """Its worker leaves as one that is replaced does, and says where it was."""
+    with Server(app=EXITS) as server:
+        (worker,) = server.workers()
+        assert server.get("/gate").text == "one two"
+        server.wait_for(r"(?s)worker 1 leaves: SystemExit in a greenlet of the application:.*line 10, in leaves")
+        server.wait_for(rf"worker 1 \(pid {worker}\) ended with status 1")
+        assert server.get().text == "one two"
 
 
 def test_signals_to_everybody_at_once() -> None:
