@@ -53,12 +53,14 @@ class Census:
         self._mood = cheaper.Mood()
         self._next = self._weigh_next = self._active_at = 0.0
         self._requests = -1
+        self._asleep = False
 
     def take(self, now: float) -> None:
         """Look, if it is time to. Whether somebody knocks at a server that sleeps is looked at each time."""
         serving = self._fleet.at(GenerationStage.SERVING)
-        if serving and not serving.count:
-            self._wake(serving, now)
+        if serving and not serving.count and self._fleet.stop is Stop.NO:
+            self._wake(serving)
+        self._look_for_sleep(serving, now)
         if now < self._next:
             return
         self._next = now + ROUND
@@ -114,12 +116,18 @@ class Census:
 
     # How many workers are needed
 
-    def _wake(self, serving: Generation, now: float) -> None:
+    def _look_for_sleep(self, serving: Generation | None, now: float) -> None:
+        """Whoever has just come, by a connection or because an operator asked, is not idle yet."""
+        asleep = serving is not None and not serving.count
+        if self._asleep and not asleep:
+            self._active_at = now
+        self._asleep = asleep
+
+    def _wake(self, serving: Generation) -> None:
         if not self._around.knocked():
             return
         rules = self._settings.cheaper
         serving.count = min(serving.size, rules.cheaper_initial or rules.cheaper or serving.size)
-        self._active_at = now
         self._log.info(f"a connection has come: {words.workers(serving.count)} shall run")
 
     def _look_for_idleness(self, serving: Generation, now: float) -> None:

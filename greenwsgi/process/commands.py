@@ -86,7 +86,8 @@ def _workers(change: int) -> Apply:
     def apply(fleet: Fleet, now: float) -> str:
         if fleet.stop is not Stop.NO:
             return "ignored: the server stops"
-        return f"{fleet.workers_asked(change)} workers shall run"
+        count = fleet.workers_asked(change)
+        return f"{words.workers(count)} shall run" if count else "ignored: no worker shall run"
 
     return apply
 

@@ -275,12 +275,15 @@ class Fleet:
         return kind, hurry
 
     def workers_asked(self, change: int) -> int:
-        """So many workers more, or less, of what the configuration allows, but never none; how many there shall be."""
-        serving = self.at(GenerationStage.SERVING)
-        if serving is None:
-            return 0
-        serving.count = max(1, min(serving.size, serving.count + change))
-        return serving.count
+        """So many workers more, or less, of what the configuration allows; how many there shall be, 0 for no change.
+
+        None shall run at all only where none do: that is another command. A generation that rises takes it over.
+        """
+        staying = [one for one in self.generations if one.stage is not GenerationStage.DRAINING]
+        changed = [one for one in staying if one.count or change > 0]
+        for one in changed:
+            one.count = max(1, min(one.size, one.count + change))
+        return changed[-1].count if changed else 0
 
     def new_generation(
         self, size: int, mercy: float, kind: Reload = Reload.WHOLE, *, hurry: bool = False

@@ -135,7 +135,6 @@ class Master:
         if not readable:  # by another greenwsgi: what its workers count from now on is not seen
             self.witness.totals.restore(handed.living)
         self.witness.starts.update(handed.starts)
-        self.fleet.errands.clear()
         self.fleet.reload_mercy = self._first.processes.reload_mercy
         self.witness.show_past()
 

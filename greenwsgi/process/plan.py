@@ -272,7 +272,7 @@ def _wanted(fleet: Fleet, generation: Generation) -> range:
 
 def _why_unwanted(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> str:
     chain = fleet.chain()
-    if chain and worker.number <= chain.taken:
+    if chain and chain is not generation and worker.number <= chain.taken:
         return f"generation {chain.number} took over"
     return f"{generation.count} worker{' is' if generation.count == 1 else 's are'} enough"
 

@@ -101,6 +101,8 @@ class Witness:
             self.starts[worker.number] += 1
             worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
             generation.proven = True
+            if generation.stage is GenerationStage.SERVING:
+                generation.failure, generation.failure_status = "", 0  # a worker's under lazy-apps; it is over
         elif message.word is Word.RETIRE:
             if not worker.retiring:
                 worker.retiring_since = now

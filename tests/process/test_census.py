@@ -26,6 +26,70 @@ def test_more_and_fewer_workers(serving: World) -> None:
     serving.finish()
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["the first one", "a reload"])
+def test_fewer_workers_while_one_loads(world: World, first: bool) -> None:
+    if not first:
+        world.run(NOT_LONG)
+    world.load = lambda generation: "never"
+    world.signal(SIGHUP)
+    world.run(NOT_LONG)
+    world.command("-")
+    world.load = lambda generation: "ok"
+    world.run(NOT_LONG)
+    assert "fifo: 1 worker shall run" in world.log
+    assert world.serving() == [(world.master.fleet.born, 1)]
+    world.finish()
+
+
+@pytest.mark.parametrize("taken", [1, 2])
+def test_fewer_workers_in_the_midst_of_a_chain_reload(tmp_path: Path, taken: int) -> None:
+    world = World(tmp_path / "log", "processes=3")
+    world.run(NOT_LONG)
+    world.command("c")
+    while not (chain := world.master.fleet.chain()) or chain.taken < taken:
+        world.step()
+    world.command("-")
+    world.command("-")
+    world.run(NOT_LONG)
+    assert world.serving() == [(2, 1)]
+    world.finish()
+    world.close()
+
+
+def test_fewer_than_none(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "cheap=true")
+    world.run(NOT_LONG)
+    world.command("-")
+    world.run(NOT_LONG)
+    assert world.workers() == []
+    assert "fifo: ignored: no worker shall run" in world.log
+    world.finish()
+    world.close()
+
+
+def test_a_worker_that_was_asked_for_is_not_idle_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "idle=30")
+    world.run(100)
+    assert world.workers() == []
+    world.boot = lambda generation, number: "never"  # nor has it had a request
+    world.command("+")
+    world.run(29)
+    assert len(world.workers()) == 1
+    world.run(3)
+    assert world.workers() == []
+    world.finish()
+    world.close()
+
+
+def test_who_knocks_at_a_server_that_stops_wakes_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "cheap=true")
+    world.run(NOT_LONG)
+    world.knocking = True
+    world.finish()
+    assert "a connection has come" not in world.log
+    world.close()
+
+
 def test_touched_files(tmp_path: Path) -> None:
     file, other = tmp_path / "touched", tmp_path / "other"
     other.touch()

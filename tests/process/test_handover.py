@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
@@ -15,7 +16,7 @@ import pytest
 
 from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, Stop, Trouble, WorkerSeen, ZygoteSeen
 from greenwsgi.process.handover import Handover, plain, typed
-from greenwsgi.process.inbox import Inbox
+from greenwsgi.process.inbox import Asked, Inbox
 from greenwsgi.process.master import Master
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import LAYOUT, Stage
@@ -118,14 +119,25 @@ def test_old_workers_that_die_are_replaced_and_counted(world: World) -> None:
     world.finish()
 
 
+def test_what_was_asked_for_at_the_last_moment_is_done(world: World) -> None:
+    world._notes.append(Asked("statistics", "fifo"))
+    world.master.note_all()
+    execute(world, handed_over(world))
+    world.run(1)
+    assert "since the start:" in world.log
+    world.finish()
+
+
 def test_boards_of_another_layout_are_not_read(world: World) -> None:
     for worker in world.workers():
         seat = world.master.cycles[1].board.seats[worker.seat]
         assert seat.stage is not Stage.FREE
         seat.counters[REQUESTS] += 10
-    before = requests(world)
-    execute(world, replace(handed_over(world), layout="of another greenwsgi"))
+    before, handed = requests(world), handed_over(world)
+    execute(world, replace(handed, layout="of another greenwsgi"))
     assert requests(world) == before
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handed.cycles[1].board)
     world.die(world.workers()[0], -SIGKILL)
     world.run(5)
     assert world.serving() == [(1, 1), (1, 2)]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
-from collections.abc import Callable
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGURG, Signals
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
-from greenwsgi.errors import USAGE_STATUS, UsageError
+from greenwsgi.errors import UsageError
 from greenwsgi.process.fleet import EXIT_APP_FAILED
 from greenwsgi.process.inbox import Asked
 from greenwsgi.process.plan import SLACK
@@ -412,58 +409,20 @@ def test_workers_are_recycled_one_at_a_time(serving: World) -> None:
     serving.finish()
 
 
-SCOREBOARD = "greenwsgi.shared.scoreboard"
-SHORTAGES = {
-    "memory": (f"{SCOREBOARD}.mmap.mmap", errno.ENOMEM),
-    "a descriptor": (f"{SCOREBOARD}.anonymous_file", errno.EMFILE),
-    "another descriptor": ("greenwsgi.process.cycle.anonymous_file", errno.EMFILE),
-}
-short_of = pytest.mark.parametrize(("function", "number"), SHORTAGES.values(), ids=SHORTAGES.keys())
-
-
-def fail_with(number: int) -> Callable[..., NoReturn]:
-    def fail(*_: object) -> NoReturn:
-        raise OSError(number, os.strerror(number))
-
-    return fail
-
-
-@short_of
-def test_without_room_for_a_scoreboard_a_reload_is_refused(
-    function: str, number: int, serving: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = os.listdir("/dev/fd")
-    with monkeypatch.context() as patch:
-        patch.setattr(function, fail_with(number))
-        serving.signal(SIGHUP)
-        serving.run(NOT_LONG)
-    assert os.listdir("/dev/fd") == before
-    assert re.search(rf"reload refused, nothing has changed: no .*: {os.strerror(number)}", serving.log)
-    assert serving.serving() == [(1, 1), (1, 2)]
+def test_the_failure_of_a_worker_is_over_when_its_successor_serves(serving: World) -> None:
+    serving.boot = lambda generation, number: "never"
+    serving.die(serving.workers()[0], -SIGKILL)
+    serving.run(NOT_LONG)
+    (failing,) = (one for one in serving.workers() if not one.ready)
+    serving.say(failing, Word.FAILED, "app.py:3: no")
+    serving.run(NOT_LONG)
+    assert serving.master.fleet.generations[0].failure == "app.py:3: no"
+    serving.boot = lambda generation, number: "ok"
+    serving.die(failing, EXIT_APP_FAILED)
+    serving.run(NOT_LONG)
+    assert len(serving.serving()) == 2
+    assert serving.master.fleet.generations[0].failure == ""
     serving.finish()
-
-
-@short_of
-def test_without_room_for_a_scoreboard_the_server_does_not_start(
-    function: str, number: int, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(function, fail_with(number))
-    world.run(NOT_LONG)
-    assert world.over
-    assert world.master.fleet.exit_status == USAGE_STATUS
-    assert world.log.count("\n") == 1
-    assert "the server cannot start: no " in world.log
-
-
-def test_a_stop_is_planned_for_whatever_else_goes_wrong(serving: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(serving, "bury", None)
-        serving.signal(SIGTERM)
-        serving.step()
-    assert serving.log.count("in the master, which goes on") == 1
-    assert "the server stops gracefully" in serving.log
-    serving.step()
-    assert serving.workers() == []
 
 
 def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World) -> None:
