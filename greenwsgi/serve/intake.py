@@ -27,7 +27,7 @@ class Intake:
     body counts, so an application may read as slowly as it likes.
     """
 
-    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_stream")
+    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_reading", "_stream")
 
     def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
         self._rate = rate
@@ -35,7 +35,7 @@ class Intake:
         self._protocol = connection.protocol
         self._stream = connection.stream
         self._owes_continue = owes_continue
-        self._closed = False
+        self._closed = self._reading = False
 
     def pull(self) -> bytes:
         """The next piece of the body, b"" at its end; raises PeerError, PeerGone, or ValueError after its request."""
@@ -57,19 +57,23 @@ class Intake:
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""
         stream = self._stream
-        if not self._rate:
-            return stream.recv()
-        began = _now()
-        data = stream.recv(began + min(stream.timeout, max(self._patience, 0.0)))
+        self._reading = True
+        try:
+            if not self._rate:
+                return stream.recv()
+            began = _now()
+            data = stream.recv(began + min(stream.timeout, max(self._patience, 0.0)))
+        finally:
+            self._reading = False
         self._patience += len(data) / self._rate - (_now() - began)
         return data
 
     def close(self, *, keep: bool) -> bool:
-        """The request is over; to keep the connection, read away what is left of its body. False when that cannot be,
-        or is too much."""
+        """The request is over; to keep the connection, read away what is left of its body. False when that cannot be
+        (a greenlet of the application waits for it), or is too much."""
         protocol = self._protocol
         try:
-            room = DISCARD_BYTES if keep and not self._owes_continue else 0
+            room = DISCARD_BYTES if keep and not self._owes_continue and not self._reading else 0
             while room > 0 and not protocol.body_done:
                 event = protocol.next_event()
                 if event is None:

@@ -183,6 +183,24 @@ def test_nor_read_what_comes_behind_an_answer_that_was_cut(make: Make) -> None:
             inputs[0].read(5)
 
 
+def test_a_connection_whose_body_somebody_still_waits_for_is_not_kept(make: Make) -> None:
+    """Two cannot wait for the same socket: the next request would not be heard."""
+    readers: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        readers.append(gevent.spawn(pytest.raises, PeerGone, environ["wsgi.input"].read))
+        settle()
+        return hello(environ, start_response)
+
+    site = make(application)
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello") as client:
+        assert read_answer(client)[1] == b"hello /"
+        client.sendall(b"world" + GET)
+        assert read_all(client) == b""
+    site.later(31)
+    readers[0].get()
+
+
 @pytest.mark.parametrize("error", [ValueError("oops"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_an_application_that_raises_is_500_and_its_neighbours_do_not_notice(make: Make, error: BaseException) -> None:
     def application(environ: Any, start_response: Any) -> list[bytes]:
