@@ -44,7 +44,7 @@ def notices(count: int) -> Notices:
         server.signal(signal.SIGHUP)
         server.wait_for("generation 1 drains")
         drains = time.monotonic()
-        told = max(*polls.wait_for(b"told"), *streams.wait_for(b"event: bye")) - drains
+        told = max(drains, *polls.wait_for(b"told"), *streams.wait_for(b"event: bye")) - drains
         wait_until(lambda: old not in server.processes(), "the old worker's end")
         gone = time.monotonic() - drains
     return Notices(count, count, told, gone)
