@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from greenwsgi.config.show import printable
 from greenwsgi.options.table.config import Config
 from greenwsgi.process import status as statuses
 from greenwsgi.process.commands import COMMANDS
@@ -49,7 +50,8 @@ def status(arguments: Sequence[str]) -> int:
     answer = Target(given.target).ask("status")
     if not answer["ok"]:
         return _tell(answer)
-    print(json.dumps(answer["status"], indent=2) if given.json else statuses.table(answer["status"]).rstrip("\n"))
+    said = answer["status"]
+    print(json.dumps(said, indent=2) if given.json else printable(statuses.table(said).rstrip("\n")))
     return 0
 
 
@@ -100,6 +102,6 @@ def _tell(answer: dict[str, Any]) -> int:
     """The answer to standard output; what went wrong, with its traceback, to standard error."""
     out = sys.stdout if answer["ok"] else sys.stderr
     if details := answer.get("details"):
-        print(details.rstrip("\n"), file=out)
-    print(answer["said"], file=out)
+        print(printable(details.rstrip("\n")), file=out)
+    print(printable(answer["said"]), file=out)
     return 0 if answer["ok"] else 1

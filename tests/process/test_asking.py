@@ -416,19 +416,22 @@ def test_a_server_s_end_is_waited_for_by_its_pid(held: tuple[str, int]) -> None:
     assert os.waitid(os.P_PID, held[1], os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
-def test_a_server_that_does_not_stop_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_stop_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Refuses(Target):
         def __init__(self, name: str) -> None:
             self.name = name
 
         def ask(self, command: str, *, wait: bool = False) -> dict[str, object]:
-            return {"ok": False, "said": "no"}
+            return {"ok": False, "said": "no\udce9\x1b"}
 
         def end(self) -> Callable[[], object]:
             return lambda: pytest.fail("waited for ever")
 
     monkeypatch.setattr("greenwsgi.subcommands.ask.Target", Refuses)
     assert main(["stop", "--wait", "x"]) == 1
+    assert capsys.readouterr().err == "no\\udce9\\x1b\n"
 
 
 def test_sigterm_has_uwsgis_old_meaning_if_asked() -> None:
