@@ -1,7 +1,7 @@
 """Which protocol is this? The first bytes of a connection tell (option auto-socket).
 
 Each protocol has one predicate: may these bytes be the beginning of one of its connections? Told is who alone remains.
-A handful of bytes is enough: uwsgi begins with its modifier (0, 30, 100), FastCGI with its version (1), TLS with a
+A handful of bytes is enough: uwsgi begins with its modifier (0, 9, 30, 100), FastCGI with its version (1), TLS with a
 handshake record (22, 3), SCGI with a netstring's size, HTTP with a method, PROXY with its own line or signature.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from greenwsgi.errors import PeerError
 from greenwsgi.wire import proxy
-from greenwsgi.wire.uwsgi import PING, WSGI, WSGI_UNDER_SCRIPT_NAME
+from greenwsgi.wire.uwsgi import CGI, PING, WSGI, WSGI_UNDER_SCRIPT_NAME
 
 ENOUGH = 16
 """No protocol needs more: what these bytes leave open stays open."""
@@ -21,7 +21,7 @@ _SCGI = re.compile(rb"[1-9][0-9]{0,8}(?::.*)?", re.DOTALL)
 _HTTP = re.compile(rb"(?:\r\n)*(?:\r|(?!PROXY [TU])[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: .*)?)?", re.DOTALL)
 """Empty lines, a method, a space, anything (RFC 9112 2.2 and 3): not what version 1 of PROXY begins with."""
 
-_UWSGI = frozenset({WSGI, WSGI_UNDER_SCRIPT_NAME, PING})
+_UWSGI = frozenset({WSGI, CGI, WSGI_UNDER_SCRIPT_NAME, PING})
 _V1 = (proxy.V1 + b"TCP", proxy.V1 + b"UNKNOWN")
 
 
@@ -41,7 +41,7 @@ def may_be_tls(data: bytes) -> bool:
 
 
 def may_be_uwsgi(data: bytes) -> bool:
-    """A packet with a modifier that is served here."""
+    """A packet with a modifier that may be served here."""
     return not data or data[0] in _UWSGI
 
 

@@ -6,6 +6,8 @@ Whoever reaches the socket can run any code with it, so the wire drops these var
 from __future__ import annotations
 
 import os
+import threading
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,6 +32,7 @@ class DynamicApps:
         self._default = default
         self._python = python
         self._loaded: dict[tuple[str, ...], Application] = {}
+        self._locks: dict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         name, _, value = environ.get("UWSGI_SETENV", "").partition("=")
@@ -44,13 +47,14 @@ class DynamicApps:
             return self._default
         key = (environ.get("UWSGI_APPID") or environ.get("SCRIPT_NAME", ""), file, module)
         if key not in self._loaded:
-            self._loaded[key] = load(
-                replace(
-                    self._python,
-                    wsgi_file=file,
-                    module="" if file else module,
-                    callable=environ.get("UWSGI_CALLABLE", ""),
-                    virtualenv=environ.get("UWSGI_PYHOME") or environ.get("UWSGI_HOME") or self._python.virtualenv,
-                )
+            python = replace(
+                self._python,
+                wsgi_file=file,
+                module="" if file else module,
+                callable=environ.get("UWSGI_CALLABLE", ""),
+                virtualenv=environ.get("UWSGI_PYHOME") or environ.get("UWSGI_HOME") or self._python.virtualenv,
             )
+            with self._locks[key]:  # an import that waits lets others run, who may want the same
+                if key not in self._loaded:
+                    self._loaded[key] = load(python)
         return self._loaded[key]

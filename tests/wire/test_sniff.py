@@ -69,6 +69,7 @@ def test_what_is_not_offered_is_not_told() -> None:
     ("data", "told"),
     [
         (b"", MORE),
+        (b"\x09", "uwsgi"),
         (b"G", "http"),
         (b"get / HTTP/1.1", "http"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "http"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,46 @@ def test_which_application(project: Path, variables: dict[str, str], answer: lis
     apps = DynamicApps(default, Python())
     for _ in range(2):  # loaded once
         assert apps(dict(variables), lambda *_: lambda data: None) == answer
+
+
+class Arriving(dict[str, str]):
+    """Variables that tell when somebody looks for their application."""
+
+    def __init__(self, arrived: threading.Event, **variables: str) -> None:
+        super().__init__(variables)
+        self._arrived = arrived
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name == "SCRIPT_NAME":
+            self._arrived.set()
+        return super().get(name, default)
+
+
+def test_two_requests_at_once_load_their_application_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that waits for something lets other requests run meanwhile."""
+    gate: Any = types.ModuleType("dyn_gate")
+    gate.loads, gate.entered, gate.second = [], threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "dyn_gate", gate)
+    (project / "dyn_slow.py").write_text(
+        "import dyn_gate\n"
+        "dyn_gate.loads.append(1)\n"
+        "dyn_gate.entered.set()\n"
+        "dyn_gate.second.wait(30)\n"
+        "def application(environ, start_response): return [b'slow']\n"
+    )
+    apps, answers = DynamicApps(default, Python()), []
+
+    def ask(arrived: threading.Event) -> None:
+        answers.append(apps(Arriving(arrived, UWSGI_FILE="dyn_slow.py"), lambda *_: lambda data: None))
+
+    threads = [threading.Thread(target=ask, args=[arrived]) for arrived in (threading.Event(), gate.second)]
+    threads[0].start()
+    assert gate.entered.wait(30)
+    threads[1].start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == [[b"slow"]] * 2
+    assert gate.loads == [1]
 
 
 def test_what_cannot_be_loaded_is_that_requests_error(project: Path) -> None:
