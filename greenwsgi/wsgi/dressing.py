@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.table.responses import Responses
+from greenwsgi.wire import answer
 from greenwsgi.wsgi.response import ResponseError, check_headers
 from greenwsgi.wsgi.types import Headers
 
@@ -28,6 +29,9 @@ def dressing(options: Responses) -> Dressing | None:
         raise UsageError(f"add-header: {error}", Origin("add-header")) from None
     if declared >= 0:
         raise UsageError("add-header Content-Length: each answer has its own", Origin("add-header"))
+    for name, _ in more:
+        if answer.meaning(name) in (answer.DROP, answer.UPGRADE):
+            raise UsageError(f"add-header {name}: only the protocol may say that", Origin("add-header"))
     if not gone and not more:
         return None
     return lambda headers: [one for one in headers if one[0].lower() not in gone] + more

@@ -36,6 +36,9 @@ def test_nothing_is_asked_for() -> None:
     ("options", "expected"),
     [
         (Responses(add_header=("Content-Length: 5",)), "add-header Content-Length: each answer has its own"),
+        (Responses(add_header=("X: y", "Transfer-Encoding: chunked")), "add-header Transfer-Encoding: only"),
+        (Responses(add_header=("keep-alive: timeout=5",)), "add-header keep-alive: only the protocol may say that"),
+        (Responses(add_header=("Upgrade: h2c",)), "add-header Upgrade: only the protocol"),
         (Responses(del_header=("content-length",)), "del-header Content-Length: the answer would have no end"),
     ],
 )
