@@ -46,24 +46,19 @@ def open_body(pull: PullBody) -> io.BufferedReader:
     return io.BufferedReader(_Pulled(pull), 16384)
 
 
-class EmptyBody:
+class EmptyBody(io.BufferedIOBase):
     """The `wsgi.input` of a request without a body; it has no state, so all of them share EMPTY."""
 
-    __slots__ = ()
+    def readable(self) -> bool:
+        return True
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         return b""
 
-    read1 = readline = read
+    peek = read1 = readline = read
 
-    def readlines(self, hint: int = -1, /) -> list[bytes]:
-        return []
-
-    def __iter__(self) -> EmptyBody:
-        return self
-
-    def __next__(self) -> bytes:
-        raise StopIteration
+    def close(self) -> None:
+        """Somebody else may be reading it."""
 
 
 EMPTY = EmptyBody()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,3 +66,23 @@ def test_a_client_that_sent_less_than_it_promised_is_an_oserror() -> None:
 
 def test_the_empty_body() -> None:
     assert (EMPTY.read(), EMPTY.read(5), EMPTY.readline(), EMPTY.readlines(), list(EMPTY)) == (b"", b"", b"", [], [])
+
+
+@pytest.mark.parametrize("empty", [EMPTY, open_body(lambda: b"")], ids=["no body", "a body of nothing"])
+def test_no_body_is_as_much_of_a_file_as_a_body(empty: Any) -> None:
+    assert (empty.readable(), empty.writable(), empty.seekable(), empty.closed) == (True, False, False, False)
+    assert (empty.readinto(bytearray(5)), empty.readinto1(bytearray(5)), empty.peek()) == (0, 0, b"")
+    assert (empty.read(None), empty.read1(), empty.isatty()) == (b"", b"", False)
+    empty.flush()
+    with pytest.raises(io.UnsupportedOperation):
+        empty.seek(0)
+    assert csv.DictReader(io.TextIOWrapper(empty, "utf-8")).fieldnames is None
+
+
+def test_nobody_can_close_what_is_everybody_s() -> None:
+    empty: Any = EMPTY
+    with empty:
+        empty.close()
+    io.TextIOWrapper(empty).close()
+    assert not empty.closed
+    assert empty.read() == b""
