@@ -64,7 +64,9 @@ def variables(environ: Environ, script: Script, inherited: Mapping[str, str]) ->
     found = {
         name: value
         for name, value in environ.items()
-        if type(value) is str and name not in _KEPT_FROM and (name in _PASSED or name.startswith(("HTTP_", "SSL_")))
+        if type(value) is str
+        and name not in _KEPT_FROM
+        and (name in _PASSED or (name.startswith(("HTTP_", "SSL_")) and "=" not in name))  # a gateway's may have one
     }
     for name in _ALWAYS:
         found.setdefault(name, "")

@@ -29,6 +29,8 @@ REQUEST: dict[str, Any] = {
     "HTTP_HOST": "web",
     "HTTP_PROXY": "http://evil",
     "HTTP_COOKIE": "caf\xe9",
+    "HTTP_A=B": "c",
+    "SSL_=": "",
     "LD_PRELOAD": "/tmp/evil.so",
     "PATH": "/tmp/evil",
     "PYTHONPATH": "/tmp/evil",
