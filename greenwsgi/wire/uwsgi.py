@@ -137,7 +137,7 @@ def remember(name: str) -> None:
 
 
 def strip_script_name(variables: dict[str, str]) -> None:
-    """modifier1 30: PATH_INFO begins with SCRIPT_NAME, which is taken off."""
+    """modifier1 30: PATH_INFO begins with SCRIPT_NAME, by whole segments, which is taken off."""
     script, path = variables.get("SCRIPT_NAME", ""), variables.get("PATH_INFO", "")
-    if script and path.startswith(script):
+    if path == script or path.startswith(script + "/"):
         variables["PATH_INFO"] = path[len(script) :]

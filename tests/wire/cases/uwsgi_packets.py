@@ -129,6 +129,11 @@ MODIFIERS = [
         packet(block(*GET, ("SCRIPT_NAME", "/app"), ("PATH_INFO", "/x")), modifier1=30),
         seen({"PATH_INFO": "/x"}),
     ),
+    closed(
+        "modifier-30-half-a-segment",
+        packet(block(*GET, ("SCRIPT_NAME", "/app"), ("PATH_INFO", "/application")), modifier1=30),
+        seen({"SCRIPT_NAME": "/app", "PATH_INFO": "/application"}),
+    ),
     closed("modifier-30-without-script-name", packet(block(*GET), modifier1=30), seen({"PATH_INFO": "/"})),
     Case("ping", b"\x64\x00\x00\x00", (), CLOSED, replies=b"\x64\x00\x00\x01"),
     Case("ping-with-a-block", packet(b"hello", modifier1=100), (), CLOSED, replies=b"\x64\x00\x00\x01"),
