@@ -244,7 +244,8 @@ def _check_status(status: Any) -> tuple[str, bool]:
     if len(_known_statuses) >= _CACHE_LIMIT:
         _known_statuses.clear()
     plain = str.__str__(status)
-    known = _known_statuses[plain] = plain, plain[:3] in ("204", "304")
+    line = plain if len(plain) > 3 else f"{plain} "  # RFC 9112 4: the space is there even where no reason is
+    known = _known_statuses[plain] = line, plain[:3] in ("204", "304")
     return known
 
 

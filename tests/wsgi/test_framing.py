@@ -110,6 +110,17 @@ def test_headers_that_are_refused(headers: Any, method: str) -> None:
     assert read(answer(application, method), method) == (500, page)
 
 
+def test_a_status_without_a_reason_has_the_space_before_it() -> None:
+    """RFC 9112 4: it is always there."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200", [])
+        return []
+
+    for _ in range(2):
+        assert answer(application).startswith(b"HTTP/1.1 200 \r\n")
+
+
 LENGTH = [("Content-Length", "5")]
 
 
