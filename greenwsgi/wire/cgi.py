@@ -100,7 +100,7 @@ def complete_path(variables: dict[str, str]) -> None:
     script = variables.get("SCRIPT_NAME", "")
     path = variables.get("DOCUMENT_URI")
     if path is not None:
-        mount = "" if script == path or not path.startswith(script) else script
+        mount = script if path.startswith(script + "/") else ""
         path = path.removeprefix(mount)
     else:
         scheme, _, url = variables.get("SCRIPT_FILENAME", "").partition("://")
@@ -128,7 +128,7 @@ class CgiConnection(Buffer):
         self.limits = limits
         self._body: LengthBody | None = None
         self._fault: PeerError | PeerGone | None = None
-        self._first = "HTTP/1.0 " if self.nph else "Status: "
+        self._begin_answers("")
         self._head_done = self._answered = self._ended = self.body_done = False
 
     @property
@@ -165,9 +165,14 @@ class CgiConnection(Buffer):
             self._body = LengthBody(length)
         else:
             self.body_done = True
-        if self.nph and variables.get("SERVER_PROTOCOL") == "HTTP/1.1":
-            self._first = "HTTP/1.1 "
+        if self.nph:
+            self._begin_answers(variables.get("SERVER_PROTOCOL", ""))
         return RequestHead(variables, length, size, False, modifiers)
+
+    def _begin_answers(self, protocol: str) -> None:
+        """How answers begin, for a client that speaks this: HTTP/1.1 for any later version, which is the gateway's."""
+        later = protocol.startswith("HTTP/") and protocol > "HTTP/1.0"
+        self._first = ("HTTP/1.1 " if later else "HTTP/1.0 ") if self.nph else "Status: "
 
     def _read_body(self) -> Event | None:
         body = self._body

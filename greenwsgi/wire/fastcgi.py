@@ -99,7 +99,7 @@ class FastCgi(Records):
         """Begin the next request of a reusable connection; records of it may already be here."""
         self._forget_request()
         self._fault = None
-        self._first = "Status: "
+        self._begin_answers("")
         self._head_done = self._answered = self._ended = self.body_done = False
 
     @property
@@ -280,7 +280,7 @@ class FastCgi(Records):
             variables = namevalue.parse_params(block, limits.headers)
         cgi.complete_path(variables)
         if self.nph:
-            self._first = "HTTP/1.1 " if variables.get("SERVER_PROTOCOL") == "HTTP/1.1" else "HTTP/1.0 "
+            self._begin_answers(variables.get("SERVER_PROTOCOL", ""))
         said = variables.get("CONTENT_LENGTH")
         length = cgi.body_length(said, limits) if said else 0
         self._expected = length if said else -1

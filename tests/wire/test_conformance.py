@@ -169,6 +169,22 @@ class TestEveryProtocol:
         assert wire.refuse(400, "because", DATE) == b""
         assert not wire.reusable
 
+    def test_a_refusal_behind_an_answer_is_as_the_first_of_a_connection(self, protocol: str) -> None:
+        """Where there is a second request."""
+        fresh, kept = make(protocol), make(protocol)
+        if protocol in KEEPS:
+            kept, _ = self.begin(protocol, REQUESTS[protocol]("GET", "/", b""))
+            kept.head("200 OK", [], 0, DATE, True)
+            kept.end()
+            kept.next_request()
+        answers = []
+        for wire in (fresh, kept):
+            wire.receive_data(BAD[protocol])
+            with pytest.raises(PeerError):
+                wire.next_event()
+            answers.append(wire.refuse(400, "because", DATE))
+        assert answers[0] == answers[1]
+
     def test_a_deaf_buffer_holds_nothing(self, protocol: str) -> None:
         """What comes behind a refusal is forgotten at once: no memory for it."""
         wire = make(protocol)

@@ -18,7 +18,10 @@ from tests.wire.driving import DATE, forget, make
     [
         ("HTTP/1.1", "HTTP/1.1"),
         ("HTTP/1.0", "HTTP/1.0"),
-        ("HTTP/2.0", "HTTP/1.0"),
+        ("HTTP/0.9", "HTTP/1.0"),
+        ("HTTP/2.0", "HTTP/1.1"),
+        ("HTTP/3", "HTTP/1.1"),
+        ("INCLUDED", "HTTP/1.0"),
         ("x\ty", "HTTP/1.0"),
         (None, "HTTP/1.0"),
     ],
