@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.soak import faults, held, memory, reloads, slow
+from tests.soak import faults, handshakes, held, memory, reloads, slow
 
 GAP = 0.2
 RETURN = 0.5
@@ -51,6 +51,11 @@ def run_slow(given: argparse.Namespace) -> Lines:
     yield slow.felt(given.seconds / 4), True  # a figure, no promise: what a probe feels is the machine's as well
 
 
+def run_handshakes(given: argparse.Namespace) -> Lines:
+    halves = handshakes.halves(given.handshakes)
+    yield halves, halves.closed == halves.lines == halves.sent and not halves.failed
+
+
 SCENARIOS: dict[str, Callable[[Any], Lines]] = {
     "reloads": run_reloads,
     "recycling": run_recycling,
@@ -58,6 +63,7 @@ SCENARIOS: dict[str, Callable[[Any], Lines]] = {
     "held": run_held,
     "memory": run_memory,
     "slow": run_slow,
+    "handshakes": run_handshakes,
 }
 
 
@@ -68,6 +74,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--reloads", type=int, default=50)
     parser.add_argument("--memory-reloads", type=int, default=200)
+    parser.add_argument("--handshakes", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=60)
     given = parser.parse_args()
     kept_all = True
