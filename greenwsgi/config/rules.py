@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import count
+
 from greenwsgi.config.settings import Settings, Warn, silent
 from greenwsgi.errors import UsageError
 from greenwsgi.options.catalog import OPTIONS
@@ -104,6 +107,17 @@ def _check_proxy_protocol(settings: Settings, warn: Warn) -> None:
                 f"{listener.origin}: PROXY protocol on {listener.text}: whoever reaches that address can pretend to be"
                 " anybody; name the proxies with proxy-protocol-from"
             )
+
+
+def socket_numbers(settings: Settings, texts: Iterable[str]) -> list[int]:
+    """The number that map-socket has for each socket, by the address as it was written.
+
+    http, https and http-to-https are no sockets for uWSGI: its router hands what comes there to socket 0. So they go
+    with that one.
+    """
+    routed = {one.text for one in settings.listeners if one.router}
+    numbers = count()
+    return [0 if text in routed else next(numbers) for text in texts]
 
 
 def takes_proxy_headers(settings: Settings, protocol: str, text: str) -> bool:

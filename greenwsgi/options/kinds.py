@@ -223,6 +223,8 @@ def _owner(text: str) -> Reading[str]:
 
 def _worker_map(text: str) -> Reading[tuple[WorkerMap, ...]]:
     number, _, workers = text.partition(":")
+    if int(number) < 0:
+        raise ValueError(text)
     return Reading((WorkerMap(int(number), tuple(map(int, workers.split(",")))),))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
+from greenwsgi.config import rules
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
@@ -46,7 +47,7 @@ def listen(
     doors.take(sockets)
     if not doors.listeners:
         doors.open_default(log)
-    _check(settings, len(doors.listeners))
+    _check(settings, [one.text for one in doors.listeners])
     _tell(settings, doors.listeners, log)
     return doors.listeners
 
@@ -118,10 +119,11 @@ def owner_of(settings: Settings, who: Identity) -> Owner | None:
     return Owner(*who.owner, str(who), settings.origin("gid" if who.uid is None else "uid"))
 
 
-def _check(settings: Settings, count: int) -> None:
+def _check(settings: Settings, texts: Iterable[str]) -> None:
+    numbers = set(rules.socket_numbers(settings, texts))
     for number, _ in settings.listening.map_socket:
-        if number >= count:
-            has = f"there are {count}, counted from 0"
+        if number not in numbers:
+            has = f"there are {len(numbers)}, counted from 0"
             raise UsageError(f"map-socket: there is no socket {number}; {has}", settings.origin("map-socket"))
 
 

@@ -18,6 +18,7 @@ from gevent.event import Event
 from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock, SystemClock
+from greenwsgi.config.rules import socket_numbers
 from greenwsgi.config.settings import Settings
 from greenwsgi.log import tracebacks
 from greenwsgi.log.access import AccessLog, Worthy
@@ -255,7 +256,8 @@ class Worker:
         fixed["greenwsgi.draining"] = service.leaving
         fixed["greenwsgi.harakiri"] = service.set_harakiri
         shares = dict(self._boot.settings.listening.map_socket)
-        for number, listener in enumerate(self._boot.listeners):
+        numbers = socket_numbers(self._boot.settings, [one.text for one in self._boot.listeners])
+        for number, listener in zip(numbers, self._boot.listeners, strict=True):
             share = shares.get(number, range(1, workers + 1))
             if self._boot.number not in share:
                 continue

@@ -114,3 +114,17 @@ def test_http_socket_has_nothing_to_do_with_options_of_the_router() -> None:
     assert [text.partition(": ")[2] for text in said] == [
         "http-enable-proxy-protocol is about http and https; for http-socket: enable-proxy-protocol"
     ]
+
+
+@pytest.mark.parametrize(
+    ("sockets", "numbers"),
+    [
+        ("--http :80 --socket :3031", [0, 0]),
+        ("--socket :3031 --http :80 --https :443,c,k --http-socket :81 --http-to-https :82", [0, 0, 0, 1, 0]),
+        ("--http :80 --http :81", [0, 0]),
+        ("--http-socket :80 --https-socket :443,c,k --auto-socket :1", [0, 1, 2]),
+    ],
+)
+def test_sockets_are_numbered_without_those_of_the_router(sockets: str, numbers: list[int]) -> None:
+    settings = build(argv.read(sockets.split()))
+    assert rules.socket_numbers(settings, [one.text for one in settings.listeners]) == numbers

@@ -178,6 +178,16 @@ def test_map_socket() -> None:
         assert not served[0] & served[1]
 
 
+def test_map_socket_counts_no_address_of_the_http_router() -> None:
+    """Whose requests go to socket 0."""
+    ports = [free_port() for _ in range(3)]
+    sockets = [f"--{name}=127.0.0.1:{port}" for name, port in zip(("http", *["http-socket"] * 2), ports, strict=True)]
+    with Server("--processes=2", "--map-socket=0:1", "--map-socket=1:2", *sockets, app=WHO, http=False):
+        router, first, second = ({http_by(tcp(port)).text.split()[2] for _ in range(20)} for port in ports)
+        assert len(first) == len(second) == 1
+        assert router == first != second
+
+
 def test_map_socket_and_overload() -> None:
     """A worker that does not serve a socket has no room for its connections: they are queued, and shed."""
     app = """

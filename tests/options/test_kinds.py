@@ -90,6 +90,7 @@ MEANINGLESS: list[tuple[Kind[Any], str]] = [
     (PROTOCOL, "HTTP"),
     (PROTOCOL, ""),
     (HTTP, ""),
+    (kinds.WORKER_MAP, "-1:1"),
 ]
 
 

@@ -58,7 +58,7 @@ class Listening:
         "map-socket",
         kind=WORKER_MAP,
         default=(),
-        help="Socket N, counted from 0, is only for the workers of these numbers. May be repeated.",
+        help="Socket N, counted from 0, is only for these workers; http and https go with 0. May be repeated.",
     )
     reuse_port: bool = option(
         "reuse-port",
