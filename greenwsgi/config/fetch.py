@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from contextlib import suppress
 from functools import cache
 from threading import Thread
@@ -138,19 +137,22 @@ def _appended(binary: str, slot: int) -> bytes:
 
 def _http(url: str) -> bytes:
     """In a thread, which is left behind if it takes too long: a server can send a byte now and then for ever."""
-    answer = Future[bytes]()
+    came: list[bytes | BaseException] = []
 
     def ask() -> None:
         try:
-            answer.set_result(_ask(url))
+            came.append(_ask(url))
         except BaseException as error:
-            answer.set_exception(error)
+            came.append(error)
 
-    Thread(target=ask, daemon=True).start()
-    try:
-        return answer.result(TIMEOUT)
-    except TimeoutError:
-        raise _too_slow() from None
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(TIMEOUT)
+    if not came:
+        raise _too_slow()
+    if isinstance(came[0], BaseException):
+        raise came[0]
+    return came[0]
 
 
 def _ask(url: str) -> bytes:
