@@ -23,16 +23,18 @@ class Identity:
     groups: tuple[int, ...] | None
 
     def assume(self) -> None:
-        """Become it, for good. Raises UsageError when we may not: only root can become somebody else."""
-        try:
-            if self.groups is not None and os.geteuid() == 0:
-                os.setgroups(self.groups)
-            if self.gid is not None and self.gid != os.getegid():
-                os.setgid(self.gid)
-            if self.uid is not None and self.uid != os.geteuid():
-                os.setuid(self.uid)
-        except PermissionError:
-            raise UsageError(f"only root can run as {self}; this is uid {os.geteuid()}", Origin("uid")) from None
+        """Become it, for good. Only root can become somebody else: see `possible`."""
+        if self.groups is not None and os.geteuid() == 0:
+            os.setgroups(self.groups)
+        if self.gid is not None and self.gid != os.getegid():
+            os.setgid(self.gid)
+        if self.uid is not None and self.uid != os.geteuid():
+            os.setuid(self.uid)
+
+    @property
+    def possible(self) -> bool:
+        """May we become it? Anybody may be who he is."""
+        return os.geteuid() == 0 or (self.uid in (None, os.geteuid()) and self.gid in (None, os.getegid()))
 
     @property
     def owner(self) -> tuple[int, int]:

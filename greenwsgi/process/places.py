@@ -96,7 +96,10 @@ class Opening:
         return places
 
     def _identity(self) -> Identity:
-        """Whom to become. After a re-exec nobody else: the workers that are there are still who they were."""
+        """Whom to become. After a re-exec nobody else: the workers that are there are still who they were.
+
+        Nor where we are not root, as under uWSGI: one file is for systems and for containers, which have their user.
+        """
         wanted = self.settings.processes
         who = self._try(lambda: identity.find(wanted.uid, wanted.gid, self.settings.machine.add_gid))
         if who is not None and self.handed:
@@ -105,6 +108,9 @@ class Opening:
                 self._warn_of("uid")
             if before.gid != wanted.gid or (wanted.gid and who.gid != os.getegid()):
                 self._warn_of("gid")
+        elif who is not None and not who.possible:
+            self.log.warning(f"only root can run as {who}; this stays uid {os.geteuid()} and gid {os.getegid()}")
+            return NOBODY_ELSE
         return who or NOBODY_ELSE
 
     def _warn_of(self, what: str) -> None:

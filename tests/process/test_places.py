@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -80,3 +81,15 @@ def test_one_that_was_written_must_be(take: Take, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         take(control_socket=LONG)
     assert str(caught.value) == f"x.ini:3: control-socket {tmp_path}/{LONG}: AF_UNIX path too long"
+
+
+def test_without_root_the_server_stays_who_it_is(
+    take: Take, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under uWSGI: the same file serves in a container, which has its user."""
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    take(socket="app.sock", uid="54322", master_fifo="fifo")
+    assert "warning: only root can run as uid 54322; this stays uid 54321 and gid" in log.read_text()
+    for name in ("app.sock", "fifo"):
+        made = (tmp_path / name).stat()
+        assert (made.st_uid, made.st_gid) == (os.getuid(), os.getgid())

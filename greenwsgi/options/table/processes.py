@@ -176,7 +176,7 @@ class Processes:
         metavar="USER",
         kind=TEXT,
         default="",
-        help="Run as this user, a name or a number, once the sockets are bound.",
+        help="Run as this user, a name or a number, once the sockets are bound. Only root can.",
         reload=Reload.RESTART,
     )
     gid: str = option(
@@ -184,7 +184,7 @@ class Processes:
         metavar="GROUP",
         kind=TEXT,
         default="",
-        help="Run as this group, a name or a number, once the sockets are bound.",
+        help="Run as this group, a name or a number, once the sockets are bound. Only root can.",
         reload=Reload.RESTART,
     )
     pidfile: str = option(
