@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
+from greenwsgi.config import fetch
 from greenwsgi.config.settings import Assignment
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
@@ -89,10 +90,14 @@ def _argument(name: str, option: Option, words: Iterator[str]) -> str:
 
 def _positional(word: str) -> Iterator[Assignment]:
     """FILE.ini, FILE.ini:SECTION, also .yaml, .json, .xml, .toml; APP.py, APP.py:NAME, PACKAGE.MODULE:NAME."""
-    path, colon, name = word.rpartition(":") if ":" in word else (word, "", "")
+    is_address = fetch.is_address(word)
+    at = word.rfind(":", word.rfind("/") if is_address else 0)
+    path, colon, name = (word, "", "") if at < 0 else (word[:at], ":", word[at + 1 :])
     extension = path.rpartition(".")[2]
     if extension in _FORMATS:
         yield Assignment(extension, word, ORIGIN)
+    elif is_address:
+        raise UsageError(f"what is at {word!r}? its end tells no format; if it is an ini: --ini {word!r}", ORIGIN)
     elif path.endswith((".py", ".wsgi")):
         yield Assignment("wsgi-file", path, ORIGIN)
         if colon:

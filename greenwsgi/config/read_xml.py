@@ -69,7 +69,7 @@ class _Reader:
 
     def _begin(self, section: str, depth: int) -> None:
         self.sections.add(section)
-        if section == self._section or (not section and self._section == "uwsgi") or not section:
+        if not section or section == self._section:
             self._top = depth
 
     def _option(self, name: str, attributes: dict[str, str], depth: int) -> None:

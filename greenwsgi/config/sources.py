@@ -103,6 +103,7 @@ class Sources:
         self._inherits: list[tuple[int, Inside]] = []
         self._remote = False
         self._size = 0
+        self._lines = 0
         self._top: magic.Place | None = None
         self._world = logic.World(self._environ, machine.hostname, reload, self._text_of, self._plugins)
 
@@ -147,9 +148,14 @@ class Sources:
 
     def _put(self, one: Assignment, inside: Inside, depth: int = 0) -> None:
         """Add one that counts, and do what it asks for now."""
-        if one.key in FORMATS or one.key in BY_EXTENSION:
-            one = self._named(one)
-        self._measure(one)
+        self._bound(one)
+        try:
+            if one.key in _AT_ONCE:
+                one = self._named(one)
+            _measure(one)
+        except UsageError as error:
+            self.wrong(error)
+            return
         index = len(self.assignments)
         self.assignments.append(one)
         self._first.setdefault(one.key, index)
@@ -179,26 +185,16 @@ class Sources:
         """Raise it, or take it down where somebody wants to know all mistakes."""
         if self._mistakes is None:
             raise error
-        self._mistakes.append(error)
+        if [str(error)] != [str(other) for other in self._mistakes[-1:]]:  # of a loop, for each line in it
+            self._mistakes.append(error)
 
-    def _measure(self, one: Assignment) -> None:
-        """Raise UsageError for what no configuration has, before it costs anything."""
-        if len(one.key) > MAX_NAME:
-            raise UsageError(f"found a name of {len(one.key)} characters, {one.key[:40]!r}...", one.origin)
-        if len(one.text) > magic.MAX_TEXT:
-            raise UsageError(
-                f"{one.key}: a text of {len(one.text)} characters is too long, at most {magic.MAX_TEXT}", one.origin
-            )
-        if "\0" in one.key or "\0" in one.text:
-            raise UsageError(f"{one.key}: found a NUL, wanted a text", one.origin)
-        try:
-            (one.key + one.text).encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise UsageError(f"{one.key}: found half a surrogate pair, which is no character", one.origin) from None
+    def _bound(self, one: Assignment) -> None:
+        """Raise UsageError for more than a configuration has; nothing can go on behind that."""
+        self._lines += 1
         self._size += len(one.key) + len(one.text)
-        if len(self.assignments) >= MAX_ASSIGNMENTS or self._size > MAX_SIZE:
+        if self._lines > MAX_ASSIGNMENTS or self._size > MAX_SIZE:
             raise UsageError(
-                f"{one.key}: this is more than a configuration: {len(self.assignments)} lines,"
+                f"{one.key[:40]}: this is more than a configuration: {self._lines} lines,"
                 f" {self._size >> 10} KiB (at most {MAX_ASSIGNMENTS}, {MAX_SIZE >> 10})",
                 one.origin,
             )
@@ -419,6 +415,26 @@ _DIRECTIVES: dict[str, Callable[[Sources, Assignment, Inside], None]] = {
 
 DIRECTIVES = frozenset({*FORMATS, *BY_EXTENSION, "inherit", "envdir", *_DIRECTIVES, *logic.RULES, *logic.ENDS})
 """The options that have done their work when all is read."""
+
+
+_AT_ONCE = frozenset({*FORMATS, *BY_EXTENSION, "early-envdir"})
+"""Those that name what is read now."""
+
+
+def _measure(one: Assignment) -> None:
+    """Raise UsageError for what no option can be."""
+    if len(one.key) > MAX_NAME:
+        raise UsageError(f"found a name of {len(one.key)} characters, {one.key[:40]!r}...", one.origin)
+    if len(one.text) > magic.MAX_TEXT:
+        raise UsageError(
+            f"{one.key}: a text of {len(one.text)} characters is too long, at most {magic.MAX_TEXT}", one.origin
+        )
+    if "\0" in one.key or "\0" in one.text:
+        raise UsageError(f"{one.key}: found a NUL, wanted a text", one.origin)
+    try:
+        (one.key + one.text).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise UsageError(f"{one.key}: found half a surrogate pair, which is no character", one.origin) from None
 
 
 def _pair(one: Assignment, wanted: str) -> tuple[str, str]:

@@ -32,6 +32,9 @@ READ: list[tuple[str, list[tuple[str, str]]]] = [
     ("-H venv -w pkg.mod -s :3031", [("virtualenv", "venv"), ("module", "pkg.mod"), ("socket", ":3031")]),
     ("x.ini", [("ini", "x.ini")]),
     ("/etc/x.ini:prod", [("ini", "/etc/x.ini:prod")]),
+    ("http://conf:80/x.yaml", [("yaml", "http://conf:80/x.yaml")]),
+    ("https://conf/x.ini:prod", [("ini", "https://conf/x.ini:prod")]),
+    ("exec:///etc/x.ini", [("ini", "exec:///etc/x.ini")]),
     (
         "x.yaml y.yml:prod a.json b.js c.xml pyproject.toml:tool.x",
         [
@@ -70,6 +73,11 @@ REFUSED = [
     ("--process", "option --processes needs a value: --processes N"),
     ("-p", "option -p needs a value: -p N"),
     ("-MZ", "unknown option -Z"),
+    (
+        "http://conf/app.py",
+        "what is at 'http://conf/app.py'? its end tells no format; if it is an ini: --ini 'http://conf/app.py'",
+    ),
+    ("exec://show", "what is at 'exec://show'? its end tells no format; if it is an ini: --ini 'exec://show'"),
     ("-", "what is '-'? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option"),
     ("true", "what is 'true'? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option"),
     (":8000", "what is ':8000'? wanted FILE.ini, APP.py, PACKAGE.MODULE:NAME or an option"),

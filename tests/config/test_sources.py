@@ -293,7 +293,16 @@ def test_a_declared_option_is_one_of_the_command_line(write: Write) -> None:
 
 
 def test_variables_from_folders(write: Write) -> None:
-    write("early-envdir = early", "if-env = A", "listen = 5", "endif", "chdir = $(A)", "envdir = late", "env = C=0")
+    write(
+        "where = early",
+        "early-envdir = $(X)%(where)",
+        "if-env = A",
+        "listen = 5",
+        "endif",
+        "chdir = $(A)",
+        "envdir = late",
+        "env = C=0",
+    )
     for name, text in {
         "early/A": "$(B)\n",
         "early/.hidden": "x",
@@ -303,7 +312,7 @@ def test_variables_from_folders(write: Write) -> None:
     }.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(text)
-    found = load(["x.ini"], {"B": "b"}).settings
+    found = load(["x.ini"], {"B": "b", "X": "./"}).settings
     assert found.environment == {"A": "$(B)", "C": "1", "D": None}
     assert found.listening.listen == 5
     assert found.python.chdir == "$(B)"
@@ -361,6 +370,30 @@ def test_what_is_dropped_and_used(write: Write) -> None:
     assert [(one.key, one.origin.line, why) for one, why in reading.dropped] == [("a", 3, "if-env A at x.ini:2")]
     assert (reading.used, reading.placeholders) == (frozenset("b"), frozenset("c"))
     assert reading.magic["s"] == "x.ini"
+
+
+def test_what_is_wrong_does_not_keep_the_rest_from_being_read(write: Write) -> None:
+    write(
+        *(
+            "a = x%(a)",
+            "ini = %(a).ini",
+            "b = 1",
+            "x" * 300,
+            "c = 2",
+            "for-readline = gone",
+            "d = 1",
+            "e = 2",
+            "endfor",
+        ),
+        *("early-envdir = $(GONE)", "f = 3"),
+    )
+    mistakes: list[UsageError] = []
+    reading = read(["x.ini"], {}, lambda text: None, mistakes)
+    assert {one.key for one in reading.assignments} >= {"a", "b", "c", "f"}
+    assert [str(error).partition(" ")[0] + str(error).split(": ")[1] for error in mistakes] == [
+        *("x.ini:3:ini", f"x.ini:5:found a name of 300 characters, {'x' * 40!r}...", "x.ini:7:for-readline"),
+        *("x.ini:11:early-envdir", "x.ini:2:a"),
+    ]
 
 
 # What the command does with it
