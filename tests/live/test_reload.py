@@ -137,11 +137,11 @@ def test_an_import_that_hangs_is_given_up_and_shows_where(lazy: tuple[str, ...])
     options = ["--processes", "2", "uwsgi.ini", "--disable-logging", *lazy]
     with Server(*options, app=source("old"), files={"uwsgi.ini": "[uwsgi]\n"}) as server:
         with Load(KeepAlive(server.http_port), Close(server.http_port)) as load:
-            server.write("uwsgi.ini", "[uwsgi]\nboot-timeout = 3\n")
+            server.write("uwsgi.ini", "[uwsgi]\nboot-timeout = 5\n")
             server.write("app.py", source("new", "time.sleep(600)"))
             server.signal(signal.SIGHUP)
             server.wait_for(r'the application.s import hangs here:\n(  .*\n)*  File ".*app\.py", line 3, in <module>')
-            server.wait_for(r"reload failed: .*was not loaded within boot-timeout 3; generation 1 serves on")
+            server.wait_for(r"reload failed: .*was not loaded within boot-timeout 5; generation 1 serves on")
             load.wait_for_answers(20)
         wait_until(lambda: len(server.processes()) == 4, "the end of what was started for it")
     assert load.failures == []
