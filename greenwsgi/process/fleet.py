@@ -275,9 +275,10 @@ class Fleet:
         return kind, hurry
 
     def workers_asked(self, change: int) -> int:
-        """So many workers more, or less, of what the configuration allows; how many there shall be, 0 for no change.
+        """So many workers more, or less, of what the configuration allows; how many there shall be.
 
-        None shall run at all only where none do: that is another command. A generation that rises takes it over.
+        Less than one is one, and less than none is none: 0, and nothing has changed. A generation that rises shall have
+        as many more or less, so that it does not undo it.
         """
         staying = [one for one in self.generations if one.stage is not GenerationStage.DRAINING]
         changed = [one for one in staying if one.count or change > 0]

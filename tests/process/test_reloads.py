@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from signal import SIGHUP
 from typing import Any
 
@@ -63,6 +64,22 @@ def test_a_reload_after_one_in_a_hurry_is_in_a_hurry_too(serving: World, moment:
     assert serving.serving() == [(newest, 1), (newest, 2)]
     serving.stubborn = False
     serving.finish()
+
+
+def test_a_reload_of_the_workers_does_not_undo_one_of_the_configuration(tmp_path: Path) -> None:
+    read: list[int] = []
+    world = World(tmp_path / "log", reread=lambda: read.append(1))
+    world.run(NOT_LONG)
+    world.load = lambda generation: "never"
+    world.signal(SIGHUP)
+    world.run(NOT_LONG)
+    world.load = lambda generation: "ok"
+    world.command("w")
+    world.run(NOT_LONG)
+    assert world.serving() == [(3, 1), (3, 2)]
+    assert len(read) == 2
+    world.finish()
+    world.close()
 
 
 # Who waits for one
