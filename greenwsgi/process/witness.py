@@ -61,6 +61,7 @@ class Witness:
         self._system = system
         self._log = log
         self._killed_line = killed_line
+        self._looked = self._woke = -inf
 
     def note(self, notes: list[Note], now: float) -> None:
         """Write down what came in, and look for what nobody reports."""
@@ -183,12 +184,15 @@ class Witness:
                     generation.fail(f"worker {worker.number}: {why}", 0)
 
     def _find_stuck(self, now: float) -> None:
+        if now - self._looked >= BLOCKED:  # all of us were stopped: a loop is to blame from now on
+            self._woke = now
+        self._looked = now
         for generation, worker in self._fleet.workers():
             if worker.ready_at is None or worker.stuck:
                 continue
             seat = self._cycles[generation.number].board.seats[worker.seat]
             beat = seat.heartbeat()
-            if not beat or now - beat <= BLOCKED:
+            if not beat or now - max(beat, self._woke) <= BLOCKED:
                 continue
             late = [one for one in seat.running() if now - one.deadline > OVERDUE]
             if late:

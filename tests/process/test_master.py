@@ -210,6 +210,24 @@ def test_a_blocked_loop_is_ended(serving: World) -> None:
     serving.finish()
 
 
+def test_a_server_that_was_stopped_as_a_whole_blames_no_loop(serving: World) -> None:
+    """docker pause: after it the master may look before the loops have turned."""
+    serving.run(10)
+    workers = serving.workers()
+    for worker in workers:
+        seat = serving.master.cycles[1].board.seats[worker.seat]
+        seat.beat(serving.now)
+        seat.begin(0, 1.0, serving.now + 1.0, b"192.0.2.1\tGET\t/slow\tHTTP/1.1")
+    serving.now += 60
+    serving.run(0.5)
+    for worker in workers:
+        serving.master.cycles[1].board.seats[worker.seat].beat(serving.now)
+    serving.run(1.0)
+    assert serving.workers() == workers
+    serving.run(2.0)
+    assert "gets SIGABRT: harakiri: GET /slow" in serving.log, "now it blocks"
+
+
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGQUIT])
 def test_a_stop_while_the_application_loads_is_obeyed_at_once(world: World, number: Signals) -> None:
     world.load = lambda generation: "never"
