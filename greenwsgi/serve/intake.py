@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import gevent
+
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError
 from greenwsgi.wire.events import Reply
@@ -15,6 +17,9 @@ _now = SystemClock.monotonic
 
 GRACE = 10.0
 """Seconds that a body may make its reader wait before body-min-rate counts."""
+TURN = 0.01
+"""Seconds that a body may be read for without giving way. A client that sends faster than it is read, as one of tiny
+chunks does, never makes its reader wait, and nobody else of the worker would run."""
 DISCARD_BYTES = 1024 * 1024
 """How much is read away, of a body that the application left unread and its framing, to keep the connection."""
 
@@ -27,11 +32,12 @@ class Intake:
     body counts, so an application may read as slowly as it likes.
     """
 
-    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_reading", "_stream")
+    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_reading", "_stream", "_turn")
 
     def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
         self._rate = rate
         self._patience = GRACE
+        self._turn = _now()
         self._protocol = connection.protocol
         self._stream = connection.stream
         self._owes_continue = owes_continue
@@ -57,11 +63,14 @@ class Intake:
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""
         stream = self._stream
+        began = _now()
+        if began - self._turn > TURN:
+            gevent.sleep(0)
+            self._turn = began = _now()
         self._reading = True
         try:
             if not self._rate:
                 return stream.recv()
-            began = _now()
             data = stream.recv(began + min(stream.timeout, max(self._patience, 0.0)))
         finally:
             self._reading = False

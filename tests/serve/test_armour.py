@@ -200,6 +200,24 @@ def test_a_body_that_trickles(
     assert got == pieces
 
 
+def test_a_body_that_never_makes_its_reader_wait_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Trickle(65536, 0.004)  # always there at once: what time passes, its framing takes
+    monkeypatch.setattr(intake, "_now", lambda: stream.now)
+    body = Intake(SimpleNamespace(protocol=Pieces(), stream=stream), False, 100)  # type: ignore[arg-type]
+    turns = []
+
+    def neighbour() -> None:
+        while True:
+            turns.append(stream.now)
+            gevent.sleep(0)
+
+    other = gevent.spawn(neighbour)
+    for _ in range(30):
+        body.pull()
+    other.kill()
+    assert len(turns) in (9, 10), "0.12 s of reading, a turn for the others each 0.01 s, and what rounding takes"
+
+
 def test_a_body_that_does_not_come_is_408(make: Make) -> None:
     def application(environ: Any, start_response: Any) -> list[bytes]:
         environ["wsgi.input"].read()
