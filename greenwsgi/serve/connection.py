@@ -144,8 +144,9 @@ class Connection:
     def _close(self) -> None:
         stream = self.stream
         try:
-            if self.lingers and not stream.gone:
-                stream.linger()
+            parting = self.protocol.parting()
+            if (self.lingers or parting) and not stream.gone:
+                stream.linger(parting)
         finally:
             self.departure.close()
             stream.close()

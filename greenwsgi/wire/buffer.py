@@ -32,6 +32,10 @@ class Buffer:
         """Bytes for the peer's error log; False where there is none."""
         return False
 
+    def parting(self) -> bytes:
+        """What was kept back for the end of our side; few protocols keep anything."""
+        return b""
+
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer; b"" says that it will send no more. A deaf buffer forgets what it is given."""
         held = self.data

@@ -138,6 +138,10 @@ class WireProtocol(Interface):
     def end(self) -> bytes:
         """What closes the answer: the last chunk, an end record, or nothing."""
 
+    def parting(self) -> bytes:
+        """What was kept back of an answer, to go out in one packet with the end of our side: where nothing in an answer
+        says that the connection ends, the peer would take it for the next request as soon as it has all. Once."""
+
     def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
         """A whole answer that refuses, with `Connection: close` where there is such a thing; may be b""."""
 

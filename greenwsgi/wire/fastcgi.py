@@ -71,12 +71,13 @@ class FastCgi(Records):
     of its head, `_head` a head that is parsed and waits for the first STDIN. `_left` bytes of a STDIN record are still
     to come; `_expected` bytes of body were said, -1 for none, and `_taken` have come. `_open` is the id of the request
     whose STDIN has not ended, 0 for none: this one or the one before. `_errors` waits to be sent as
-    STDERR, `_complained` says that some was, `_scanned` how far behind the request an ABORT was looked for.
+    STDERR, `_complained` says that some was, `_scanned` how far behind the request an ABORT was looked for. `_parts`
+    says that the gateway would keep the connection and we do not: then `_parting` is what goes out with its end.
     """
 
     __slots__ = (
         "_aborted", "_complained", "_errors", "_expected", "_head", "_keep", "_left", "_number", "_open",
-        "_params", "_scanned", "_size", "_taken",
+        "_params", "_parting", "_parts", "_scanned", "_size", "_taken",
     )  # fmt: skip
 
     nph = False
@@ -88,7 +89,8 @@ class FastCgi(Records):
 
     def _forget_request(self) -> None:
         self._number = self._size = self._left = self._expected = self._taken = self._scanned = 0
-        self._keep = self._aborted = self._complained = False
+        self._keep = self._aborted = self._complained = self._parts = False
+        self._parting = b""
         self._params: list[bytes] = []
         self._head: RequestHead | None = None
         self._errors = bytearray()
@@ -375,7 +377,7 @@ class FastCgi(Records):
             raise PeerGone("the gateway has aborted the request")
         self._answered = True
         if not keep_alive:
-            self._keep = False
+            self._leave()
         said = record(STDOUT, self._number, answer.plain(self._first + status, headers))
         return self._said() + said if self._errors else said
 
@@ -387,17 +389,31 @@ class FastCgi(Records):
         return self._said() + pieces if self._errors else pieces
 
     def end(self) -> bytes:
-        """The end of STDOUT, and END_REQUEST; nothing a second time."""
+        """The end of STDOUT, and END_REQUEST, unless they are kept for `parting`; nothing a second time."""
         return b"" if self._ended else self._closing(0)
 
-    def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
-        """A whole answer to the request that runs; b"" when there is none, or its answer has begun."""
+    def parting(self) -> bytes:
+        """The end of the last answer, which would tell the gateway that the connection is free."""
+        parting, self._parting = self._parting, b""
+        return parting
+
+    def _leave(self) -> None:
+        """The connection ends behind this answer."""
+        self._parts = self._parts or self._keep
         self._keep = False
+
+    def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
+        """A whole answer to the request that runs, or b"", since it is kept for `parting`, or its answer has begun."""
+        self._leave()
         if self._answered or not self._number:
             return b""
         self._answered = True
         page = answer.refusal(self._first + status_line(status), text, extra)
-        return self._said() + record(STDOUT, self._number, page) + self._closing(REFUSED)
+        refusal = self._said() + record(STDOUT, self._number, page) + self._closing(REFUSED)
+        if not self._parts:
+            return refusal
+        self._parting = refusal + self._parting
+        return b""
 
     def complain(self, data: bytes) -> bool:
         """Bytes for STDERR, which go with the next piece of the answer. False for too many, or outside of a request."""
@@ -416,9 +432,12 @@ class FastCgi(Records):
         self._ended = True
         number = self._number
         last = _last.pack(VERSION, STDOUT, number, 0, 0, VERSION, END_REQUEST, number, 8, 0, status, REQUEST_COMPLETE)
-        if not self._errors and not self._complained:
+        if self._errors or self._complained:
+            last = self._said() + header.pack(VERSION, STDERR, number, 0, 0) + last
+        if not self._parts:
             return last
-        return self._said() + header.pack(VERSION, STDERR, number, 0, 0) + last
+        self._parting = last
+        return b""
 
 
 class FastCgiNph(FastCgi):

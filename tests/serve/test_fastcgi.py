@@ -10,7 +10,10 @@ import pytest
 from gevent import socket
 from gevent.event import Event
 
+from greenwsgi.errors import PeerError
 from greenwsgi.shared.metrics import CLIENT_GONE
+from greenwsgi.wire.events import RequestHead, WireLimits
+from greenwsgi.wire.fastcgi import FastCgi
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
 from tests.serve.test_departure import look
@@ -387,3 +390,38 @@ def test_nph(make: Make) -> None:
     assert streams(site.answer(get(flags=0)))[STDOUT].startswith(b"HTTP/1.1 200 OK\r\n")
     bare = begin(flags=0) + rec(PARAMS, b"\1\1AB") + rec(PARAMS) + rec(STDIN)
     assert streams(site.answer(bare))[STDOUT].startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+def test_the_last_answer_of_a_kept_connection_ends_with_it() -> None:
+    """Before our end a gateway must not have all of the answer: it would send its next request."""
+    for parts, keep_alive in ((True, False), (False, True)):
+        protocol = FastCgi(WireLimits())
+        protocol.receive_data(get())
+        assert isinstance(protocol.next_event(), RequestHead)
+        protocol.head("200 OK", [], -1, b"", keep_alive)
+        last, parting = protocol.end(), protocol.parting()
+        assert (END in streams(last), END in streams(parting)) == (not parts, parts)
+        assert protocol.parting() == b""
+
+
+def test_a_refusal_on_a_kept_connection_ends_with_it() -> None:
+    protocol = FastCgi(WireLimits(head=1000))
+    protocol.receive_data(get(("X", "x" * 2000)))
+    with pytest.raises(PeerError):
+        protocol.next_event()
+    assert protocol.refuse(431, "too much", b"") == b""
+    refusal = streams(protocol.parting())
+    assert refusal[STDOUT].startswith(b"Status: 431 ")
+    assert END in refusal
+
+
+def test_kept_connections_end_whole_at_a_drain(make: Make) -> None:
+    site = make(hello, protocol="fastcgi")
+    with site.connect(get()) as client:
+        assert read_answer(client)[END] == ENDED
+        site.service.draining = True
+        client.sendall(get(id=2))
+        found = read_answer(client, 2)
+        assert found[STDOUT].endswith(b"ok")
+        assert found[END] == ENDED
+        assert read_all(client) == b""

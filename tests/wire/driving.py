@@ -79,7 +79,7 @@ def drive(wire: WireProtocol, pieces: Iterable[bytes]) -> Outcome:
                 outcome.ending = GONE
             else:
                 outcome.ending, outcome.status = REFUSED, error.status
-                outcome.sent += wire.refuse(error.status, error.text, DATE)
+                outcome.sent += wire.refuse(error.status, error.text, DATE) + wire.parting()
             return outcome
         if event is None:
             if wire.at_eof:

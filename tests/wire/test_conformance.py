@@ -160,7 +160,7 @@ class TestEveryProtocol:
             with pytest.raises(PeerError):
                 wire.next_event()
             wire.receive_data(REQUESTS[protocol]("GET", "/", b""))
-        answer = wire.refuse(400, "because", DATE, [("X-Why", "test")])
+        answer = wire.refuse(400, "because", DATE, [("X-Why", "test")]) + wire.parting()
         head, _, body = content(protocol, answer).partition(b"\r\n\r\n")
         assert head.split(b"\r\n")[0].endswith(b" 400 Bad Request")
         assert b"X-Why: test" in head.split(b"\r\n")
@@ -182,7 +182,7 @@ class TestEveryProtocol:
             wire.receive_data(BAD[protocol])
             with pytest.raises(PeerError):
                 wire.next_event()
-            answers.append(wire.refuse(400, "because", DATE))
+            answers.append(wire.refuse(400, "because", DATE) + wire.parting())
         assert answers[0] == answers[1]
 
     def test_a_deaf_buffer_holds_nothing(self, protocol: str) -> None:
