@@ -136,6 +136,8 @@ class Connection:
 
     def hurry(self, now: float) -> None:
         """The worker drains: cut short the wait for a request that may never come."""
+        if not self.protocol.says_close:
+            self.stream.hold_back()
         waiting = self.service.deadlines.waiting
         if self.waiting_since and self.greenlet in waiting:
             grace = FRESH_GRACE if self.fresh else IDLE_GRACE

@@ -26,7 +26,7 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 FILE_PIECE = 256 * 1024
 _HOLD_BACK = getattr(socket, "TCP_CORK", 4)
-"""What is no whole packet waits for more, or for the end; macOS has it as TCP_NOPUSH."""
+"""macOS has it as TCP_NOPUSH."""
 _PEERS_ERRORS = {
     *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN),
     *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
@@ -171,6 +171,11 @@ class Stream:
         """End our side; raises OSError if the peer has left already."""
         self.sock.shutdown(socket.SHUT_WR)
 
+    def hold_back(self) -> None:
+        """From now on what is no whole packet waits for more, or for the end of our side; 0.2 s at most (tcp(7))."""
+        with suppress(OSError):  # not TCP
+            self.sock.setsockopt(socket.IPPROTO_TCP, _HOLD_BACK, 1)
+
     def linger(self, parting: bytes = b"") -> None:
         """Send `parting`, end our side, and let the peer read it all before the connection goes (RFC 9112 9.6).
 
@@ -180,8 +185,7 @@ class Stream:
         """
         try:
             if parting:
-                with suppress(OSError):  # not TCP
-                    self.sock.setsockopt(socket.IPPROTO_TCP, _HOLD_BACK, 1)
+                self.hold_back()
                 self.send(parting)
             self.end_writing()
         except OSError:

@@ -17,6 +17,8 @@ class Buffer:
 
     __slots__ = ("at_eof", "data", "deaf", "pos")
 
+    says_close = True
+
     def __init__(self) -> None:
         self.data: bytes | bytearray = b""
         self.pos = 0

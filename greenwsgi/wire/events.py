@@ -86,6 +86,8 @@ class WireProtocol(Interface):
     limits: WireLimits
     plain_body: bool
     """An answer of known length goes out byte for byte: `chunk` would not change it, so the kernel may send a file."""
+    says_close: bool
+    """Whether the connection may be kept is said in each answer, or it never is; else see `parting`."""
 
     def __init__(self, limits: WireLimits) -> None: ...
 

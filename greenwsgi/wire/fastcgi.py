@@ -81,6 +81,7 @@ class FastCgi(Records):
     )  # fmt: skip
 
     nph = False
+    says_close = False
 
     def __init__(self, limits: WireLimits) -> None:
         super().__init__(limits)

@@ -16,6 +16,7 @@ import pytest
 from tests.live import ps
 from tests.live.client import PATIENCE, http_request
 from tests.live.fronts import ENDS_TLS, ROWS, Rig, rig
+from tests.live.load import Close, Load
 from tests.live.test_nginx_cases import CASES, statuses
 from tests.wire.cases import GONE
 
@@ -292,3 +293,19 @@ def test_no_http_case_ends_in_a_bad_gateway_by_scgi(behind: Rig, name: str) -> N
     found = {case.id: statuses(port, case) for case in CASES if case.ending != GONE}  # to those Apache says 500
     assert {id: said for id, said in found.items() if {500, 502, 503, 504} & set(said)} == {}
     assert sum(map(bool, found.values())) > len(found) // 2
+
+
+@pytest.mark.parametrize("front", ["haproxy", "nginx"])
+def test_a_reload_under_load_over_kept_fastcgi_connections(front: str) -> None:
+    """They end with the last answer: nothing in FastCGI tells the front beforehand.
+
+    Over unix sockets an end cannot go with the data, and HAProxy needs `retry-on` (docs/fronts.md).
+    """
+    ways = {"haproxy": ("fastcgi-tcp",), "nginx": ("fastcgi-tcp-kept", "fastcgi-unix-kept")}
+    with rig(APP, "--processes", "2", "--disable-logging") as behind:
+        ports = behind.front(front).ports
+        with Load(*(Close(ports[way]) for way in ways[front] for _ in range(3))) as load:
+            for generation in range(2, 6):
+                behind.server.reload(generation)
+            load.wait_for_answers(20)
+    assert load.failures == []
