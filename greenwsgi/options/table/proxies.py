@@ -43,13 +43,13 @@ class Proxies:
         "http-enable-proxy-protocol",
         kind=FLAG,
         default=False,
-        help="The same for the addresses of http and https alone, not those of http-socket and https-socket.",
+        help="Connections to the addresses of http and https may begin with a PROXY header; http-socket has none.",
     )
     proxy_protocol: tuple[str, ...] = option(
         "proxy-protocol",
         kind=PLACES,
         default=(),
-        help="Connections to the socket of that address, or to all, must begin with one. May be repeated.",
+        help="Connections to the socket of that address, or to all, must begin with a PROXY header. May be repeated.",
     )
     proxy_protocol_from: tuple[str, ...] = option(
         "proxy-protocol-from",
