@@ -32,7 +32,7 @@ class Moments:
         "hook-in-jail",
         kind=ACTIONS,
         default=(),
-        help="Do this the same, behind pre-jail; there is no jail. May be repeated.",
+        help="Do this as root, after pre-jail; there is no jail. May be repeated.",
         reload=Reload.RESTART,
     )
 
@@ -40,7 +40,7 @@ class Moments:
         "hook-as-root",
         kind=ACTIONS,
         default=(),
-        help="Do this the same, behind in-jail. May be repeated.",
+        help="Do this as root, after in-jail. May be repeated.",
         reload=Reload.RESTART,
     )
 
@@ -78,7 +78,7 @@ class Moments:
         "hook-post-fork",
         kind=ACTIONS,
         default=(),
-        help="Do this in each worker, right behind its fork. May be repeated.",
+        help="Do this in each worker, right after its fork. May be repeated.",
     )
 
     hook_accepting: tuple[str, ...] = option(
@@ -92,7 +92,7 @@ class Moments:
         "hook-accepting1",
         kind=ACTIONS,
         default=(),
-        help="Do this the same, in the first worker alone. May be repeated.",
+        help="Do this in the first worker alone, when it begins to accept. May be repeated.",
     )
 
     exec_asap: tuple[str, ...] = option(
@@ -115,7 +115,7 @@ class Moments:
         "exec-in-jail",
         kind=COMMANDS,
         default=(),
-        help="Run this command the same, behind pre-jail; there is no jail. May be repeated.",
+        help="Run this command as root, after pre-jail; there is no jail. May be repeated.",
         reload=Reload.RESTART,
     )
 
@@ -123,7 +123,7 @@ class Moments:
         "exec-as-root",
         kind=COMMANDS,
         default=(),
-        help="Run this command the same, behind in-jail. May be repeated.",
+        help="Run this command as root, after in-jail. May be repeated.",
         reload=Reload.RESTART,
     )
 
