@@ -334,7 +334,7 @@ class Worker:
         grace = 0.0 if all(one.near for one in self._boot.listeners) else HANDSHAKE
         for acceptor in self._acceptors:
             if self._orphan:
-                acceptor.drain(grace, ORPHAN_DRAIN)
+                acceptor.drain(0.0, ORPHAN_DRAIN)
             elif self._boot.board.closing:
                 acceptor.drain(grace)
             else:
