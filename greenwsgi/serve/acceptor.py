@@ -52,6 +52,8 @@ class Acceptor(StreamServer):
         self._again: Any = None
         self._paused = False
         self._guests = guests
+        self._accepted_in = -1
+        """The pass of the loop in which a connection was accepted last."""
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
@@ -70,8 +72,11 @@ class Acceptor(StreamServer):
         return False
 
     def do_read(self) -> Any:
-        """Accept one connection: its socket and the peer's address, or None when there is none."""
-        listener = self.socket
+        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
+        listener, turns = self.socket, self._service.turns
+        if turns.over() and self._accepted_in == turns.number:
+            return None
+        self._accepted_in = turns.number
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
         except BlockingIOError:

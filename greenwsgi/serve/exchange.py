@@ -74,7 +74,7 @@ class Exchange:
         if head.length:
             self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate)
             environ["wsgi.input"] = open_body(self._intake.pull)
-        self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
+        self._response = Response(connection.protocol, connection.stream, service, method == "HEAD")
         connection.stream.waits = 0
         self.strikes = 0
         self.seen = False
@@ -208,7 +208,7 @@ class Exchange:
             self._response.cut = True
         elif end := connection.protocol.end():
             try:
-                connection.send(end)
+                connection.stream.send(end)
             except PeerGone:
                 self._response.cut = True
         return "499"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import gevent
-
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError
 from greenwsgi.wire.events import Reply
@@ -17,9 +15,6 @@ _now = SystemClock.monotonic
 
 GRACE = 10.0
 """Seconds that a body may make its reader wait before body-min-rate counts."""
-TURN = 0.01
-"""Seconds that a body may be read for without giving way. A client that sends faster than it is read, as one of tiny
-chunks does, never makes its reader wait, and nobody else of the worker would run."""
 DISCARD_BYTES = 1024 * 1024
 """How much is read away, of a body that the application left unread and its framing, to keep the connection."""
 
@@ -32,12 +27,11 @@ class Intake:
     body counts, so an application may read as slowly as it likes.
     """
 
-    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_reading", "_stream", "_turn")
+    __slots__ = ("_closed", "_owes_continue", "_patience", "_protocol", "_rate", "_reading", "_stream")
 
     def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
         self._rate = rate
         self._patience = GRACE
-        self._turn = _now()
         self._protocol = connection.protocol
         self._stream = connection.stream
         self._owes_continue = owes_continue
@@ -48,6 +42,7 @@ class Intake:
         if self._closed:
             raise ValueError("wsgi.input of a request that has ended")
         protocol, stream = self._protocol, self._stream
+        self._stream.turns.check()
         if self._owes_continue:
             self._owes_continue = False
             stream.send(protocol.interim())
@@ -55,7 +50,7 @@ class Intake:
             if event is None:
                 protocol.receive_data(self._receive())
             elif type(event) is Reply:
-                stream.send(event.data)
+                stream.send_next(event.data)
             else:
                 return b""
         return event
@@ -63,10 +58,8 @@ class Intake:
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""
         stream = self._stream
+        self._stream.turns.check()
         began = _now()
-        if began - self._turn > TURN:
-            gevent.sleep(0)
-            self._turn = began = _now()
         self._reading = True
         try:
             if not self._rate:
@@ -84,13 +77,14 @@ class Intake:
         try:
             room = DISCARD_BYTES if keep and not self._owes_continue and not self._reading else 0
             while room > 0 and not protocol.body_done:
+                self._stream.turns.check()
                 event = protocol.next_event()
                 if event is None:
                     data = self._receive()
                     room -= len(data)
                     protocol.receive_data(data)
                 elif type(event) is Reply:
-                    self._stream.send(event.data)
+                    self._stream.send_next(event.data)
         except PeerError:
             return False  # the answer is out; only the connection is lost
         finally:

@@ -21,6 +21,9 @@ LOOK = 0.04
 """Seconds between two looks for requests whose client is to be watched."""
 STRIKES = 3
 AGAIN = 0.5
+LAST = -2
+"""libev's lowest priority: after a pass in which something blocked the loop, what became ready meanwhile runs before
+the tick. That it is late is not its fault."""
 
 
 class Watchdog:
@@ -45,7 +48,7 @@ class Watchdog:
         self._clock = clock
         self._give_up = give_up
         self._turned = turned
-        self._timer = get_hub().loop.timer(TICK, TICK)
+        self._timer = get_hub().loop.timer(TICK, TICK, priority=LAST)
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
         self._unwatched: list[Exchange] = []
         self._said_at = 0.0

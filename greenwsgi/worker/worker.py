@@ -33,6 +33,7 @@ from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
+from greenwsgi.serve.turns import Turns
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import shares
 from greenwsgi.shared.hooks import Hooks
@@ -120,6 +121,7 @@ class Worker:
         self._limits = Limits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
         self._acceptors: list[Acceptor] = []
+        self._turns = Turns()
 
     def run(self) -> int:
         boot = self._boot
@@ -129,7 +131,7 @@ class Worker:
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log)
+            application = Programs(boot.settings, application, boot.log, self._turns)
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
@@ -213,6 +215,7 @@ class Worker:
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
             dressing=dressing(settings.responses),
+            turns=self._turns,
         )
 
     def _access_log(self) -> AccessLog | None:
