@@ -4,10 +4,35 @@ A greenlet is dear to make and to end: Python 3.11 and later map and unmap memor
 faults costs 25 to 35 us on the machine that this was measured on, a third of a whole uwsgi request (122 us with a new
 greenlet for each connection, 86 us with this).
 
-But a greenlet is also a place where applications leave things: thread-locals, a Timeout that was never cancelled,
-links, a reference by which somebody may kill it. None of that may reach another client. So a greenlet is taken again
-only if it has no greenlet-local state, no links, and exactly as many references as one that has never run an
-application; its context (contextvars) is replaced by an empty one. Any other ends, as if it had never been to stay.
+But a greenlet is also a place where applications leave things, and none of them may reach another client. The next
+request of a kept connection is another client's too, when the peer is a proxy. So between two requests a greenlet is
+looked at twice:
+
+- At the end of each request: does somebody know it, so that something is to happen when it ends (`is_known`)? Then it
+  ends now, and what is left of its connection goes on in another one.
+- Before it runs the next request: is there anything at all that a new one would not have (`is_clean`)?
+
+What can be left on a greenlet, and what finds it. Tests leave each of these (tests/serve/test_carriers.py):
+
+| left behind | found by |
+|---|---|
+| a reference: in a container, a closure or a frame, in a Group or Pool, as a lock's owner or a greenlet's parent; a bound method (`kill`, `throw`, `switch`) in a callback, timer or watcher of the loop, in an Event's waiters or a signal handler; a Timeout that was not cancelled; a kill or throw that is on its way | count of references |
+| a weak reference: WeakKeyDictionary, WeakSet, finalize, proxy, WeakMethod; `minimal_ident` and `name`; a greenlet that it spawned, under GEVENT_TRACK_GREENLET_TREE | count of weak references |
+| links: `link`, `rawlink`, `join`, `get`, `gevent.wait`; threading.local and gevent.local; the thread object of threading.current_thread(), which logging asks for | `has_links` |
+| attributes, `name`, entries of locals; a call of `kill`, `killall` or `gevent.kill`, which removes `_run` even if what it raised was caught | `__dict__` |
+| entries of its `kwargs` (`args`, `value` and `exc_info` cannot be written, `__class__` neither) | `kwargs` |
+| `spawn_tree_locals` | the attribute |
+| another `parent` | the attribute |
+| context variables, also those of decimal, asyncio and structlog | nothing: the context is replaced by an empty one |
+| it was killed while it was idle | `dead` |
+
+Not on the greenlet, so the same for a new one: sys.settrace, setprofile and greenlet.settrace, asyncgen hooks and the
+running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is what
+threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
+
+The counts are compared with those of a greenlet that has run nobody's code. They must be exact, so what refers to a
+carrier is the same at each look: its connection, or none; what the hub has woken it by; no local variable. If somebody
+happens to look at a greenlet from outside at that moment, it is not taken again, which only costs time.
 """
 
 from __future__ import annotations
@@ -15,6 +40,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 from gevent import Greenlet
 from gevent.hub import get_hub
@@ -26,41 +52,91 @@ MOST_IDLE = 256
 
 
 class Carriers:
-    """The greenlets of one worker's connections. All methods are to be called in the hub."""
+    """The greenlets of one worker's connections. All methods are to be called in the hub, except those that say so.
+
+    made: how many greenlets there were.
+    """
 
     def __init__(self) -> None:
-        self._switch_to_hub = get_hub().switch
+        self.made = 0
+        self._hub = hub = get_hub()
+        self._loop = hub.loop
+        self._switch_to_hub = hub.switch
         self._idle: list[Any] = []
         self._least_idle = 0
-        self._new: deque[Connection] = deque()
+        self._new: deque[Any] = deque()
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
-        self._pattern: Any = Greenlet.spawn(self._wait)
-        """It only waits, as an idle carrier does, and has run nobody's code; it ends when it was counted."""
-        self._references = self._attributes = 0
-        """How many of each a carrier has that nobody else knows; 0 before that was counted."""
+        self._run = self._live
+        self._attributes: dict[str, Any] = {"_run": self._run}
+        self._references_idle = self._references_running = 0
+        """How many a carrier has that nobody else knows; 0 before that was counted."""
 
     def carry(self, connection: Connection) -> None:
         """Give a connection a greenlet, in which it runs from now on."""
         idle = self._idle
         while idle:
-            carrier = idle.pop()
-            if (
-                sys.getrefcount(carrier) == self._references
-                and len(carrier.__dict__) == self._attributes
-                and not carrier.has_links()
-            ):
-                connection.greenlet = carrier
-                carrier.gr_context = None
-                carrier.switch(connection)
+            connection.greenlet = idle.pop()
+            if not connection.greenlet.dead and self.is_clean(connection.greenlet, idle=True):
+                connection.greenlet.gr_context = None
+                connection.greenlet.switch(connection)
                 break
-            _end(carrier)
+            _end(connection.greenlet)
         else:
-            connection.greenlet = Greenlet.spawn(self._live)
-            self._new.append(connection)
-            if not self._references:
+            if not self._references_idle:
                 self._count()
+            connection.greenlet = Greenlet.spawn(self._run)
+            if connection.greenlet.spawn_tree_locals is not None:  # GEVENT_TRACK_GREENLET_TREE: not all the same ones
+                connection.greenlet.spawn_tree_locals = {}
+            self._new.append(connection)
+            self.made += 1
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
+
+    def is_known(self, carrier: Any) -> bool:
+        """In a carrier, at the end of a request: does somebody refer to it, wait for its end, or want to kill it?
+
+        What the hub has woken a carrier by may refer to it more than once. So if there is a reference too many, this
+        waits for a turn of the hub (0.5 us) and looks again. If the end of a greenlet of which it is the parent has woken
+        it, one reference is missing, and another one may not be noticed; `is_clean`, after a wait, does notice.
+        """
+        carrier.gr_context = None
+        if carrier.has_links() or carrier.__dict__ != self._attributes or getweakrefcount(carrier):
+            return True
+        if sys.getrefcount(carrier) == self._references_running:
+            return False
+        try:
+            self.turn(carrier)
+        except BaseException:  # thrown at a request that has ended: neither its connection nor the next one's concern
+            return True
+        return sys.getrefcount(carrier) != self._references_running
+
+    def is_clean(self, carrier: Any, *, idle: bool = False) -> bool:
+        """Does nothing tell it from a new one? To be called in the carrier, which has waited for the hub since its last
+        request, or in the hub for an idle one."""
+        return (
+            sys.getrefcount(carrier) == (self._references_idle if idle else self._references_running)
+            and not getweakrefcount(carrier)
+            and carrier.__dict__ == self._attributes
+            and not carrier.has_links()
+            and not carrier.kwargs
+            and carrier.spawn_tree_locals is None
+            and carrier.parent is self._hub
+        )
+
+    def turn(self, carrier: Any) -> None:
+        """In a carrier: wait until the hub has had a turn, as `is_clean` needs it."""
+        callback = self._loop.run_callback(carrier.switch)
+        try:
+            self._switch_to_hub()
+        finally:
+            callback.stop()
+
+    def move(self, connection: Connection) -> None:
+        """In a carrier, which is to end now: let its connection go on in another one after that.
+
+        In two steps, since what waits for the end of this greenlet is told of it between them.
+        """
+        self._loop.run_callback(self._loop.run_callback, self._carry_on, connection)
 
     def shrink(self) -> None:
         """End those that were not needed since the last call."""
@@ -74,27 +150,54 @@ class Carriers:
         self._least_idle = len(self._idle)
         self.shrink()
 
-    def _count(self) -> None:
-        if self._pattern.gr_frame is not None:  # it has begun to wait
-            carrier, self._pattern = self._pattern, None
-            self._references = sys.getrefcount(carrier)
-            self._attributes = len(carrier.__dict__)
-            _end(carrier)
-
-    def _wait(self) -> None:
-        self._switch_to_hub()
+    def _carry_on(self, connection: Connection) -> None:
+        try:
+            self.carry(connection)
+        except BaseException:  # there is no memory for a greenlet
+            connection.drop()
+            raise
 
     def _live(self) -> None:
         """A carrier's life. It must not refer to itself while it waits: its references are counted."""
         connection: Connection | None = self._new.popleft()
         while connection is not None:
             connection.run()
-            if len(self._idle) >= MOST_IDLE:
+            if connection.greenlet is None or self.is_known(connection.greenlet) or len(self._idle) >= MOST_IDLE:
+                connection.greenlet = None
                 break
             self._idle.append(connection.greenlet)
             connection.greenlet = None
             connection = None  # it may go while this waits
             connection = self._switch_to_hub()
+
+    def _count(self) -> None:
+        """Count the references of a greenlet that nobody knows: it is not even started in gevent's way, so that spawn
+        callbacks do not see it. One in the hub's frame stands for what wakes a carrier otherwise."""
+        pattern: Any = _Pattern(self)
+        pattern.greenlet = Greenlet(self._run)
+        self._new.append(pattern)
+        switch = pattern.greenlet.switch
+        switch()
+        del switch
+        pattern.greenlet = self._idle.pop()
+        self._references_idle = self._references(pattern.greenlet)
+        _end(pattern.greenlet)
+
+    def _references(self, carrier: Any) -> int:
+        """As `is_known` and `is_clean` count them."""
+        return sys.getrefcount(carrier)
+
+
+class _Pattern:
+    """Stands for a connection, and counts what refers to its greenlet while that runs."""
+
+    greenlet: Any = None
+
+    def __init__(self, carriers: Carriers) -> None:
+        self._carriers = carriers
+
+    def run(self) -> None:
+        self._carriers._references_running = self._carriers._references(self.greenlet)
 
 
 def _end(carrier: Any) -> None:
