@@ -12,23 +12,25 @@ looked at twice:
   ends now, and what is left of its connection goes on in another one.
 - Before it runs the next request: is there anything at all that a new one would not have (`is_clean`)?
 
-What can be left on a greenlet, and what finds it. Tests leave each of these (tests/serve/test_carriers.py):
+What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py leaves each of these:
 
-| left behind | found by |
-|---|---|
-| a reference: in a container, a closure or a frame, in a Group or Pool, as a lock's owner or a greenlet's parent; a bound method (`kill`, `throw`, `switch`) in a callback, timer or watcher of the loop, in an Event's waiters or a signal handler; a Timeout that was not cancelled; a kill or throw that is on its way | count of references |
-| a weak reference: WeakKeyDictionary, WeakSet, finalize, proxy, WeakMethod; `minimal_ident` and `name`; a greenlet that it spawned, under GEVENT_TRACK_GREENLET_TREE | count of weak references |
-| links: `link`, `rawlink`, `join`, `get`, `gevent.wait`; threading.local and gevent.local; the thread object of threading.current_thread(), which logging asks for | `has_links` |
-| attributes, `name`, entries of locals; a call of `kill`, `killall` or `gevent.kill`, which removes `_run` even if what it raised was caught | `__dict__` |
-| entries of its `kwargs` (`args`, `value` and `exc_info` cannot be written, `__class__` neither) | `kwargs` |
-| `spawn_tree_locals` | the attribute |
-| another `parent` | the attribute |
-| context variables, also those of decimal, asyncio and structlog | nothing: the context is replaced by an empty one |
-| it was killed while it was idle | `dead` |
+- The count of references: a greenlet in a container, closure, frame, Group or Pool, as a lock's owner or another's
+  parent; its `switch`, `throw` or `kill` in a callback, timer or watcher of the loop, in an Event's waiters, in a
+  signal handler; a Timeout that was not cancelled; a kill or throw that is on its way.
+- The count of weak references: WeakKeyDictionary, WeakSet, finalize, proxy, WeakMethod; `minimal_ident` and `name`;
+  what it spawned, under GEVENT_TRACK_GREENLET_TREE.
+- `has_links`: `link`, `rawlink`, `join`, `get`, `gevent.wait`; threading.local and gevent.local; the thread object of
+  threading.current_thread(), which each record of `logging` asks for (see `_forget_thread`).
+- `__dict__`: attributes, `name`, the keys of locals. It must still have `_run`, which a call of `kill`, `killall` or
+  `gevent.kill` removes, also when what was raised has been caught.
+- `kwargs`: its entries. `args`, `value`, `exc_info` and `__class__` cannot be written.
+- `spawn_tree_locals`, `parent`: the attributes themselves.
+- `dead`: somebody killed it while it was idle.
+- Nothing finds context variables, such as those of decimal, asyncio and structlog: the context is always replaced.
 
-Not on the greenlet, so the same for a new one: sys.settrace, setprofile and greenlet.settrace, asyncgen hooks and the
-running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is what
-threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
+Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, greenlet.settrace, hooks for asynchronous
+generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
+what threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
 
 The counts are compared with those of a greenlet that has run nobody's code. They must be exact, so what refers to a
 carrier is the same at each look: its connection, or none; what the hub has woken it by; no local variable. If somebody
@@ -37,11 +39,12 @@ happens to look at a greenlet from outside at that moment, it is not taken again
 
 from __future__ import annotations
 
-import sys
 from collections import deque
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
+import gevent.threading  # type: ignore[import-not-found]  # the stubs do not know it
 from gevent import Greenlet
 from gevent.hub import get_hub
 
@@ -50,11 +53,16 @@ if TYPE_CHECKING:
 
 MOST_IDLE = 256
 
+_end_thread: Any = getattr(gevent.threading, "_cleanup", None)
+"""The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
+without it, those greenlets end like all others that have links."""
+
 
 class Carriers:
     """The greenlets of one worker's connections. All methods are to be called in the hub, except those that say so.
 
     made: how many greenlets there were.
+    references: what `is_clean` is to find in a carrier that runs and that nobody knows; 0 before they were counted.
     """
 
     def __init__(self) -> None:
@@ -68,15 +76,14 @@ class Carriers:
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
         self._run = self._live
         self._attributes: dict[str, Any] = {"_run": self._run}
-        self._references_idle = self._references_running = 0
-        """How many a carrier has that nobody else knows; 0 before that was counted."""
+        self._references_idle = self.references = 0
 
     def carry(self, connection: Connection) -> None:
         """Give a connection a greenlet, in which it runs from now on."""
         idle = self._idle
         while idle:
             connection.greenlet = idle.pop()
-            if not connection.greenlet.dead and self.is_clean(connection.greenlet, idle=True):
+            if not connection.greenlet.dead and self.is_clean(connection.greenlet, self._references_idle):
                 connection.greenlet.gr_context = None
                 connection.greenlet.switch(connection)
                 break
@@ -96,25 +103,27 @@ class Carriers:
         """In a carrier, at the end of a request: does somebody refer to it, wait for its end, or want to kill it?
 
         What the hub has woken a carrier by may refer to it more than once. So if there is a reference too many, this
-        waits for a turn of the hub (0.5 us) and looks again. If the end of a greenlet of which it is the parent has woken
-        it, one reference is missing, and another one may not be noticed; `is_clean`, after a wait, does notice.
+        waits for a turn of the hub (0.5 us) and looks again. If it was woken by the end of a greenlet whose parent it
+        is, one reference is missing, and another one may not be noticed; `is_clean`, after a wait, does notice.
         """
         carrier.gr_context = None
+        if carrier.has_links():
+            _forget_thread(carrier)
         if carrier.has_links() or carrier.__dict__ != self._attributes or getweakrefcount(carrier):
             return True
-        if sys.getrefcount(carrier) == self._references_running:
+        if getrefcount(carrier) == self.references:
             return False
         try:
             self.turn(carrier)
         except BaseException:  # thrown at a request that has ended: neither its connection nor the next one's concern
             return True
-        return sys.getrefcount(carrier) != self._references_running
+        return getrefcount(carrier) != self.references
 
-    def is_clean(self, carrier: Any, *, idle: bool = False) -> bool:
+    def is_clean(self, carrier: Any, references: int) -> bool:
         """Does nothing tell it from a new one? To be called in the carrier, which has waited for the hub since its last
         request, or in the hub for an idle one."""
         return (
-            sys.getrefcount(carrier) == (self._references_idle if idle else self._references_running)
+            getrefcount(carrier) == references
             and not getweakrefcount(carrier)
             and carrier.__dict__ == self._attributes
             and not carrier.has_links()
@@ -185,7 +194,7 @@ class Carriers:
 
     def _references(self, carrier: Any) -> int:
         """As `is_known` and `is_clean` count them."""
-        return sys.getrefcount(carrier)
+        return getrefcount(carrier)
 
 
 class _Pattern:
@@ -197,7 +206,15 @@ class _Pattern:
         self._carriers = carriers
 
     def run(self) -> None:
-        self._carriers._references_running = self._carriers._references(self.greenlet)
+        self._carriers.references = self._carriers._references(self.greenlet)
+
+
+def _forget_thread(carrier: Any) -> None:
+    """Do now what the end of a carrier does to its thread object. Otherwise each request that logs would need a new
+    greenlet, which costs more than its record does."""
+    if _end_thread is not None:
+        carrier.unlink(_end_thread)
+        _end_thread(carrier)
 
 
 def _end(carrier: Any) -> None:

@@ -147,7 +147,7 @@ class Connection:
             if self.over:
                 break
             head = self._next_head()
-            if head is not None and not carriers.is_clean(self.greenlet):
+            if head is not None and not carriers.is_clean(self.greenlet, carriers.references):
                 self.greenlet, self.head = None, head
                 return True
         return False

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import gevent.threading  # type: ignore[import-not-found]  # the stubs do not know it
 import greenlet
 import pytest
 from gevent.event import AsyncResult, Event
@@ -30,9 +31,11 @@ Act = Callable[[], Any]
 
 
 @pytest.fixture(autouse=True)
-def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a worker (serve/greening.py)."""
+def like_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker (serve/greening.py): no tree, and a thread for each greenlet that asks which one it is in."""
     monkeypatch.setattr(gevent.config, "track_greenlet_tree", False)
+    monkeypatch.setattr(threading, "get_ident", gevent.threading.get_ident)
+    monkeypatch.setattr(threading, "_DummyThread", gevent.threading._DummyThread)
 
 
 def current() -> Any:
@@ -85,7 +88,7 @@ ways = pytest.mark.parametrize("send", [closing, keeping, pipelining])
 
 
 def nothing() -> None:
-    """Leaves nothing, and does not wait either."""
+    """Does not wait either."""
 
 
 def sleep() -> None:
@@ -102,7 +105,7 @@ def cancelled_timeout() -> None:
 
 
 def timeout_that_hit() -> None:
-    with gevent.Timeout(0, False):
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0):
         gevent.sleep(50)
 
 
@@ -157,12 +160,30 @@ def forgotten_local() -> None:
     local().name = "somebody"
 
 
+user: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")
+
+
 def context() -> None:
-    contextvars.ContextVar("user").set("somebody")
+    assert user.get() == "nobody"
+    assert gevent.getcurrent().gr_context is None
+    user.set("somebody")
+    assert user.get() == "somebody"
 
 
-def logged() -> None:
-    assert threading.current_thread().name in logging.makeLogRecord({}).threadName  # type: ignore[operator]
+def context_behind_a_wait() -> None:
+    context()
+    gevent.sleep(0)
+
+
+def log() -> None:
+    """A record has the name of its thread: threading makes an object for it, which gevent links to the greenlet."""
+    logging.getLogger().makeRecord("x", logging.INFO, "x", 1, "x", (), None)
+    assert current().has_links()
+
+
+def log_behind_a_wait() -> None:
+    gevent.sleep(0)
+    log()
 
 
 def looked_at_itself() -> None:
@@ -174,7 +195,8 @@ def looked_at_itself() -> None:
 
 CLEAN = [nothing, sleep, sleep_longer, cancelled_timeout, timeout_that_hit, event, result, queue, semaphore, child]
 CLEAN += [native_thread, wait_for_io, failing, finished_child_of_a_raw_greenlet, forgotten_local, context]
-CLEAN += [looked_at_itself]
+CLEAN += [context_behind_a_wait]
+CLEAN += [looked_at_itself, log, log_behind_a_wait]
 
 
 @ways
@@ -184,6 +206,7 @@ def test_a_clean_greenlet_is_taken_again(make: Make, send: Any, leave: Act) -> N
     site = make(seen)
     send(site)
     assert seen.requests == TIMES
+    assert ("error" in site.log) is (leave is failing)
     assert site.service.carriers.made == 1
 
 
@@ -263,6 +286,11 @@ def wait_for_it() -> None:
     one = current()
     gevent.spawn(lambda: gevent.wait([one]))
     gevent.sleep(0)
+
+
+def thread() -> None:
+    assert all(one is not threading.current_thread() for one in kept)
+    kept.append(threading.current_thread())
 
 
 def thread_local() -> None:
@@ -368,7 +396,7 @@ def kill_behind_a_child_that_waited() -> None:
 
 
 LEFT = [weak_reference, weak_method, weak_key, weak_member, finalizer, small_number, reference, method, member]
-LEFT += [lock_that_is_never_released, running_child, link, raw_link, join, wait_for_it, thread_local]
+LEFT += [lock_that_is_never_released, running_child, link, raw_link, join, wait_for_it, thread, thread_local]
 LEFT += [thread_local_without_its_link, attribute, other_function, other_attributes, name, keyword, tree, parent]
 LEFT += [timeout, timeout_behind_a_wait, timer, callbacks, late_kill, kill, kill_all, throw, survived_kill]
 LEFT += [reference_behind_a_child_that_waited, kill_behind_a_child_that_waited]
@@ -382,8 +410,8 @@ def test_one_in_which_something_was_left_is_not(make: Make, send: Any, leave: Ac
     try:
         send(site)
         assert seen.requests == TIMES
-        assert site.service.carriers.made >= TIMES
         assert "error" not in site.log
+        assert site.service.carriers.made >= TIMES
     finally:
         for one in kept:
             if isinstance(one, gevent.Timeout):
@@ -404,17 +432,17 @@ def test_one_in_which_something_was_left_is_not(make: Make, send: Any, leave: Ac
 class Story:
     """The first request does as its test says; what happens is written down in order."""
 
-    def __init__(self, first: Callable[[Story], Any]) -> None:
+    def __init__(self, first: Callable[[Callable[..., None]], Any]) -> None:
         self.events: list[str] = []
         self.first = first
 
-    def tell(self, event: str) -> Callable[..., None]:
-        return lambda *_: self.events.append(event)
+    def tell(self, *_: Any) -> None:
+        self.events.append("ended")
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
         if not self.events:
             self.events.append("first")
-            self.first(self)
+            self.first(self.tell)
         else:
             self.events.append("second")
         start_response("200 OK", [])
@@ -422,28 +450,68 @@ class Story:
 
 
 def then(wait: Act, tell: Callable[..., None]) -> None:
-    gevent.spawn(lambda: (wait(), tell()))
+    def both() -> None:
+        wait()
+        tell()
+
+    gevent.spawn(both)
     gevent.sleep(0)
 
 
-WAITING: dict[str, Callable[[Story], Any]] = {
-    "link": lambda story: current().link(story.tell("ended")),
-    "rawlink": lambda story: current().rawlink(story.tell("ended")),
-    "link behind a wait": lambda story: (current().link(story.tell("ended")), gevent.sleep(0)),
-    "join": lambda story: then(current().join, story.tell("ended")),
-    "get": lambda story: then(current().get, story.tell("ended")),
-    "kill": lambda story: gevent.spawn(lambda one: (one.kill(), story.tell("ended")()), current()),
-    "kill itself": lambda story: (current().kill(block=False), current().rawlink(story.tell("ended"))),
-    "finalize": lambda story: weakref.finalize(current(), story.tell("ended")),
-    "thread-local": lambda story: weakref.finalize(storage.__dict__.setdefault("one", Story(int)), story.tell("ended")),
-    "context": lambda story: weakref.finalize(variable_of(Story(int)), story.tell("ended")),
-}
+def kill_and(tell: Callable[..., None]) -> None:
+    """From another greenlet, which gets to run when this one has ended."""
+    one = current()
+
+    def both() -> None:
+        one.kill()
+        tell()
+
+    gevent.spawn(both)
+
+
+def kill_itself_and(tell: Callable[..., None]) -> None:
+    current().rawlink(tell)
+    current().kill(block=False)
+
+
+def link_and_wait(tell: Callable[..., None]) -> None:
+    current().link(tell)
+    gevent.sleep(0)
+
+
+class Thing:
+    """Something that can be weakly referenced."""
+
+
+def finalized(thing: Any, tell: Callable[..., None]) -> None:
+    weakref.finalize(thing, tell)
+
+
+def thing_in(storage: Any) -> Thing:
+    storage.thing = thing = Thing()
+    return thing
+
+
+def thing_in_context() -> Thing:
+    thing = Thing()
+    variable.set(thing)
+    return thing
+
+
 variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
-
-
-def variable_of(value: Any) -> Any:
-    variable.set(value)
-    return value
+WAITING: dict[str, Callable[[Callable[..., None]], Any]] = {
+    "link": lambda tell: current().link(tell),
+    "rawlink": lambda tell: current().rawlink(tell),
+    "link behind a wait": link_and_wait,
+    "join": lambda tell: then(current().join, tell),
+    "get": lambda tell: then(current().get, tell),
+    "kill": kill_and,
+    "kill itself": kill_itself_and,
+    "finalize": lambda tell: finalized(current(), tell),
+    "thread-local": lambda tell: finalized(thing_in(storage), tell),
+    "context": lambda tell: finalized(thing_in_context(), tell),
+    "thread": lambda tell: finalized(threading.current_thread(), tell),
+}
 
 
 @pytest.mark.parametrize("first", WAITING.values(), ids=WAITING.keys())
@@ -477,3 +545,223 @@ def test_who_holds_it_sees_it_end_with_its_request(make: Make) -> None:
         assert one.successful()
         client.sendall(KEEP)
         assert read_answer(client)[1] == b"x"
+
+
+# What is done to greenlets from elsewhere
+
+
+def test_a_kill_ends_the_request_that_runs_and_no_other(make: Make) -> None:
+    victim: list[Any] = []
+    served: list[str] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        served.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/victim":
+            victim.append(current())
+            gevent.sleep(50)
+        elif environ["PATH_INFO"] == "/killer":
+            victim[0].kill()
+            assert victim[0].dead
+        start_response("200 OK", [])
+        return [b"x"]
+
+    site = make(application)
+    with site.connect(b"GET /victim HTTP/1.1\r\nHost: x\r\n\r\n") as client, site.connect() as other:
+        settle()
+        client.sendall(KEEP)  # pipelined: the next client's, behind a proxy
+        other.sendall(b"GET /killer HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(client)[0].startswith(b"HTTP/1.1 500 ")
+        assert read_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+        assert read_answer(other)[0].startswith(b"HTTP/1.1 200 ")
+    assert served == ["/victim", "/killer", "/"]
+
+
+def test_a_kill_after_the_request_hits_nobody(make: Make) -> None:
+    site = make(Seen(reference))
+    with site.connect(KEEP) as client:
+        read_answer(client)
+        settle()
+        client.sendall(KEEP)
+        kept.pop().kill(block=False)
+        assert read_answer(client)[0].startswith(b"HTTP/1.1 200 ")
+        kept.clear()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        weak_set.add,
+        kept.append,
+        lambda one: one.link(int),
+        lambda one: setattr(one, "mark", 1),
+        lambda one: one.kwargs.update(user="somebody"),
+        lambda one: setattr(one, "spawn_tree_locals", {}),
+        lambda one: setattr(one, "parent", greenlet.greenlet(lambda _: None, get_hub())),
+    ],
+)
+def test_what_is_left_while_a_connection_is_idle_is_noticed(make: Make, leave: Any) -> None:
+    """By somebody who found the greenlet among all objects, and let go of it."""
+    site = make(Seen())
+    with site.connect(KEEP) as client:
+        read_answer(client)
+        settle()
+        (connection,) = site.service.connections
+        leave(connection.greenlet)
+        client.sendall(KEEP)
+        read_answer(client)
+        assert site.service.carriers.made == 2
+        kept.clear()
+
+
+def test_a_look_from_outside_only_costs_a_greenlet(make: Make) -> None:
+    site = make(Seen())
+    with site.connect(KEEP) as client:
+        read_answer(client)
+        settle()
+        (connection,) = site.service.connections
+        look = connection.greenlet
+        client.sendall(KEEP)
+        read_answer(client)
+        settle()
+        assert look.dead
+        client.sendall(KEEP)
+        read_answer(client)
+        assert site.service.carriers.made == 2
+
+
+@pytest.mark.parametrize("send", [closing, keeping])
+def test_with_gevents_greenlet_tree_no_locals_are_shared(
+    make: Make, monkeypatch: pytest.MonkeyPatch, send: Any
+) -> None:
+    monkeypatch.setattr(gevent.config, "track_greenlet_tree", True)
+    found: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        locals_of_tree = current().spawn_tree_locals
+        found.append(dict(locals_of_tree))
+        locals_of_tree["user"] = "somebody"
+        start_response("200 OK", [])
+        return [b"x"]
+
+    send(make(application))
+    assert found == [{}] * TIMES
+
+
+def test_spawn_callbacks_do_not_count_as_nobody(make: Make) -> None:
+    """What they keep of each new greenlet is a reference like any other."""
+    gevent.Greenlet.add_spawn_callback(kept.append)
+    try:
+        site = make(Seen())
+        keeping(site)
+        assert site.service.carriers.made >= TIMES
+    finally:
+        gevent.Greenlet.remove_spawn_callback(kept.append)
+        kept.clear()
+
+
+def test_those_that_nobody_needs_end(make: Make) -> None:
+    site = make(Seen(sleep))
+    closing(site, 2)
+    clients = [gevent.spawn(site.answer, CLOSE) for _ in range(20)]
+    gevent.joinall(clients)
+    settle()
+    carriers = site.service.carriers
+    assert len(carriers._idle) > 5
+    site.later(1)  # the least since the look before
+    site.later(1)
+    assert carriers._idle == []
+    closing(site, 2)  # and it goes on
+
+
+def test_dead_ones_are_passed_over_whatever_their_count(make: Make) -> None:
+    seen = Seen()
+    site = make(seen)
+    for extra in range(6):
+        closing(site, 2)
+        idle = site.service.carriers._idle
+        references = [idle[0]] * extra  # in the place of those that its end has freed
+        get_hub().loop.run_callback(idle[0].throw)
+        settle()
+        closing(site, 2)
+        references.clear()
+    assert seen.requests == 24
+
+
+# The connection beyond its greenlet
+
+
+def test_a_connection_that_moves_keeps_its_place(make: Make) -> None:
+    """A worker that drains waits for it, and cuts its wait for a next request short."""
+    site = make(Seen(reference))
+    with site.connect(KEEP) as client:
+        read_answer(client)
+        settle()
+        (connection,) = site.service.connections
+        assert connection.greenlet in site.service.deadlines.waiting
+        assert connection.greenlet is not kept[0]
+        kept.clear()
+        site.service.draining = True
+        connection.hurry(site.clock.monotonic())
+        site.later(2)
+        assert client.recv(1) == b""
+    settle()
+    assert not site.service.connections
+
+
+def test_a_connection_that_lingers_does_not_hold_up_who_waits_for_its_request(make: Make) -> None:
+    story = Story(WAITING["link"])
+    site = make(story)
+    site.service.draining = True
+    with site.connect(KEEP) as client:
+        head, _ = read_answer(client)
+        assert b"close" in head
+        settle()
+        assert site.service.connections  # it waits for the client's end
+        assert story.events == ["first", "ended"]
+    settle()
+    assert not site.service.connections
+
+
+def test_harakiri_finds_a_request_in_its_second_greenlet(make: Make) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        kept.append(current())
+        if len(kept) == 2:
+            gevent.sleep(50)
+        start_response("200 OK", [])
+        return [b"x"]
+
+    site = make(application, harakiri=10)
+    with site.connect(KEEP + KEEP) as client:
+        assert read_answer(client)[1] == b"x"
+        settle()
+        site.later(11)
+        assert read_answer(client)[0].startswith(b"HTTP/1.1 504 ")
+    kept.clear()
+
+
+def test_no_memory_for_another_greenlet_ends_the_connection_and_nothing_else(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make(Seen(reference))
+    errors: list[Any] = []
+    monkeypatch.setattr(get_hub(), "print_exception", lambda *args: errors.append(args[1]))
+    with site.connect(KEEP) as client:
+        carry = site.service.carriers.carry
+
+        def fail(connection: Any) -> None:
+            monkeypatch.setattr(site.service.carriers, "carry", carry)
+            raise MemoryError
+
+        settle()
+        kept.clear()
+        with site.connect() as second:
+            settle()
+            monkeypatch.setattr(site.service.carriers, "carry", fail)
+            second.sendall(KEEP)
+            read_answer(second)
+            assert second.recv(1) == b""
+        read_answer(client)
+        client.sendall(KEEP)
+        read_answer(client)
+    assert errors == [MemoryError]
+    kept.clear()
