@@ -8,7 +8,7 @@ But a greenlet is also a place where applications leave things, and none of them
 request of a kept connection is another client's too, when the peer is a proxy. So between two requests a greenlet is
 looked at twice:
 
-- At the end of each request: does somebody know it, so that something is to happen when it ends (`is_known`)? Then it
+- At the end of each request: does somebody know it, so that something may happen when it ends (`is_known`)? Then it
   ends now, and what is left of its connection goes on in another one.
 - Before it runs the next request: is there anything at all that a new one would not have (`is_clean`)?
 
@@ -26,15 +26,16 @@ What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py 
 - `kwargs`: its entries. `args`, `value`, `exc_info` and `__class__` cannot be written.
 - `spawn_tree_locals`, `parent`: the attributes themselves.
 - `dead`: somebody killed it while it was idle.
-- Nothing finds context variables, such as those of decimal, asyncio and structlog: the context is always replaced.
+- `gr_context`: context variables, such as those of decimal and structlog. It is replaced at the end of each request; a
+  destructor may have set some again.
 
 Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, greenlet.settrace, hooks for asynchronous
 generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
 what threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
 
-The counts are compared with those of a greenlet that has run nobody's code. They must be exact, so what refers to a
-carrier is the same at each look: its connection, or none; what the hub has woken it by; no local variable. If somebody
-happens to look at a greenlet from outside at that moment, it is not taken again, which only costs time.
+The count of references is compared with that of a greenlet that has run nobody's code. It must be exact, so what
+refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
+somebody looks at a greenlet from outside at that moment, it is not taken again, which only costs time.
 """
 
 from __future__ import annotations
@@ -84,7 +85,6 @@ class Carriers:
         while idle:
             connection.greenlet = idle.pop()
             if not connection.greenlet.dead and self.is_clean(connection.greenlet, self._references_idle):
-                connection.greenlet.gr_context = None
                 connection.greenlet.switch(connection)
                 break
             _end(connection.greenlet)
@@ -102,26 +102,24 @@ class Carriers:
     def is_known(self, carrier: Any) -> bool:
         """In a carrier, at the end of a request: does somebody refer to it, wait for its end, or want to kill it?
 
-        What the hub has woken a carrier by may refer to it more than once. So if there is a reference too many, this
-        waits for a turn of the hub (0.5 us) and looks again. If it was woken by the end of a greenlet whose parent it
-        is, one reference is missing, and another one may not be noticed; `is_clean`, after a wait, does notice.
+        What the hub has woken a carrier by refers to it once at least, and may do so more often. So if there is a
+        reference too many, this waits for a turn of the hub (0.5 us) and looks again.
         """
         carrier.gr_context = None
         if carrier.has_links():
             _forget_thread(carrier)
-        if carrier.has_links() or carrier.__dict__ != self._attributes or getweakrefcount(carrier):
+        if carrier.has_links() or getweakrefcount(carrier):
             return True
         if getrefcount(carrier) == self.references:
             return False
         try:
-            self.turn(carrier)
+            self._turn(carrier)
         except BaseException:  # thrown at a request that has ended: neither its connection nor the next one's concern
             return True
         return getrefcount(carrier) != self.references
 
     def is_clean(self, carrier: Any, references: int) -> bool:
-        """Does nothing tell it from a new one? To be called in the carrier, which has waited for the hub since its last
-        request, or in the hub for an idle one."""
+        """Does nothing tell it from a new one? `references`: how many it has if nobody knows it."""
         return (
             getrefcount(carrier) == references
             and not getweakrefcount(carrier)
@@ -129,16 +127,9 @@ class Carriers:
             and not carrier.has_links()
             and not carrier.kwargs
             and carrier.spawn_tree_locals is None
+            and carrier.gr_context is None
             and carrier.parent is self._hub
         )
-
-    def turn(self, carrier: Any) -> None:
-        """In a carrier: wait until the hub has had a turn, as `is_clean` needs it."""
-        callback = self._loop.run_callback(carrier.switch)
-        try:
-            self._switch_to_hub()
-        finally:
-            callback.stop()
 
     def move(self, connection: Connection) -> None:
         """In a carrier, which is to end now: let its connection go on in another one after that.
@@ -158,6 +149,14 @@ class Carriers:
         """End all that are idle."""
         self._least_idle = len(self._idle)
         self.shrink()
+
+    def _turn(self, carrier: Any) -> None:
+        """In a carrier: let the hub wake it by one reference."""
+        callback = self._loop.run_callback(carrier.switch)
+        try:
+            self._switch_to_hub()
+        finally:
+            callback.stop()
 
     def _carry_on(self, connection: Connection) -> None:
         try:

@@ -216,9 +216,8 @@ class Connection:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
         protocol.next_request()
-        if not protocol.idle:  # a pipelined one, or a part of it
-            service.carriers.turn(self.greenlet)
-            return self._read_slow_head(protocol.next_event())
+        if not protocol.idle:
+            return self._read_slow_head(protocol.next_event())  # a pipelined one, or a part of it
         self.waiting_since = now = _now()
         data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
         return self._take(data) if data else None

@@ -46,11 +46,14 @@ class Seen:
     """An application that does as its test says. It must not look at its greenlet in a way that can be counted."""
 
     def __init__(self, leave: Act | None = None) -> None:
-        self.requests = 0
+        self.made: list[int] = []
+        """How many greenlets had been made when each request came."""
         self.leave = leave
+        self.site: Site | None = None
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
-        self.requests += 1
+        if self.site is not None:
+            self.made.append(self.site.service.carriers.made)
         if self.leave is not None:
             self.leave()
         start_response("200 OK", [])
@@ -186,6 +189,11 @@ def log_behind_a_wait() -> None:
     log()
 
 
+def callback() -> None:
+    """That comes to nothing before the next request."""
+    get_hub().loop.run_callback(current().switch)
+
+
 def looked_at_itself() -> None:
     repr(current())
     current().unlink(print)
@@ -196,18 +204,17 @@ def looked_at_itself() -> None:
 CLEAN = [nothing, sleep, sleep_longer, cancelled_timeout, timeout_that_hit, event, result, queue, semaphore, child]
 CLEAN += [native_thread, wait_for_io, failing, finished_child_of_a_raw_greenlet, forgotten_local, context]
 CLEAN += [context_behind_a_wait]
-CLEAN += [looked_at_itself, log, log_behind_a_wait]
+CLEAN += [callback, looked_at_itself, log, log_behind_a_wait]
 
 
 @ways
 @pytest.mark.parametrize("leave", CLEAN)
 def test_a_clean_greenlet_is_taken_again(make: Make, send: Any, leave: Act) -> None:
     seen = Seen(leave)
-    site = make(seen)
+    site = seen.site = make(seen)
     send(site)
-    assert seen.requests == TIMES
+    assert seen.made == [1] * TIMES
     assert ("error" in site.log) is (leave is failing)
-    assert site.service.carriers.made == 1
 
 
 # What leaves something, and whether it is there at the next request
@@ -356,7 +363,6 @@ def timer() -> None:
 
 
 def callbacks() -> None:
-    """The first comes to nothing before the next request."""
     for _ in range(2):
         get_hub().loop.run_callback(current().switch)
 
@@ -406,12 +412,11 @@ LEFT += [reference_behind_a_child_that_waited, kill_behind_a_child_that_waited]
 @pytest.mark.parametrize("leave", LEFT)
 def test_one_in_which_something_was_left_is_not(make: Make, send: Any, leave: Act) -> None:
     seen = Seen(leave)
-    site = make(seen)
+    site = seen.site = make(seen)
     try:
         send(site)
-        assert seen.requests == TIMES
         assert "error" not in site.log
-        assert site.service.carriers.made >= TIMES
+        assert seen.made == list(range(1, TIMES + 1))
     finally:
         for one in kept:
             if isinstance(one, gevent.Timeout):
@@ -440,7 +445,9 @@ class Story:
         self.events.append("ended")
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
-        if not self.events:
+        if environ["PATH_INFO"] != "/":
+            gevent.sleep(0)
+        elif not self.events:
             self.events.append("first")
             self.first(self.tell)
         else:
@@ -518,6 +525,8 @@ WAITING: dict[str, Callable[[Callable[..., None]], Any]] = {
 def test_what_waits_for_a_greenlet_is_told_before_the_next_request(make: Make, first: Any) -> None:
     story = Story(first)
     site = make(story)
+    clients = [gevent.spawn(site.answer, CLOSE.replace(b"/", b"/other", 1)) for _ in range(3)]
+    gevent.joinall(clients)  # so that there are idle greenlets, which get to run sooner than new ones
     with site.connect(KEEP + KEEP) as client:
         for _ in range(2):
             assert read_answer(client)[0].startswith(b"HTTP/1.1 200 ")
@@ -595,13 +604,15 @@ def test_a_kill_after_the_request_hits_nobody(make: Make) -> None:
         lambda one: one.link(int),
         lambda one: setattr(one, "mark", 1),
         lambda one: one.kwargs.update(user="somebody"),
+        lambda one: setattr(one, "gr_context", contextvars.Context()),
         lambda one: setattr(one, "spawn_tree_locals", {}),
         lambda one: setattr(one, "parent", greenlet.greenlet(lambda _: None, get_hub())),
     ],
 )
 def test_what_is_left_while_a_connection_is_idle_is_noticed(make: Make, leave: Any) -> None:
     """By somebody who found the greenlet among all objects, and let go of it."""
-    site = make(Seen())
+    seen = Seen()
+    site = seen.site = make(seen)
     with site.connect(KEEP) as client:
         read_answer(client)
         settle()
@@ -609,8 +620,27 @@ def test_what_is_left_while_a_connection_is_idle_is_noticed(make: Make, leave: A
         leave(connection.greenlet)
         client.sendall(KEEP)
         read_answer(client)
-        assert site.service.carriers.made == 2
+        assert seen.made == [1, 2]
         kept.clear()
+
+
+@pytest.mark.parametrize("send", [closing, keeping])
+def test_what_a_destructor_leaves_is_noticed(make: Make, send: Any) -> None:
+    """It runs when the context of its request goes."""
+
+    class Last:
+        def __del__(self) -> None:
+            user.set("somebody")
+
+    def leave() -> None:
+        assert user.get() == "nobody"
+        variable.set(Last())
+
+    seen = Seen(leave)
+    site = seen.site = make(seen)
+    send(site)
+    assert "error" not in site.log
+    assert len(seen.made) == TIMES
 
 
 def test_a_look_from_outside_only_costs_a_greenlet(make: Make) -> None:
@@ -626,7 +656,7 @@ def test_a_look_from_outside_only_costs_a_greenlet(make: Make) -> None:
         assert look.dead
         client.sendall(KEEP)
         read_answer(client)
-        assert site.service.carriers.made == 2
+        assert site.service.carriers.made == 2  # and goes on with that
 
 
 @pytest.mark.parametrize("send", [closing, keeping])
@@ -675,7 +705,7 @@ def test_those_that_nobody_needs_end(make: Make) -> None:
 
 def test_dead_ones_are_passed_over_whatever_their_count(make: Make) -> None:
     seen = Seen()
-    site = make(seen)
+    site = seen.site = make(seen)
     for extra in range(6):
         closing(site, 2)
         idle = site.service.carriers._idle
@@ -684,7 +714,7 @@ def test_dead_ones_are_passed_over_whatever_their_count(make: Make) -> None:
         settle()
         closing(site, 2)
         references.clear()
-    assert seen.requests == 24
+    assert len(seen.made) == 24
 
 
 # The connection beyond its greenlet
@@ -717,9 +747,21 @@ def test_a_connection_that_lingers_does_not_hold_up_who_waits_for_its_request(ma
         assert b"close" in head
         settle()
         assert site.service.connections  # it waits for the client's end
+        client.sendall(KEEP)
+        settle()
         assert story.events == ["first", "ended"]
     settle()
     assert not site.service.connections
+
+
+def test_nor_does_one_that_ends_by_an_error(make: Make) -> None:
+    story = Story(WAITING["link"])
+    site = make(story)
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n") as client:
+        read_answer(client)
+    settle()  # the client has left in the middle of its body
+    assert not site.service.connections
+    assert story.events == ["first", "ended"]
 
 
 def test_harakiri_finds_a_request_in_its_second_greenlet(make: Make) -> None:
