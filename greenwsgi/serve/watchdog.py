@@ -14,7 +14,7 @@ from greenwsgi.clock import Clock
 from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
 from greenwsgi.serve.service import Service
-from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US
+from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
 
 TICK = 0.25
 LOOK = 0.04
@@ -88,6 +88,7 @@ class Watchdog:
         service.seat.beat(now)
         service.seat.counters[IN_FLIGHT] = len(service.running)
         service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
+        service.seat.counters[GREENLETS] = service.carriers.made
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
         if now >= self._said_at + 1.0 and (service.shed or service.shortage):
