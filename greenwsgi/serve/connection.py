@@ -89,6 +89,8 @@ class Connection:
         self.stream = stream
         self.protocol = protocol = row.factory(self.service.limits)
         self.scheme = row.scheme
+        if self.service.draining and not protocol.says_close:
+            stream.hold_back()
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
         self.departure = departure = Departure(stream, protocol)
         self.environ["greenwsgi.disconnected"] = departure

@@ -97,6 +97,10 @@ class Service:
     shed: int = 0
     """Requests that were answered 503 since the watchdog last said so."""
     shed_reason: str = ""
+    hurried: int = 0
+    """Requests whose bodies were too slow while others waited for a slot, since the watchdog last said so."""
+    fetched: int = 0
+    """Bytes of bodies that have come before their requests have slots."""
     shortage: str = ""
     """Why connections were left in the kernel since the watchdog last said so; not when siblings take them."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from math import inf
 
 from gevent.hub import get_hub
 
@@ -91,7 +92,9 @@ class Watchdog:
         service.seat.counters[GREENLETS] = service.carriers.made
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
-        if now >= self._said_at + 1.0 and (service.shed or service.shortage):
+        if not service.slots.free and (wanted := len(service.slots.queue) + service.shed):
+            self._relieve(wanted, now)
+        if now >= self._said_at + 1.0 and (service.shed or service.shortage or service.hurried):
             self._say_overload()
             self._said_at = now
         service.carriers.shrink()
@@ -101,11 +104,21 @@ class Watchdog:
             if service.running.get(exchange.core) is exchange:
                 self._strike(exchange, now)
 
+    def _relieve(self, wanted: int, now: float) -> None:
+        """Requests wait for slots, or were turned away: take back those of the slowest bodies, at most `wanted`."""
+        paces = [(exchange.pace(now), core) for core, exchange in self._service.running.items()]
+        for _, core in sorted(one for one in paces if one[0] < inf)[:wanted]:
+            self._service.hurried += self._service.running[core].give_up_body()
+
     def _say_overload(self) -> None:
         service = self._service
         if service.shed:
             service.log.warning(f"overloaded: {service.shed} requests were answered 503: {service.shed_reason}")
             service.shed = 0
+        if service.hurried:
+            what = "requests were ended, since their bodies came too slowly while others waited for a slot"
+            service.log.warning(f"overloaded: {service.hurried} {what}")
+            service.hurried = 0
         if service.shortage:
             service.log.warning(f"overloaded: connections wait in the kernel: {service.shortage}")
             service.shortage = ""

@@ -208,7 +208,7 @@ def test_a_body_that_does_not_come_is_408(make: Make) -> None:
         return hello(environ, start_response)
 
     site = make(application)
-    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel") as client:
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n") as client:
         settle()
         site.later(31)
         assert read_all(client).startswith(b"HTTP/1.1 408 ")
