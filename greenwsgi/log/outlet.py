@@ -15,6 +15,7 @@ from __future__ import annotations
 import _socket
 import os
 import select
+import signal
 import stat
 import time
 from collections import deque
@@ -49,9 +50,23 @@ class Outlet:
         self._size = 0
         self._dropped = 0
         self._file: tuple[int, int] | None = None
-        self._is_regular = False
+        self._is_regular = self._is_terminal = False
         self._own = -1
         self._socket: _socket.socket | None = None
+
+    def look(self) -> None:
+        """What is the descriptor now? Raises OSError. The first time best before privileges are dropped, which may be
+        needed to open it again."""
+        found = os.fstat(self.fd)
+        file = found.st_dev, found.st_ino
+        if file == self._file:
+            return
+        self.close()
+        self._file, self._is_regular, self._is_terminal = file, stat.S_ISREG(found.st_mode), os.isatty(self.fd)
+        if stat.S_ISSOCK(found.st_mode):
+            self._socket = _socket.socket(fileno=os.dup(self.fd))
+        elif stat.S_ISFIFO(found.st_mode) or self._is_terminal:
+            self._own = _open_again(self.fd)
 
     def write(self, line: bytes) -> None:
         """Write the line, or keep it for later, or drop it."""
@@ -87,7 +102,7 @@ class Outlet:
         if not self._kept:
             return
         try:
-            self._look()
+            self.look()
             while self._kept:
                 self._send_first()
                 if not self._kept and self._dropped:
@@ -116,26 +131,21 @@ class Outlet:
     def _send(self, data: bytes) -> int:
         if self._socket is not None:
             return self._socket.send(data, _socket.MSG_DONTWAIT)
-        if self._own >= 0 or self._is_regular:
-            return os.write(self._own if self._own >= 0 else self.fd, data)
-        poll = self._poll()
-        poll.register(self.fd, select.POLLOUT)
-        if not poll.poll(0):
-            raise BlockingIOError
-        return os.write(self.fd, data[:_PIECE])
-
-    def _look(self) -> None:
-        """What is the descriptor now?"""
-        found = os.fstat(self.fd)
-        file = found.st_dev, found.st_ino
-        if file == self._file:
-            return
-        self.close()
-        self._file, self._is_regular = file, stat.S_ISREG(found.st_mode)
-        if stat.S_ISSOCK(found.st_mode):
-            self._socket = _socket.socket(fileno=os.dup(self.fd))
-        elif stat.S_ISFIFO(found.st_mode) or os.isatty(self.fd):
-            self._own = _open_again(self.fd)
+        if self._own < 0 and not self._is_regular:
+            poll = self._poll()
+            poll.register(self.fd, select.POLLOUT)
+            if not poll.poll(0):
+                raise BlockingIOError
+            data = data[:_PIECE]
+        fd = self._own if self._own >= 0 else self.fd
+        if not self._is_terminal:
+            return os.write(fd, data)
+        # stty tostop interrupts a write from the background by SIGTTOU, each time it is tried, unless that is blocked.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+        try:
+            return os.write(fd, data)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _open_again(fd: int) -> int:

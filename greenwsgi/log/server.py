@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from greenwsgi.log.outlet import Outlet, Poll
 
@@ -43,6 +43,8 @@ class ServerLog:
             yield
             return
         self.outlet = Outlet(self.fd, self._dropped)
+        with suppress(OSError):
+            self.outlet.look()
         try:
             yield
         finally:

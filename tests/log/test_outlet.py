@@ -7,6 +7,8 @@ import fcntl
 import os
 import select
 import socket
+import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Iterator
@@ -93,7 +95,7 @@ def is_nonblocking(fd: int) -> bool:
 
 def test_what_a_full_log_does_not_take_comes_later_and_what_is_too_much_is_counted(ends: Ends) -> None:
     reader, log = ends
-    out, many = Outlet(log, dropped), 20_000
+    out, many = Outlet(log, dropped), 5000
     for number in range(many):  # far more than any of these holds; a write that waited would never end
         out.write(line(number))
         assert not is_nonblocking(log), "others have it too"
@@ -139,6 +141,35 @@ def test_the_end_waits_for_a_reader_that_comes(ends: Ends) -> None:
     reading.join()
     assert b" 0 xxx" in came[0]
     assert b"lines before this one are lost: the log took nothing\n" in came[0]
+
+
+BACKGROUND = """
+import fcntl, os, signal, sys, termios
+from greenwsgi.log.outlet import Outlet
+os.setsid()
+fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+attributes = termios.tcgetattr(1)
+attributes[3] |= termios.TOSTOP
+termios.tcsetattr(1, termios.TCSANOW, attributes)
+signal.signal(signal.SIGTTOU, lambda *_: None)  # as the master does
+pid = os.fork()
+if not pid:
+    os.setpgid(0, 0)
+    signal.alarm(20)
+    Outlet(1, None).write(b"a line\\n")
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_terminal_that_stops_jobs_of_the_background_when_they_write() -> None:
+    """stty tostop: a process that takes SIGTTOU has its write interrupted each time, without end."""
+    reader, log = os.openpty()
+    ended = subprocess.run([sys.executable, "-c", BACKGROUND], stdout=log, check=False)
+    assert ended.returncode == 0
+    assert os.read(reader, 1000) == b"a line\r\n"
+    os.close(reader)
+    os.close(log)
 
 
 def test_a_disk_that_is_full_loses_lines_as_for_everybody() -> None:

@@ -552,6 +552,14 @@ CROWD = {
         ),
         [],
     ),
+    "nor does one that still serves for a chain that failed": (
+        fleet(
+            generation(1, SERVING, ready(2, 1), booting(1, 0)),
+            generation(2, DRAINING, ready(1, 0), leaving(2, 1), taken=1),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (3, 4)],
+        ),
+        [],
+    ),
     "any number may": (
         fleet(*[generation(number, DRAINING, leaving(1, 0)) for number in range(1, 9)], most_draining=0),
         [],
