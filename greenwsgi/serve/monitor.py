@@ -18,7 +18,7 @@ from types import FrameType
 from gevent import monkey
 
 from greenwsgi.clock import Clock
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server import LAST_WORDS, ServerLog
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import RunningRequest, Seat
@@ -65,6 +65,8 @@ class Monitor:
         self._lifeline = lifeline
         self._mercy = mercy
         self._log = log
+        self._own_log = ServerLog.of_thread(log.fd, _poll)
+        """The thread's: where it waited for a log that nobody reads, nothing would end this process."""
         self._clock = clock
         self._leave = leave
         self._warning = max(warning, LEAST_WARNING) if warning > 0 else inf
@@ -95,6 +97,7 @@ class Monitor:
 
     def look(self) -> None:
         """One round: report a blocked loop, and end the process if a request is too far past its deadline."""
+        self._own_log.flush()
         now = self._clock.monotonic()
         if now - self._looked >= BLOCKED:  # the loop cannot have run either: it is to blame from now on
             self._woke = now
@@ -105,7 +108,7 @@ class Monitor:
             self._reported = beat
             self._seat.counters[BLOCKED_LOOPS] += 1
             frame = sys._current_frames().get(self._main)
-            self._log.warning(
+            self._own_log.warning(
                 f"worker {self._seat.number}'s loop is blocked, for {blocked:.1f} s so far, by {_culprit(frame)};"
                 f" requests that wait or block: {len(self._seat.running())}; it is here:\n{_stack(frame)}"
             )
@@ -114,7 +117,8 @@ class Monitor:
             return
         frame = sys._current_frames().get(self._main)
         if self._stuck(frame, now) and blocked >= BLOCKED and (late := self._late(_exchange(frame), now)):
-            self._log.error(self._report(frame, blocked, late))
+            self._own_log.error(self._report(frame, blocked, late))
+            self._own_log.flush(LAST_WORDS)
             self._leave(EXIT_HARAKIRI)
 
     def _stuck(self, frame: FrameType | None, now: float) -> bool:

@@ -29,6 +29,7 @@ from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.serve.probation import Probation
 from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
@@ -69,7 +70,7 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
-    paused: whether it shall accept nothing, until SIGCONT.
+    paused: whether it shall accept nothing, until SIGCONT. probation: the worker before it crashed.
     """
 
     settings: Settings
@@ -85,6 +86,7 @@ class WorkerBoot:
     hooks: Hooks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
+    probation: bool = False
 
 
 def run(boot: WorkerBoot) -> int:
@@ -274,6 +276,8 @@ class Worker:
             )
             acceptor.start()
             self._acceptors.append(acceptor)
+        if self._boot.probation:
+            Probation(service, self._acceptors)
         if self._boot.paused:
             self._pause(True)
 

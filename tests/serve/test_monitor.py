@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -49,17 +50,15 @@ def seat() -> Iterator[Seat]:
     ],
 )
 def test_when_it_ends_the_process(seat: Seat, beat: float, deadline: float, ends: bool) -> None:
-    read, write = os.pipe()
     left: list[int] = []
     seat.beat(beat)
     seat.begin(2, 90.0, deadline, b"1.2.3.4\tGET\t/stuck\tHTTP/1.1")
-    clock = Hand()
-    clock.now = 99.25
-    monitor = Monitor(seat, -1, 60, ServerLog(write), clock, left.append)
-    rounds(monitor, clock, 100.0)
-    os.close(write)
-    with os.fdopen(read) as log:
-        said = log.read()
+
+    def story(monitor: Monitor, clock: Hand) -> None:
+        clock.now = 99.25
+        rounds(monitor, clock, 100.0)
+
+    said = watched(seat, story, 0, left.append)
     assert left == ([EXIT_HARAKIRI] if ends else [])
     assert bool(said) == ends
     if ends:
@@ -75,12 +74,11 @@ def watched(
     leave: Callable[[int], object] = os._exit,
 ) -> str:
     """What a monitor logs in a story."""
-    read, write = os.pipe()
     clock = Hand()
-    story(Monitor(seat, -1, 60, ServerLog(write), clock, leave, warning=warning), clock)
-    os.close(write)
-    with os.fdopen(read) as log:
-        return log.read()
+    with tempfile.TemporaryFile() as log:
+        story(Monitor(seat, -1, 60, ServerLog(log.fileno()), clock, leave, warning=warning), clock)
+        log.seek(0)
+        return log.read().decode()
 
 
 def rounds(monitor: Monitor, clock: Hand, end: float) -> None:
