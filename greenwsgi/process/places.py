@@ -46,6 +46,7 @@ class Places:
             listeners=inherited.keep(self.listeners),
             pidfile=self.pidfile.fd if self.pidfile else -1,
             control=self.control.fd if self.control else -1,
+            control_file=list(self.control.file or ()) if self.control else [],
             fifo=self.fifos.fd if self.fifos else -1,
             slot=self.fifos.slot if self.fifos else 0,
             paths={
@@ -197,8 +198,9 @@ class Opening:
         if not paths:
             return None
         fd = self.handed.control if self.handed else -1
+        file = tuple(self.handed.control_file) if self.handed else ()
         try:
-            found = ControlSocket(paths, who, self.inbox, fd)
+            found = ControlSocket(paths, who, self.inbox, fd, (file[0], file[1]) if file else None)
         except OSError as error:
             said = f"{paths[0]}: {error.strerror or error}"
             if self.settings.processes.control_socket:

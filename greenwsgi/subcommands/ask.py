@@ -47,21 +47,28 @@ def status(arguments: Sequence[str]) -> int:
     parser = _parser("status")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     given = parser.parse_args(arguments)
-    answer = Target(given.target).ask("status")
+    target = Target(given.target)
+    answer = target.ask("status")
     if not answer["ok"]:
         return _tell(answer)
-    said = answer["status"]
-    print(json.dumps(said, indent=2) if given.json else printable(statuses.table(said).rstrip("\n")))
+    try:
+        shown = statuses.table(answer["status"]).rstrip("\n")
+        written = json.dumps(answer["status"], indent=2)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+        raise target.odd() from None  # what answers there may be anything
+    print(written if given.json else printable(shown))
     return 0
 
 
 def ping(arguments: Sequence[str]) -> int:
     """`greenwsgi ping TARGET`."""
-    answer = Target(_parser("ping").parse_args(arguments).target).ask("ping")
+    target = Target(_parser("ping").parse_args(arguments).target)
+    answer = target.ask("ping")
     if answer["ok"]:
-        answer["said"] = (
-            f"greenwsgi {answer['version']} answers: pid {answer['pid']}, generation {answer['generation']}"
-        )
+        version, pid, generation = (answer.get(name) for name in ("version", "pid", "generation"))
+        if type(version) is not str or type(pid) is not int or type(generation) is not int:
+            raise target.odd()
+        answer["said"] = f"greenwsgi {version} answers: pid {pid}, generation {generation}"
     return _tell(answer)
 
 
@@ -103,5 +110,5 @@ def _tell(answer: dict[str, Any]) -> int:
     out = sys.stdout if answer["ok"] else sys.stderr
     if details := answer.get("details"):
         print(printable(details.rstrip("\n")), file=out)
-    print(printable(answer["said"]), file=out)
+    print(printable(" ".join(answer.get("said", "").splitlines())), file=out)
     return 0 if answer["ok"] else 1

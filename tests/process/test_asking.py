@@ -18,7 +18,6 @@ from greenwsgi.cli import main
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import identity
 from greenwsgi.process.commands import BY_NAME, by_signal
 from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, ControlSocket, places
 from greenwsgi.process.fifo import Fifos, tell
@@ -196,7 +195,7 @@ def test_a_link_from_before_may_be_in_its_place(inbox: Inbox, path: str) -> None
 def test_nothing_is_left_of_a_socket_that_cannot_be_had(
     inbox: Inbox, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
@@ -290,7 +289,7 @@ def test_one_that_cannot_be_made_again_is_told_of_once(inbox: Inbox, log: Server
 def test_nothing_is_left_of_one_that_cannot_be_had(
     inbox: Inbox, log: ServerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchown", refuse)
@@ -367,7 +366,7 @@ def test_the_holder_of_a_pidfile(held: tuple[str, int]) -> None:
 def test_a_held_pidfile_can_be_taken_over(held: tuple[str, int]) -> None:
     pidfile = Pidfile(held[0])
     assert pidfile.write() == held[1]
-    assert identity._pid_in(held[0]) == os.getpid()
+    assert Path(held[0]).read_text() == f"{os.getpid()}\n"
     pidfile.remove()
 
 

@@ -297,7 +297,7 @@ def test_a_socket_that_is_given_away(bound: Bind, tmp_path: Path) -> None:
 
 
 def test_a_socket_that_may_not_be_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.chdir(tmp_path)
