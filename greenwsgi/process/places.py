@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from greenwsgi.config.settings import Settings, decode
-from greenwsgi.errors import UsageError
+from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import control, identity, inherited, listeners, words
 from greenwsgi.process.binding import Listener
@@ -84,9 +84,9 @@ class Opening:
         pidfile, fifos, sockets = self._names()
         places = Places(
             listeners=self._listeners(who),
-            control=self._try(lambda: self._control(who, sockets)),
-            fifos=self._try(lambda: self._fifos(who, fifos)),
-            pidfile=self._try(lambda: self._pidfile(pidfile)),
+            control=self._try(lambda: self._written("control-socket", lambda: self._control(who, sockets))),
+            fifos=self._try(lambda: self._written("master-fifo", lambda: self._fifos(who, fifos))),
+            pidfile=self._try(lambda: self._written("pidfile", lambda: self._pidfile(pidfile))),
             log_file=self._log_file(),
         )
         if self.handed is None:
@@ -141,6 +141,15 @@ class Opening:
                 raise
             self.log.error(str(error))
             return None
+
+    def _written(self, option: str, take: Callable[[], T | None]) -> T | None:
+        """What goes wrong is told with the line where the option was written, if it was."""
+        try:
+            return take()
+        except UsageError as error:
+            if self.settings.origins(option) and error.origin == Origin(option):
+                raise UsageError(f"{option}: {error.text}", self.settings.origin(option)) from None
+            raise
 
     def _listeners(self, who: Identity) -> list[Listener]:
         if self.handed is None:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 from signal import Signals
-from typing import Any
+from typing import Any, Self
 
 from greenwsgi.errors import UsageError
 from greenwsgi.process import control, fifo, identity, spawn
@@ -55,6 +55,16 @@ class Target:
             raise UsageError(f"{self.name}: {command} can be asked for by a control socket only")
         return {"ok": True, "said": f"{command} is asked for"}
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Hang up."""
+        if self._caller:
+            self._caller.close()
+        if self._process >= 0:
+            os.close(self._process)
+
     def odd(self) -> UsageError:
         """What to raise for an answer that makes no sense."""
         return self._caller.odd() if self._caller else self._silent()
@@ -85,8 +95,13 @@ class Target:
             process = spawn.hold(self._pid)
         except OSError as error:
             raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
-        if identity.holder(self.name) != self._pid:
-            raise UsageError(f"{self.name}: another server has just taken this pidfile: ask again")
+        try:
+            if identity.holder(self.name) != self._pid:
+                raise UsageError(f"{self.name}: another server has just taken this pidfile: ask again")
+        except UsageError:
+            if process >= 0:
+                os.close(process)
+            raise
         return process
 
     def _signal(self, number: Signals) -> None:

@@ -422,6 +422,9 @@ def test_a_server_that_does_not_stop_is_not_waited_for(
         def __init__(self, name: str) -> None:
             self.name = name
 
+        def __exit__(self, *_: object) -> None:
+            pass
+
         def ask(self, command: str, *, wait: bool = False) -> dict[str, object]:
             return {"ok": False, "said": "no\udce9\x1b"}
 
