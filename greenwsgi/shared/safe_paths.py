@@ -136,7 +136,7 @@ class _Walk:
     def _here(self, name: str, *, native: bool = False) -> Spot:
         owner = os.fstat(self.folder).st_uid
         if self._led_by and self._led_by != {owner}:
-            led = ", ".join(f"user {one}" for one in sorted(self._led_by))
+            led = ", ".join("another user" if one == _UNKNOWN else f"user {one}" for one in sorted(self._led_by))
             raise PermissionError(
                 errno.EPERM, f"a symbolic link of {led} leads there, and the folder is user {owner}'s: name it directly"
             )

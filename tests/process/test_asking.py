@@ -204,6 +204,20 @@ def test_nothing_is_left_of_a_socket_that_cannot_be_had(
     assert not os.path.lexists(path)
 
 
+def test_a_socket_that_became_anothers_is_left_alone(inbox: Inbox, path: str) -> None:
+    """Also by the image of the process after a re-exec, which is told what file was made."""
+    before = ControlSocket([path], NOBODY, inbox)
+    fd, file = os.dup(before.fd), before.file
+    os.unlink(path)
+    other = ControlSocket([path], NOBODY, inbox)
+    after = ControlSocket([path], NOBODY, inbox, fd, file)
+    after.close()
+    before.close()
+    assert os.path.exists(path)
+    other.close()
+    assert not os.path.exists(path)
+
+
 def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path: Path) -> None:
     control = ControlSocket([path, str(tmp_path / "none" / "link"), str(tmp_path / "link")], NOBODY, inbox)
     said: list[str] = []
