@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from greenwsgi.errors import UsageError
 from greenwsgi.options.kinds import Address
@@ -21,8 +21,6 @@ from greenwsgi.process.identity import Owner
 from greenwsgi.shared import safe_paths
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.shared.safe_paths import Spot
-
-T = TypeVar("T")
 
 _IP_FREEBIND = 15
 _SIOCGIFADDR = 0x8915
@@ -251,7 +249,7 @@ def _file_at(spot: Spot) -> tuple[int, int]:
     return safe_paths.file_id(os.lstat(spot.name, dir_fd=spot.folder))
 
 
-def in_folder(spot: Spot, act: Callable[[str], T]) -> T:
+def in_folder(spot: Spot, act: Callable[[str], None]) -> None:
     """Bind or connect by the name alone, in its folder: those calls know no descriptors of folders.
 
     The kernel keeps the name that a socket is bound by: `ss` and `lsof` show the bare one.
@@ -259,11 +257,12 @@ def in_folder(spot: Spot, act: Callable[[str], T]) -> T:
     try:
         here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
     except OSError:  # we may not enter where we are, and so could not come back
-        return act(f"/proc/self/fd/{spot.folder}/{spot.name}")
+        act(f"/proc/self/fd/{spot.folder}/{spot.name}")
+        return
     try:
         os.fchdir(spot.folder)
         try:
-            return act(spot.name)
+            act(spot.name)
         finally:
             os.fchdir(here)
     finally:
@@ -279,20 +278,47 @@ def clear(spot: Spot, *, dead_links: bool = False) -> None:
     if there is None:
         return
     try:
-        leads_to = os.stat(spot.name, dir_fd=spot.folder)
+        with safe_paths.at(spot.path, follow=True) as target:
+            if not _is_dead(target):
+                raise OSError(errno.EADDRINUSE, TAKEN)
     except FileNotFoundError:
-        if not dead_links:
+        if stat.S_ISLNK(there.st_mode) and not dead_links:
             raise FileExistsError(errno.EEXIST, "there is a symbolic link of that name, which leads nowhere") from None
-        spot.remove(safe_paths.file_id(there))
-        return
-    if not stat.S_ISSOCK(leads_to.st_mode):
-        kind = safe_paths.kind(leads_to.st_mode)
-        raise FileExistsError(errno.EEXIST, f"there is {kind} of that name, and it is no socket")
+    spot.remove(safe_paths.file_id(there))
+
+
+def _is_dead(spot: Spot) -> bool:
+    """A socket that nobody listens on? Raises FileExistsError for a file of another kind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        if in_folder(spot, probe.connect_ex) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, TAKEN)
-    spot.remove(safe_paths.file_id(there))
+        try:
+            connect(probe, spot)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+        return False
+
+
+def connect(sock: socket.socket, spot: Spot) -> os.stat_result:
+    """Connect to the socket of that name and to no other that takes its place meanwhile; what it looks like.
+
+    Raises OSError, FileExistsError for a file of another kind.
+    """
+    pinned = spot.open(os.O_PATH) if sys.platform == "linux" and os.path.isdir("/proc/self/fd") else -1
+    try:
+        found = os.fstat(pinned) if pinned >= 0 else os.lstat(spot.name, dir_fd=spot.folder)
+        if not stat.S_ISSOCK(found.st_mode):
+            kind = safe_paths.kind(found.st_mode)
+            raise FileExistsError(errno.EEXIST, f"there is {kind} of that name, and it is no socket")
+        if pinned >= 0:
+            sock.connect(f"/proc/self/fd/{pinned}")
+        else:
+            in_folder(spot, sock.connect)
+        return found
+    finally:
+        if pinned >= 0:
+            os.close(pinned)
 
 
 def _bind_abstract(place: Abstract, options: Listening) -> tuple[socket.socket, str]:

@@ -272,8 +272,9 @@ class Caller:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.settimeout(seconds)
         try:
-            self._sock.connect(path)
-            self._check(*_peer(self._sock), pid)
+            with safe_paths.at(path, follow=True) as spot:
+                found = binding.connect(self._sock, spot)
+            self._check(*_peer(self._sock), pid, found.st_uid)
         except OSError as error:
             self._sock.close()
             raise UsageError(f"{path}: no server answers: {error.strerror or error}") from None
@@ -320,14 +321,14 @@ class Caller:
     def close(self) -> None:
         self._sock.close()
 
-    def _check(self, peer: int, user: int | None, pid: int) -> None:
-        """Raises UsageError if it is not who it must be, OSError. peer, user: 0 and None if the system does not say."""
+    def _check(self, peer: int, user: int | None, pid: int, owner: int) -> None:
+        """Raises UsageError if it is not who it must be. peer, user: 0 and None if the system does not say."""
         if pid and peer:
             if peer != pid:
                 raise UsageError(
                     f"{self.path}: process {peer} answers there, but process {pid} has the pidfile: nothing is asked"
                 )
-        elif user is not None and user not in (0, os.geteuid(), owner := os.stat(self.path).st_uid):
+        elif user is not None and user not in (0, os.geteuid(), owner):
             raise UsageError(
                 f"{self.path}: process {peer} of user {user} answers there, but the socket is user {owner}'s:"
                 " nothing is asked"

@@ -179,7 +179,8 @@ def _is_read(spot: Spot) -> bool:
 def tell(path: str, letter: str) -> None:
     """Write a letter into a server's fifo. Raises UsageError when nobody reads it."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        with safe_paths.at(path, follow=True) as spot:
+            fd = spot.open(os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         raise UsageError(f"{path}: nobody reads this fifo: {error.strerror}") from None
     try:

@@ -252,7 +252,8 @@ def named_and_locked_by(path: str) -> tuple[int, int | None]:
     Not for our own pidfile, whose lock would be given up.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with safe_paths.at(path, follow=True) as spot:
+            fd = spot.open(os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return 0, None

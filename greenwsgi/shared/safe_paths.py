@@ -5,13 +5,13 @@ user. That user can replace every name there at every moment, also by a symbolic
 keep such a file out of reach:
 
 - A folder is opened component by component and is then used by its descriptor only (`at`). A symbolic link of another
-  user is followed for a folder if all such links belong to the owner of the folder they lead to: he leads the server
-  only to where he may write himself. As the last component such a link is never followed.
+  user is followed only to a folder of his own: there he could have put the file himself. In a folder where everybody
+  may write, such as /tmp, it is never followed, as the kernel has it under fs.protected_symlinks.
 - What needs a mode or an owner gets them in a new folder that only the server may enter (`aside`), and then its name.
 - A file is removed only if it is the one that was made, by its device and inode.
 
-For root a link of another user is one that is not root's. For others only links in folders where everybody may write
-count, as the kernel's fs.protected_symlinks has it: a deploy user's `current` is no danger to them.
+Of a server that is not root only the last of this is asked: another user's links, a deploy user's `current` for one,
+give him no rights that he has not.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def kind(mode: int) -> str:
 
 @contextmanager
 def at(path: str, *, follow: bool = False) -> Iterator[Spot]:
-    """The place of a path, with its folder open meanwhile. follow: the last component too, unless it is another user's.
+    """The place of a path, with its folder open meanwhile. follow: a symbolic link as the last component too.
 
     Raises OSError.
     """
@@ -160,10 +160,12 @@ class _Walk:
 
     def _go_by_link(self, part: str) -> None:
         target, owner = _read_link(self.folder, part)
-        if not _trusted(owner, self.folder):
-            if not self._rest:
-                raise PermissionError(errno.EPERM, f"this is a symbolic link of user {owner}: name the file directly")
-            self._led_by.add(owner)
+        if owner not in (0, os.geteuid()):
+            if os.fstat(self.folder).st_mode & stat.S_IWOTH:
+                whose = "another user" if owner == _UNKNOWN else f"user {owner}"
+                raise PermissionError(errno.EPERM, f"{part} is a symbolic link of {whose}, where everybody may write")
+            if os.geteuid() == 0:
+                self._led_by.add(owner)
         self._links += 1
         if self._links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -204,12 +206,6 @@ def _keeps_names(folder: int) -> bool:
     """Can no other user replace in that folder what is not his own?"""
     found = os.fstat(folder)
     return found.st_uid in (0, os.geteuid()) and bool(found.st_mode & stat.S_ISVTX or not found.st_mode & 0o022)
-
-
-def _trusted(owner: int, folder: int) -> bool:
-    if owner in (0, os.geteuid()):
-        return True
-    return os.geteuid() != 0 and not os.fstat(folder).st_mode & stat.S_IWOTH
 
 
 def _is_proc(folder: int) -> bool:
