@@ -85,9 +85,16 @@ class ServerLog:
         return f"{stamp} [{os.getpid()}] {safe}\n".encode("utf-8", "backslashreplace")
 
 
-def open_output(path: str) -> None:
-    """Standard output and error go to the end of that file from now on. Raises OSError, and nothing has changed."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+def _open_log(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+
+
+def open_output(path: str, open_log: Callable[[str], int] = _open_log) -> None:
+    """Standard output and error go to the end of that file from now on. Raises OSError, and nothing has changed.
+
+    open_log: how to open it; safe_paths has the one that trusts no other user.
+    """
+    file = open_log(path)
     for standard in (1, 2):
         os.dup2(file, standard)
     os.closerange(file, file + 1)  # os.close is gevent's in a zygote, and leaves a FIFO open until its loop runs

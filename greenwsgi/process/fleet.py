@@ -278,7 +278,7 @@ class Fleet:
         return rising if rising and rising.kind is Reload.CHAIN and self.at(GenerationStage.SERVING) else None
 
     def crowd(self) -> list[Generation]:
-        """Of the generations that drain, all of whose workers were told to leave, those that are too many: the oldest."""
+        """Of the generations that drain, and whose workers were all told to leave, the oldest, as many as are too many."""
         draining = [
             one
             for one in self.generations
