@@ -18,6 +18,25 @@ class ServerLog:
 
     def __init__(self, fd: int = 2) -> None:
         self.fd = fd
+        self._file = _file_of(fd)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the descriptor is closed or was given to another file: the application's doing, not `reopen`'s."""
+        # Twice: `reopen` runs in a signal handler, perhaps in the middle of this.
+        return _file_of(self.fd) != self._file and _file_of(self.fd) != self._file
+
+    def reopen(self, path: str) -> None:
+        """Write to the end of that file from now on, and standard output and error too where they are the log.
+
+        The descriptors keep their numbers. Raises OSError, and nothing has changed.
+        """
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        for fd in [one for one in (1, 2) if one != self.fd and _file_of(one) == self._file]:
+            os.dup2(file, fd)
+        os.dup2(file, self.fd, inheritable=self.fd <= 2)
+        self._file = _file_of(self.fd)
+        os.closerange(file, file + 1)  # os.close is gevent's in a zygote, and leaves a FIFO open until its loop runs
 
     def info(self, text: str) -> None:
         self._write(text)
@@ -34,12 +53,13 @@ class ServerLog:
         write_whole(self.fd, f"{stamp} [{os.getpid()}] {safe}\n".encode("utf-8", "backslashreplace"))
 
 
-def open_output(path: str) -> None:
-    """Standard output and error go to the end of that file from now on. Raises OSError, and nothing has changed."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-    for standard in (1, 2):
-        os.dup2(file, standard)
-    os.closerange(file, file + 1)  # os.close is gevent's in a zygote, and leaves a FIFO open until its loop runs
+def _file_of(fd: int) -> tuple[int, int] | None:
+    """What is open there; as shared.descriptors has it, which is a sibling."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def write_whole(fd: int, data: bytes) -> None:

@@ -71,9 +71,12 @@ class Acceptor(StreamServer):
 
     def do_read(self) -> Any:
         """Accept one connection: its socket and the peer's address, or None when there is none."""
-        listener = self.socket
+        listener, numbers = self.socket, self._service.numbers
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
+            holder = numbers.holders.get(fd)
+            if holder is not None and holder.fileno() == fd:  # closed, but not by its holder
+                fd = numbers.settle(fd, holder)
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
@@ -87,7 +90,7 @@ class Acceptor(StreamServer):
             self._service.shortage = f"cannot accept on {self._endpoint.name} for now: {error.strerror}"
             self._pause(SHORTAGE_PAUSE)
             return None
-        sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
+        numbers.holders[fd] = sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
         sock.setblocking(False)
         return sock, address
 

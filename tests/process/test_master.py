@@ -460,7 +460,7 @@ def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World)
 def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     serving: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenwsgi.process.master.open_output", lambda path: None)
+    monkeypatch.setattr("greenwsgi.log.server.ServerLog.reopen", lambda log, path: None)
     (zygote,), (victim, sibling) = serving.zygotes(), serving.workers()
     serving.die(victim, -SIGKILL)
     while len(serving.workers()) < 2:
