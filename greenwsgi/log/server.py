@@ -22,7 +22,7 @@ class ServerLog:
 
     @property
     def lost(self) -> bool:
-        """Whether the descriptor is closed or was given to another file: the application's doing, not `reopen`'s."""
+        """Whether the descriptor has been closed, or given to another file, by others than this object."""
         # Twice: `reopen` runs in a signal handler, perhaps in the middle of this.
         return _file_of(self.fd) != self._file and _file_of(self.fd) != self._file
 
@@ -32,7 +32,8 @@ class ServerLog:
         The descriptors keep their numbers. Raises OSError, and nothing has changed.
         """
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        for fd in [one for one in (1, 2) if one != self.fd and _file_of(one) == self._file]:
+        old = _file_of(self.fd)
+        for fd in [one for one in (1, 2) if one != self.fd and _file_of(one) == old]:
             os.dup2(file, fd)
         os.dup2(file, self.fd, inheritable=self.fd <= 2)
         self._file = _file_of(self.fd)
