@@ -138,10 +138,11 @@ def test_environment(site: Server, programs: Path) -> None:
 def test_environment_over_uwsgi(site: Server) -> None:
     """What the gateway says is passed on, but for names that would load code."""
     more = {"REMOTE_USER": "ann", "HTTPS": "on", "LD_PRELOAD": "/tmp/x.so", "PYTHONPATH": "/tmp", "HTTP_PROXY": "evil"}
+    more |= {"HTTP_proxy": "evil", "http_proxy": "evil", "SSL_CERT_FILE": "/tmp/x.pem", "SSL_CERT_DIR": "/tmp"}
     found = environment(site.uwsgi("/cgi/env.sh?q", variables=more).text)
     assert (found["REMOTE_ADDR"], found["REMOTE_USER"], found["HTTPS"]) == ("192.0.2.7", "ann", "on")
     assert (found["QUERY_STRING"], found["REQUEST_SCHEME"]) == ("q", "https")
-    assert not {"LD_PRELOAD", "PYTHONPATH", "HTTP_PROXY"} & set(found)
+    assert set(more) & set(found) == {"REMOTE_USER", "HTTPS"}
 
 
 def test_folder(site: Server, programs: Path) -> None:
@@ -251,6 +252,7 @@ def test_dots_lead_out_of_the_mount_to_the_application(site: Server) -> None:
 def test_paths_over_uwsgi_lead_nowhere_either(site: Server) -> None:
     """There nobody has resolved the dots."""
     assert site.uwsgi("/x", variables={"PATH_INFO": "/cgi/../../../bin/ls"}).status == 404
+    assert site.uwsgi("/x", variables={"PATH_INFO": "/cgi/env.sh/../../../etc/passwd"}).status == 404
 
 
 # Programs that fail
