@@ -70,7 +70,7 @@ class Witness:
                 self._heard(note, now)
             elif isinstance(note, Asked) or note.signal is not SIGCHLD:
                 self._desk.take(note, now)
-        for pid, status in self._system.bury():
+        for pid, status in self._system.bury(self._programs):
             self._buried(pid, status, now)
         if not self._system.adopts:
             self._miss_orphans(now)
@@ -145,12 +145,19 @@ class Witness:
         seat = self._cycles[generation.number].board.seats[worker.seat]
         for request in seat.running():
             self._killed_line(worker.number, pid, request)
+        for leader, started in seat.programs():
+            self._system.end_group(leader, started)
         if seat.number:  # it lived long enough to take its seat
             self.totals.fold(seat)
             self.show_past()
         seat.wipe()
         generation.worker_gone(worker, now)
         self._log.info(f"{worker} {words.ended(status)}{words.again(generation, worker, now)}")
+
+    def _programs(self) -> dict[int, int]:
+        """All CGI programs that workers run, or ran when they died: when each started, by its pid."""
+        seats = [seat for cycle in self._cycles.values() for seat in cycle.board.seats]
+        return {pid: started for seat in seats for pid, started in seat.programs()}
 
     def show_past(self) -> None:
         """Workers tell in each access line how many requests the server had."""

@@ -472,3 +472,14 @@ def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     told = [pid for pid, number in serving.signalled if number is SIGURG]
     assert sorted(told) == sorted([zygote.pid, sibling.pid, successor.pid])
     serving.finish()
+
+
+def test_the_programs_of_a_dead_worker_are_ended_once(serving: World) -> None:
+    victim, sibling = serving.workers()
+    board = serving.master.cycles[1].board
+    board.seats[victim.seat].note_program(3, 4711, 99)
+    board.seats[sibling.seat].note_program(0, 4712, 98)
+    serving.die(victim, -SIGKILL)
+    serving.run(NOT_LONG)
+    assert serving.ended_groups == [(4711, 99)]
+    serving.finish()
