@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from gevent import Greenlet
@@ -61,6 +62,11 @@ class Carriers:
                 self._count()
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
+
+    @property
+    def waiting(self) -> Iterable[Connection]:
+        """Connections whose greenlet has not run yet."""
+        return self._new
 
     def shrink(self) -> None:
         """End those that were not needed since the last call."""

@@ -28,6 +28,7 @@ from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.forks import Forks
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
 from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
@@ -65,6 +66,7 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
+    forks: the at-fork hook, which is to know of all that a child of the application shall not have.
     paused: whether it shall accept nothing, until SIGCONT.
     """
 
@@ -79,6 +81,7 @@ class WorkerBoot:
     application: Application | None
     log: ServerLog
     hooks: Hooks
+    forks: Forks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
 
@@ -130,12 +133,14 @@ class Worker:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
             application = Programs(boot.settings, application, boot.log)
+            boot.forks.descriptors = application.descriptors
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
         faulthandler.enable(boot.log.fd, all_threads=False)  # anew: an import has SIGABRT of its own
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
+        boot.forks.service = service
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
         monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=limits.blocked_loop_warning)
         verbose = limits.harakiri_verbose
