@@ -149,17 +149,18 @@ def _go_on(arguments: Sequence[str]) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from None
     environ, log = dict(os.environ), ServerLog()
-    try:
-        settings = load(arguments, environ).settings
-        rules.check(settings, silent)
-    except UsageError as error:
+    with log.never_waiting():
+        try:
+            settings = load(arguments, environ).settings
+            rules.check(settings, silent)
+        except UsageError as error:
+            if rehearses:
+                raise
+            log.error(f"the configuration stays as it was: {error}")
+            settings = decode(max(handed.cycles.items())[1].configuration)
         if rehearses:
-            raise
-        log.error(f"the configuration stays as it was: {error}")
-        settings = decode(max(handed.cycles.items())[1].configuration)
-    if rehearses:
-        return 0
-    return boot.serve(settings, log, _rereading(arguments, environ, settings, log), handed)
+            return 0
+        return boot.serve(settings, log, _rereading(arguments, environ, settings, log), handed)
 
 
 def _help_on(topic: str) -> str:

@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
 
+from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.process import binding
 from greenwsgi.process.identity import Identity, Owner
@@ -34,6 +35,10 @@ MOST_UNANSWERED = 16
 """Requests of one client that wait; one more is refused."""
 MOST_UNREAD = 16 << 20
 """Bytes of answers that a client has not read; then it is hung up on."""
+
+SHORTAGE_PAUSE = 1.0
+"""Seconds in which no client is accepted after one could not be, say since no descriptor was free. It stays in the
+backlog, so the socket is ready all the time: to wait for it would be to try without end."""
 
 BESIDE = ".control"
 """What is added to the name of the pidfile, or of a master-fifo, to find the socket."""
@@ -62,7 +67,13 @@ class ControlSocket:
     """
 
     def __init__(
-        self, paths: Sequence[str], who: Identity, inbox: Inbox, fd: int = -1, file: tuple[int, int] | None = None
+        self,
+        paths: Sequence[str],
+        who: Identity,
+        inbox: Inbox,
+        fd: int = -1,
+        file: tuple[int, int] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.paths = [*paths]
         self.path, *self._links = paths
@@ -73,7 +84,10 @@ class ControlSocket:
             self._listening, self.file = _bind(self.path, who)
         self._listening.setblocking(False)
         self._clients: list[_Client] = []
+        self._clock = clock or SystemClock()
+        self._again = 0.0
         inbox.watch(self.fd, EVENT_READ, self._accept)
+        inbox.looks.append(self._look)
 
     @property
     def fd(self) -> int:
@@ -91,6 +105,7 @@ class ControlSocket:
         """Hang up on everybody, and remove the socket if it still is ours."""
         for client in list(self._clients):
             client.close()
+        self._inbox.looks.remove(self._look)
         self._inbox.unwatch(self.fd)
         self._listening.close()
         with ExitStack() as removing:  # one that cannot be removed keeps none of the others
@@ -101,7 +116,11 @@ class ControlSocket:
     def _accept(self, events: int) -> list[Note]:
         try:
             sock, _ = self._listening.accept()
-        except OSError:  # it has left already; or no descriptor is free, and it stays in the backlog
+        except (BlockingIOError, ConnectionError):  # it has left already
+            return []
+        except OSError:
+            self._inbox.unwatch(self.fd)
+            self._again = self._clock.monotonic() + SHORTAGE_PAUSE
             return []
         sock.setblocking(False)
         self._clients = [client for client in self._clients if client.open]
@@ -109,6 +128,12 @@ class ControlSocket:
             self._clients.pop(0).close()
         self._clients.append(_Client(sock, self._inbox))
         return []
+
+    def _look(self) -> None:
+        """Accept again, after a pause."""
+        if self._again and self._clock.monotonic() >= self._again:
+            self._again = 0.0
+            self._inbox.watch(self.fd, EVENT_READ, self._accept)
 
 
 class _Client:

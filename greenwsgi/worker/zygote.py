@@ -323,6 +323,7 @@ class Zygote:
             tls=self._contexts,
             hooks=Hooks(self._log, run_program),
             paused=order.paused,
+            probation=order.probation,
         )
         try:
             worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
 
@@ -19,7 +21,7 @@ from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_NAME, by_signal
-from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, ControlSocket, places
+from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, ControlSocket, places
 from greenwsgi.process.fifo import Fifos, tell
 from greenwsgi.process.identity import Identity, Pidfile, holder
 from greenwsgi.process.inbox import Asked, Inbox
@@ -165,6 +167,52 @@ def test_who_does_not_read_does_not_block(inbox: Inbox, control: ControlSocket, 
         while received < 4 << 20:
             received += len(sock.recv(1 << 16))
             inbox.wait(0)
+
+
+def test_without_descriptors_a_client_is_not_tried_without_end(inbox: Inbox, path: str) -> None:
+    """It stays in the backlog, so its socket is ready all the time."""
+    clock = Hand()
+    control = ControlSocket([path], NOBODY, inbox, clock=clock)
+    with call(path) as sock:
+        sock.sendall(b'{"command": "ping"}\n')
+        with no_descriptor_left():
+            for _ in range(3):
+                assert inbox._selector.select(0), "it is tried"
+                assert inbox.wait(0) == []
+                assert not inbox._selector.select(0), "and then not, for a while"
+                clock.now += SHORTAGE_PAUSE / 2
+                inbox.wait(0)
+                assert not inbox._selector.select(0)
+                clock.now += SHORTAGE_PAUSE / 2
+                control._look()
+        inbox.wait(0)
+        (note,) = asked(inbox)
+        note.answer({"ok": True})
+        assert read_line(sock) == {"ok": True}
+    control.close()
+
+
+class Hand:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process cannot open anything meanwhile."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_who_left_is_not_answered(inbox: Inbox, control: ControlSocket, path: str) -> None:
