@@ -16,6 +16,7 @@ from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.shared import safe_paths
+from greenwsgi.shared.descriptors import open_standard
 from greenwsgi.subcommands import SUBCOMMANDS, helps
 
 Reread = Callable[[Settings], Settings]
@@ -32,7 +33,7 @@ INTERRUPTED_STATUS = 130  # as shells have it: 128 + SIGINT
 
 def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> int:
     """Run greenwsgi with these arguments (the process's own, if None) and return its exit status."""
-    _open_standard_descriptors()
+    open_standard()  # or a socket would be taken for input, output or error
     try:
         return run(sys.argv[1:] if arguments is None else arguments, serve or _serve)
     except UsageError as error:
@@ -44,13 +45,6 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
     except BrokenPipeError:  # `greenwsgi status app.pid | head -1`: who reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return PIPE_STATUS
-
-
-def _open_standard_descriptors() -> None:
-    """Those that are closed: else the next file that is opened, a socket, would be taken for input, output or error."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
 
 
 def run(arguments: Sequence[str], serve: Serve, failed: tuple[str, ...] = ()) -> int:

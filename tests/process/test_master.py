@@ -547,7 +547,7 @@ def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World)
 def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     serving: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenwsgi.process.master.open_output", lambda *_: None)
+    monkeypatch.setattr("greenwsgi.log.server.ServerLog.reopen", lambda *_: None)
     (zygote,), (victim, sibling) = serving.zygotes(), serving.workers()
     serving.die(victim, -SIGKILL)
     while len(serving.workers()) < 2:
@@ -579,3 +579,14 @@ def test_who_leaves_because_the_server_stops_knows_it_before_the_signal(serving:
     serving.signal(SIGTERM)
     serving.step()
     assert told[-1][0] is True
+
+
+def test_the_programs_of_a_dead_worker_are_ended_once(serving: World) -> None:
+    victim, sibling = serving.workers()
+    board = serving.master.cycles[1].board
+    board.seats[victim.seat].note_program(3, 4711, 99)
+    board.seats[sibling.seat].note_program(0, 4712, 98)
+    serving.die(victim, -SIGKILL)
+    serving.run(NOT_LONG)
+    assert serving.ended_groups == [(4711, 99)]
+    serving.finish()
