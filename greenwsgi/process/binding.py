@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import os
 import socket
@@ -21,6 +22,14 @@ from greenwsgi.shared.messages import BoundListener
 
 _IP_FREEBIND = 15
 _SIOCGIFADDR = 0x8915
+_ATTACH_FILTER = 26
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the flags, byte 13 of the TCP header
+    (0x45, 0, 1, 0x02),  # SYN: the next instruction, else the one after it
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # accept
+)
+"""A classic BPF program; each instruction is code, jump if true, jump if false, argument (struct sock_filter)."""
 TAKEN = "another process listens there"
 
 
@@ -38,10 +47,25 @@ class Listener:
     file: tuple[int, int] | None = None
     own: bool = True
 
+    def quiet(self) -> None:
+        """Let no new connection begin, whoever else holds the socket; if it is ours. What waits can still be accepted.
+
+        A TCP listener drops the first packet of a handshake, which clients send again after a second; those that are
+        under way are completed. A unix socket refuses at once.
+        """
+        if not self.own:
+            return
+        with suppress(OSError):  # a system that cannot do that
+            if self.socket.family == socket.AF_UNIX:
+                self.socket.shutdown(socket.SHUT_RD)
+            elif sys.platform == "linux":
+                _drop_syn(self.socket)
+
     def refuse(self) -> None:
         """Have the kernel refuse new connections, whoever else holds the socket; if it is ours.
 
-        While the server stops nobody would accept them: their clients would wait for its end, and then be reset.
+        The queue of a TCP listener is reset. While the server stops nobody would accept new ones: their clients would
+        wait for its end, and then be reset.
         """
         if self.own:
             with suppress(OSError):  # it is refusing already; a system that cannot do that
@@ -96,6 +120,12 @@ def tune(listening: socket.socket, options: Listening) -> None:
     if options.tcp_fast_open:
         _only_linux("tcp-fast-open")
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, options.tcp_fast_open)
+
+
+def _drop_syn(listening: socket.socket) -> None:
+    code = array.array("B", b"".join(struct.pack("@HBBI", *one) for one in _DROP_SYN))
+    address, _ = code.buffer_info()
+    listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(_DROP_SYN), address))
 
 
 def file_of(path: str) -> tuple[int, int] | None:

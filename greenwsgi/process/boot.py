@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 
 from greenwsgi import __version__
 from greenwsgi.clock import SystemClock
@@ -75,7 +74,7 @@ def _serve(
         if places.log_file:
             _look_after_log(places.log_file, master)
         master.ready = ready or master.ready
-        master.refuse = partial(listeners.refuse, places.listeners)
+        master.refuse = listeners.Refusal(places.listeners, clock)
         reexec = Reexec(
             master.fleet,
             processes,

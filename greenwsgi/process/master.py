@@ -50,7 +50,8 @@ class Master:
     reread: gives the configuration for each generation after the first, from that of the one that serves. signals: what
     each asks for. handed: what the image of this process before a re-exec knew; it goes on from there. errands: how
     those are done that are not the master's own. ready: called when the first generation serves. refuse: called, again
-    and again, while the server stops. All state is in `fleet`, `cycles` and `witness`.
+    and again, while the server stops; with True when that is to be at once. All state is in `fleet`, `cycles` and
+    `witness`.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Master:
         self.census = Census(self.fleet, self.cycles, self.witness.totals, log, around, settings)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
         self.ready: Callable[[], None] = lambda: None
-        self.refuse: Callable[[], None] = lambda: None
+        self.refuse: Callable[[bool], None] = lambda _: None
         self._first = settings
         self._reread = reread
         self._log = log
@@ -160,7 +161,7 @@ class Master:
             self.witness.note(self._inbox.wait(timeout), self._clock.monotonic())
         with self._border():
             if self.fleet.stop is not Stop.NO:
-                self.refuse()
+                self._close_doors()
             self.census.take(self._clock.monotonic())
         with self._border():
             actions = plan.plan(self.fleet, self._clock.monotonic())
@@ -178,6 +179,12 @@ class Master:
             yield
         except Exception:
             self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
+
+    def _close_doors(self) -> None:
+        """Workers are told before they are signalled, so that they accept first what waits in the listeners' queues."""
+        for cycle in self.cycles.values():
+            cycle.board.closing = True
+        self.refuse(self.fleet.stop is Stop.NOW)
 
     def perform(self, action: plan.Action) -> None:
         """Do one action, and write down that it is done."""

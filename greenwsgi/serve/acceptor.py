@@ -9,11 +9,13 @@ import _socket
 import errno
 import os
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from gevent.server import StreamServer
 from gevent.socket import socket
 
+from greenwsgi.clock import SystemClock
 from greenwsgi.serve.connection import Connection
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
 BUSY_PAUSE = 0.01
+REST_PAUSE = 0.02
+REST_BATCH = 100
+"""While the server stops: seconds between two looks at the queue, and how many connections one look takes."""
+
+_now = SystemClock.monotonic
 
 
 class Acceptor(StreamServer):
@@ -56,8 +63,11 @@ class Acceptor(StreamServer):
         self._endpoint = endpoint
         self._capacity = capacity
         self._again: Any = None
-        self._paused = False
+        self._rest: Any = None
+        self._paused = self._empty = False
         self._guests = guests
+        self._accepted_in = -1
+        """The pass of the loop in which a connection was accepted last."""
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
@@ -78,13 +88,17 @@ class Acceptor(StreamServer):
         return False
 
     def do_read(self) -> Any:
-        """Accept one connection: its socket and the peer's address, or None when there is none."""
-        listener = self.socket
+        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
+        listener, turns = self.socket, self._service.turns
+        if turns.over() and self._accepted_in == turns.number:
+            return None
+        self._accepted_in = turns.number
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
+            self._empty = False
             return None  # it left while it was in the queue
         except OSError as error:
             if error.errno == errno.EINVAL:  # the master has shut it down: the server stops
@@ -93,6 +107,7 @@ class Acceptor(StreamServer):
             if error.errno not in _SHORTAGE:
                 raise
             self._service.shortage = f"cannot accept on {self._endpoint.name} for now: {error.strerror}"
+            self._empty = False
             self._pause(SHORTAGE_PAUSE)
             return None
         sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
@@ -119,12 +134,39 @@ class Acceptor(StreamServer):
 
     def close(self) -> None:
         """Stop accepting, for good."""
-        if self._again is not None:
-            self._again.stop()
+        for timer in (self._again, self._rest):
+            if timer is not None:
+                timer.stop()
         super().close()
+
+    def drain(self, grace: float, most: float = inf) -> None:
+        """The server stops: accept what waits in the queue, which no other process will do, and then close.
+
+        It closes when the queue is empty, `grace` seconds from now at the earliest and `most` at the latest. Neither a
+        pause nor siblings that have room keep it from accepting; without descriptors it waits for some.
+        """
+        self._paused = True  # a timer looks from now on: a unix socket that was shut down is always readable
+        self.stop_accepting()
+        earliest, latest = _now() + grace, _now() + most
+        self._rest = self.loop.timer(0.0, REST_PAUSE)
+        self._rest.start(self._take_rest, earliest, latest)
+
+    def _take_rest(self, earliest: float, latest: float) -> None:
+        for _ in range(REST_BATCH):
+            self._empty = len(self._service.connections) < self._capacity  # unless do_read finds out that it is not
+            accepted = self.do_read() if self._empty else None
+            if accepted is None:
+                break
+            self._empty = False
+            self.do_handle(*accepted)
+        now = _now()
+        if (self._empty and now >= earliest) or now >= latest:
+            self.close()
 
     def pause(self, paused: bool) -> None:
         """Accept nothing until told otherwise: connections wait in the backlog."""
+        if self._rest is not None:
+            return
         self._paused = paused
         if paused:
             self.stop_accepting()

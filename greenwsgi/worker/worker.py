@@ -34,10 +34,11 @@ from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
+from greenwsgi.serve.turns import Turns
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import shares
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import BoundListener, Report
+from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
@@ -54,6 +55,9 @@ EXIT_CRASHED = 1
 
 LIMITS_LOOK = 1.0
 """Seconds between two looks at the worker's age and memory."""
+
+ORPHAN_DRAIN = 1.0
+"""Seconds that a worker without a master accepts what waits in the queue: another server may want the address."""
 
 DESCRIPTOR_RESERVE = 128
 """Descriptors left to the application: its files, its database connections."""
@@ -117,11 +121,12 @@ class Worker:
         self._leave = Event()
         self._lifeline: Any = None
         self._status = 0
-        self._retiring = False
+        self._retiring = self._orphan = False
         self._born = clock.monotonic()
         self._limits = Limits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
         self._acceptors: list[Acceptor] = []
+        self._turns = Turns()
 
     def run(self) -> int:
         boot = self._boot
@@ -131,7 +136,7 @@ class Worker:
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log)
+            application = Programs(boot.settings, application, boot.log, self._turns)
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
@@ -215,6 +220,7 @@ class Worker:
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
             dressing=dressing(settings.responses),
+            turns=self._turns,
         )
 
     def _access_log(self) -> AccessLog | None:
@@ -314,6 +320,7 @@ class Worker:
     def _orphaned(self) -> None:
         """The master is gone. Its end of the lifeline stays closed, and would wake the loop for ever."""
         self._lifeline.stop()
+        self._orphan = True
         self._leave.set()
 
     def _wait(self, wait: Callable[[], object]) -> None:
@@ -329,18 +336,28 @@ class Worker:
             self._status = EXIT_CRASHED
             self._retire(what)
 
+    def _close_doors(self) -> None:
+        """Accept no more; but if the server ends, accept first what waits: no other process will."""
+        grace = 0.0 if all(one.near for one in self._boot.listeners) else HANDSHAKE
+        for acceptor in self._acceptors:
+            if self._orphan:
+                acceptor.drain(0.0, ORPHAN_DRAIN)
+            elif self._boot.board.closing:
+                acceptor.drain(grace)
+            else:
+                acceptor.close()
+
     def _drain(self, mercy: float) -> int:
         """Accept no more, finish what runs, within `mercy` seconds."""
         service = self._service
         service.draining = True
         service.leaving.set()
-        for acceptor in self._acceptors:
-            acceptor.close()
+        self._close_doors()
         now = self._clock.monotonic()
         for connection in service.connections:
             connection.hurry(now)
         deadline = now + mercy
-        while service.connections:
+        while service.connections or not all(one.closed for one in self._acceptors):
             if self._clock.monotonic() >= deadline:
                 count = len(service.running)
                 self._boot.log.warning(
@@ -348,7 +365,7 @@ class Worker:
                 )
                 return 0
             given_up = [one for one in service.running.values() if one.strikes > STRIKES]
-            if len(given_up) == len(service.connections):
+            if given_up and len(given_up) == len(service.connections):
                 return EXIT_HARAKIRI  # nobody else is left: not in a queue, nor with half a request or answer
             self._wait(partial(gevent.sleep, 0.02))
         return 0

@@ -559,3 +559,23 @@ def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     told = [pid for pid, number in serving.signalled if number is SIGURG]
     assert sorted(told) == sorted([zygote.pid, sibling.pid, successor.pid])
     serving.finish()
+
+
+def test_who_leaves_because_the_server_stops_knows_it_before_the_signal(serving: World) -> None:
+    """It accepts what waits then, and that is what only a stop wants: after a reload others accept."""
+    told: list[tuple[bool, int]] = []
+    serving.master.refuse = lambda at_once: told.append((at_once, len(serving.signalled)))
+    serving.signal(SIGHUP)
+    serving.run(5)
+    assert told == []
+    assert not any(cycle.board.closing for cycle in serving.master.cycles.values())
+    before = len(serving.signalled)
+    serving.stubborn = True
+    serving.signal(SIGTERM)
+    serving.run(NOT_LONG)
+    boards = [cycle.board for cycle in serving.master.cycles.values()]
+    assert [one.closing for one in boards] == [True]
+    assert told[0] == (False, before)
+    serving.signal(SIGTERM)
+    serving.step()
+    assert told[-1][0] is True
