@@ -92,9 +92,20 @@ def _dead_child() -> int:
     return found.si_pid if found else 0
 
 
-def signal_server(pid: int, number: Signals) -> None:
-    """Signal another server's master, whose pid was proven. Raises PermissionError and ProcessLookupError."""
-    os.kill(pid, number)
+def hold(pid: int) -> int:
+    """A descriptor of that process, which means no other one when the pid is used again; -1 where there are none.
+
+    What the pid was proven by must be looked at again afterwards. Raises OSError.
+    """
+    return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # only Linux has it
+
+
+def signal_server(pid: int, held: int, number: Signals) -> None:
+    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError."""
+    if held >= 0:
+        signal.pidfd_send_signal(held, number)
+    else:
+        os.kill(pid, number)
 
 
 def lives(pid: int) -> bool:

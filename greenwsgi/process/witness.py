@@ -16,6 +16,7 @@ from greenwsgi.process.desk import Desk
 from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, WorkerSeen
 from greenwsgi.process.inbox import Asked, Note
 from greenwsgi.process.spawn import lives
+from greenwsgi.process.suspects import Suspects
 from greenwsgi.shared.messages import Message, Word
 from greenwsgi.shared.scoreboard import RunningRequest, Totals
 
@@ -62,6 +63,7 @@ class Witness:
         self._log = log
         self._killed_line = killed_line
         self._looked = self._woke = -inf
+        self._suspects = Suspects()
 
     def note(self, notes: list[Note], now: float) -> None:
         """Write down what came in, and look for what nobody reports."""
@@ -143,7 +145,8 @@ class Witness:
 
     def worker_gone(self, generation: Generation, worker: WorkerSeen, pid: int, status: int | None, now: float) -> None:
         seat = self._cycles[generation.number].board.seats[worker.seat]
-        for request in seat.running():
+        running = seat.running()
+        for request in running:
             self._killed_line(worker.number, pid, request)
         for leader, started in seat.programs():
             self._system.end_group(leader, started)
@@ -153,6 +156,11 @@ class Witness:
         seat.wipe()
         generation.worker_gone(worker, now)
         self._log.info(f"{worker} {words.ended(status)}{words.again(generation, worker, now)}")
+        if not worker.crashed:
+            generation.cut += len(running)
+        elif worker.ready_at is not None:
+            for line in self._suspects.died(f"worker {worker.number} {words.ended(status)}", running):
+                self._log.warning(line)
 
     def _programs(self) -> dict[int, int]:
         """All CGI programs that workers run, or ran when they died: when each started, by its pid."""

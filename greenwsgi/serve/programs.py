@@ -28,6 +28,7 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.errors import PeerError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.departure import ClientLeft, Departure
+from greenwsgi.serve.turns import Turns
 from greenwsgi.shared.programs import start_of
 from greenwsgi.shared.scoreboard import Seat
 from greenwsgi.wsgi.body import EMPTY
@@ -57,7 +58,10 @@ class Silent(Exception):
 class Programs:
     """A WSGI application that runs programs for the paths that are mounted, and leaves all others to `application`."""
 
-    def __init__(self, settings: Settings, application: Application, log: ServerLog, seat: Seat | None = None) -> None:
+    def __init__(
+        self, settings: Settings, application: Application, log: ServerLog, turns: Turns, seat: Seat | None = None
+    ) -> None:
+        self._turns = turns
         self._noted = _Noted(seat) if seat is not None else None
         self._scripts = Scripts(settings.programs, settings.origin("cgi"))
         self._application = application
@@ -95,7 +99,8 @@ class Programs:
         run = None
         try:
             body = self._body(environ)
-            run = _Run(script, variables(environ, script, self._inherited), body, self._timeout, self._log)
+            passed = variables(environ, script, self._inherited)
+            run = _Run(script, passed, body, self._timeout, self._log, self._turns)
             if self._noted is not None:
                 self._noted.add(run.process)
             run.leave_with(environ.get("greenwsgi.disconnected"))
@@ -175,9 +180,18 @@ class _Noted:
 class _Run:
     """One running program. Raises OSError if it cannot be started."""
 
-    def __init__(self, script: Script, environ: dict[bytes, bytes], body: Any, patience: float, log: ServerLog) -> None:
+    def __init__(
+        self,
+        script: Script,
+        environ: dict[bytes, bytes],
+        body: Any,
+        patience: float,
+        log: ServerLog,
+        turns: Turns,
+    ) -> None:
         self._name = os.fsdecode(script.file)
         self._log = log
+        self._turns = turns
         self._patience = patience
         self._moved = _now()
         self._fault: BaseException | None = None
@@ -205,6 +219,7 @@ class _Run:
 
     def read(self) -> bytes:
         """The next bytes of its answer, b"" at its end."""
+        self._turns.check()
         self._moved = _now()  # what has passed since the last call was the client's time
         while (left := self._moved + self._patience - _now()) > 0:
             data: bytes | None = gevent.with_timeout(left, nb_read, self._out, READ_SIZE, timeout_value=None)
@@ -248,6 +263,7 @@ class _Run:
                 while view:
                     view = view[nb_write(self.process.stdin.fileno(), view) :]
                     self._moved = _now()
+                    self._turns.check()
             self.process.stdin.close()
         except BrokenPipeError:
             return  # it does not want the rest
@@ -259,11 +275,13 @@ class _Run:
         """Standard error, to the log."""
         data = b""
         while more := nb_read(self.process.stderr.fileno(), READ_SIZE):
+            self._turns.check()
             *lines, data = (data + more).split(b"\n")
             if len(data) > LONGEST_LINE:
                 lines, data = [*lines, data], b""
             for line in lines:
                 self._say(line)
+                self._turns.check()
         if data:
             self._say(data)
 

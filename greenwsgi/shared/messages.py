@@ -11,7 +11,9 @@ Up, on the one report pipe of the master (any number of writers; a line is short
 
 Down, on the command pipe of each zygote; its end of file means "leave":
 
-    fork seat number paused    make worker `number` on that seat, which accepts nothing while the server is paused
+    fork seat number paused probation
+                               make worker `number` on that seat, which accepts nothing while the server is paused,
+                               and on probation, since the one before it crashed, one connection at a time at first
     reap pid                   the master will not signal that pid any more
 """
 
@@ -25,6 +27,9 @@ from enum import StrEnum
 from typing import Any
 
 from greenwsgi.shared.descriptors import raised
+
+HANDSHAKE = 0.1
+"""Seconds that a client's TCP handshake may be under way when the server stops."""
 
 LINE_LIMIT = 512  # POSIX's smallest PIPE_BUF, and macOS's
 _READ_SIZE = 65536
@@ -56,6 +61,7 @@ class Message:
     status: int = 0
     reason: str = ""
     paused: bool = False
+    probation: bool = False
 
     def encode(self) -> bytes:
         """The line, at most LINE_LIMIT bytes: a reason that is too long loses its end."""
@@ -80,7 +86,7 @@ class Message:
         except (TypeError, KeyError) as error:
             raise ValueError(f"no message: {line!r}") from error
         numbers = (message.generation, message.pid, message.seat, message.number, message.status)
-        is_typed = type(message.reason) is str and type(message.paused) is bool
+        is_typed = type(message.reason) is str and type(message.paused) is type(message.probation) is bool
         if not is_typed or not all(type(number) is int for number in numbers):
             raise ValueError(f"no message: {line!r}")
         return message
@@ -158,6 +164,11 @@ class BoundListener:
     name: str
     text: str = ""
     tls: bool = False
+
+    @property
+    def near(self) -> bool:
+        """Its clients are all on this machine, so none of their handshakes takes time."""
+        return self.name.startswith(("/", "@", "127.", "[::1]:", "localhost:"))
 
 
 @dataclass(frozen=True, slots=True)

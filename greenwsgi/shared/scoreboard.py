@@ -8,7 +8,8 @@ a seat belongs to one worker process at a time, a core to one running request. E
     cores     started f64, deadline f64, line 240 bytes                        256 bytes each
     programs  pid i64, started i64: the CGI programs that run                  16 bytes for each core
 
-Behind the last seat stand, once, the counters of all that are dead: `Scoreboard.past`, kept by the master.
+Behind the last seat stand, once, the counters of all that are dead: `Scoreboard.past`, kept by the master. The last
+word of that page says that the server stops: `Scoreboard.closing`, written by the master too.
 
 Nothing is locked: every field has one writer and is an aligned word, so a reader sees the old value or the new one. A
 core runs a request when `started` is not 0.
@@ -39,6 +40,7 @@ _BEAT_AT = 24
 _CORE = struct.Struct("@dd240s")
 _CORE_SIZE = _CORE.size
 _STARTED = struct.Struct("@d")
+_CLOSING = struct.Struct("@Q")
 _PROGRAM = struct.Struct("@qq")
 
 _ACCOUNT = struct.Struct("@4Q")
@@ -212,6 +214,15 @@ class Scoreboard:
         except BaseException:
             os.close(fd)
             raise
+
+    @property
+    def closing(self) -> bool:
+        """The whole server stops: after these workers nobody accepts what waits in the listeners' queues."""
+        return bool(_CLOSING.unpack_from(self._view, len(self._view) - _CLOSING.size)[0])
+
+    @closing.setter
+    def closing(self, closing: bool) -> None:
+        _CLOSING.pack_into(self._view, len(self._view) - _CLOSING.size, closing)
 
     def close(self) -> None:
         """Give the memory and the descriptor back; the seats cannot be used afterwards."""

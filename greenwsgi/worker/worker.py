@@ -30,14 +30,16 @@ from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
 from greenwsgi.serve.numbers import Numbers
+from greenwsgi.serve.probation import Probation
 from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
+from greenwsgi.serve.turns import Turns
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import descriptors, shares
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import BoundListener, Report
+from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
@@ -54,6 +56,9 @@ EXIT_CRASHED = 1
 
 LIMITS_LOOK = 1.0
 """Seconds between two looks at the worker's age and memory."""
+
+ORPHAN_DRAIN = 1.0
+"""Seconds that a worker without a master accepts what waits in the queue: another server may want the address."""
 
 DESCRIPTORS_LOOK = 1.0
 """Seconds between two looks whether its descriptors still are its own."""
@@ -72,7 +77,7 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
-    paused: whether it shall accept nothing, until SIGCONT.
+    paused: whether it shall accept nothing, until SIGCONT. probation: the worker before it crashed.
     """
 
     settings: Settings
@@ -88,6 +93,7 @@ class WorkerBoot:
     hooks: Hooks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
+    probation: bool = False
 
 
 def run(boot: WorkerBoot) -> int:
@@ -129,7 +135,7 @@ class Worker:
         self._leave = Event()
         self._lifeline: Any = None
         self._status = 0
-        self._retiring = False
+        self._retiring = self._orphan = False
         self._born = clock.monotonic()
         self._limits = Limits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
@@ -137,6 +143,7 @@ class Worker:
         self._numbers = Numbers(boot.log, own)
         self._numbers_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
+        self._turns = Turns()
 
     def run(self) -> int:
         boot = self._boot
@@ -148,7 +155,7 @@ class Worker:
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log, boot.seat)
+            application = Programs(boot.settings, application, boot.log, self._turns, boot.seat)
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
@@ -240,6 +247,7 @@ class Worker:
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
             dressing=dressing(settings.responses),
+            turns=self._turns,
         )
 
     def _access_log(self) -> AccessLog | None:
@@ -295,6 +303,8 @@ class Worker:
             )
             acceptor.start()
             self._acceptors.append(acceptor)
+        if self._boot.probation:
+            Probation(service, self._acceptors)
         if self._boot.paused:
             self._pause(True)
 
@@ -360,6 +370,7 @@ class Worker:
     def _orphaned(self) -> None:
         """The master is gone. Its end of the lifeline stays closed, and would wake the loop for ever."""
         self._lifeline.stop()
+        self._orphan = True
         self._leave.set()
 
     def _wait(self, wait: Callable[[], object]) -> None:
@@ -375,18 +386,28 @@ class Worker:
             self._status = EXIT_CRASHED
             self._retire(what)
 
+    def _close_doors(self) -> None:
+        """Accept no more; but if the server ends, accept first what waits: no other process will."""
+        grace = 0.0 if all(one.near for one in self._boot.listeners) else HANDSHAKE
+        for acceptor in self._acceptors:
+            if self._orphan:
+                acceptor.drain(0.0, ORPHAN_DRAIN)
+            elif self._boot.board.closing:
+                acceptor.drain(grace)
+            else:
+                acceptor.close()
+
     def _drain(self, mercy: float) -> int:
         """Accept no more, finish what runs, within `mercy` seconds."""
         service = self._service
         service.draining = True
         service.leaving.set()
-        for acceptor in self._acceptors:
-            acceptor.close()
+        self._close_doors()
         now = self._clock.monotonic()
         for connection in service.connections:
             connection.hurry(now)
         deadline = now + mercy
-        while service.connections:
+        while service.connections or not all(one.closed for one in self._acceptors):
             if self._clock.monotonic() >= deadline:
                 count = len(service.running)
                 self._boot.log.warning(
@@ -394,7 +415,7 @@ class Worker:
                 )
                 return 0
             given_up = [one for one in service.running.values() if one.strikes > STRIKES]
-            if len(given_up) == len(service.connections):
+            if given_up and len(given_up) == len(service.connections):
                 return EXIT_HARAKIRI  # nobody else is left: not in a queue, nor with half a request or answer
             self._wait(partial(gevent.sleep, 0.02))
         return 0

@@ -31,7 +31,7 @@ from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import drivers, forksafety, greening, tls
-from greenwsgi.shared import descriptors, programs, title
+from greenwsgi.shared import descriptors, programs, safe_paths, title
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
@@ -157,7 +157,7 @@ def run_program(command: str) -> int:
 def reopen(path: str, log: ServerLog) -> None:
     """Somebody has moved the log's file away: open it anew, in zygote and workers."""
     try:
-        log.reopen(path)
+        log.reopen(path, safe_paths.open_log)
     except OSError as error:
         log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
 
@@ -324,6 +324,7 @@ class Zygote:
             tls=self._contexts,
             hooks=Hooks(self._log, run_program),
             paused=order.paused,
+            probation=order.probation,
         )
         try:
             worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)

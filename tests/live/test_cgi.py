@@ -173,9 +173,10 @@ def test_body_of_unknown_length_that_is_too_large(site: Server) -> None:
 
 
 def test_stdin_and_stdout_are_streams(site: Server) -> None:
-    """Each line is answered before the next one is sent."""
+    """Each line is answered before the next one is sent. Not of a small body, which is read first."""
     with site.connect() as client:
-        client.sendall(b"POST /cgi/stream.py HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n")
+        client.sendall(b"POST /cgi/stream.py HTTP/1.1\r\nHost: x\r\nContent-Length: 20016\r\n\r\n")
+        client.sendall(b"-" * 20_000 + b"\n")
         got = b""
         for number in range(3):
             client.sendall(b"line%d" % number)

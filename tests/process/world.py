@@ -53,12 +53,14 @@ class Worker(Child):
     number: int = 0
     ready: bool = False
     paused: bool = False
+    probation: bool = False
 
 
 class World:
     """load: how each generation's application loads: ok, fail, crash, never. boot: how its workers do: ok, die, never.
 
-    stubborn: workers do not leave when they are told to.
+    stubborn: workers do not leave when they are told to. deaf: zygotes neither obey nor tell of deaths, as if they were
+    stopped.
     """
 
     adopts = True
@@ -68,7 +70,7 @@ class World:
         self.report = -1
         self.load: Callable[[int], str] = lambda generation: "ok"
         self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
-        self.stubborn = False
+        self.stubborn = self.deaf = False
         self.children: dict[int, Child] = {}
         self.signalled: list[tuple[int, Signals]] = []
         self.killed: list[RunningRequest] = []
@@ -172,6 +174,8 @@ class World:
                 if isinstance(worker, Worker) and worker.zygote == child.pid and worker.state == "dead":
                     self._die_of_master(worker)
         elif isinstance(child, Worker):
+            if self.deaf and self.children[child.zygote].state == "alive":
+                return
             if self.children[child.zygote].state == "alive":
                 self._notes.append(Message(Word.DIED, child.generation, child.pid, child.seat, status=status))
             else:
@@ -242,6 +246,8 @@ class World:
     # What goes on
 
     def _live(self, zygote: Zygote) -> None:
+        if self.deaf:
+            return
         if not zygote.loaded:
             self._load(zygote)
             return
@@ -268,7 +274,7 @@ class World:
 
     def _fork(self, zygote: Zygote, command: Message) -> None:
         worker = Worker(self._new_pid(), zygote.generation, zygote=zygote.pid, seat=command.seat, number=command.number)
-        worker.paused = command.paused
+        worker.paused, worker.probation = command.paused, command.probation
         self.children[worker.pid] = worker
         seat = self.master.cycles[worker.generation].board.seats[worker.seat]
         assert seat.stage is Stage.FREE

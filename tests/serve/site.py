@@ -52,6 +52,7 @@ class Site:
         harakiri: float = NEVER,
         siblings_have_room: Callable[[], bool] | None = None,
         preamble: Preamble | None = None,
+        capacity: int = 1000,
     ) -> None:
         self._pipe, self._log_fd = os.pipe()
         os.set_blocking(self._pipe, False)
@@ -91,7 +92,7 @@ class Site:
             preamble,
         )
         self._acceptor = Acceptor(
-            listener.detach(), self.service, endpoint, siblings_have_room=siblings_have_room, capacity=1000
+            listener.detach(), self.service, endpoint, siblings_have_room=siblings_have_room, capacity=capacity
         )
         self._acceptor.start()
 

@@ -93,11 +93,20 @@ def test_seats_do_not_overlap(board: Scoreboard) -> None:
         seat.counters[len(METRICS) - 1] = 1000 + seat.index
         seat.begin(CORES - 1, 1.0 + seat.index, 0.0, b"\xff" * 300)
     board.past[0] = 99
+    board.closing = True
     for seat in board.seats:
         assert (seat.number, seat.pid) == (seat.index + 1, 100 + seat.index)
         assert seat.counters[len(METRICS) - 1] == 1000 + seat.index
         assert [request.started for request in seat.running()] == [1.0 + seat.index]
     assert board.past[0] == 99
+    assert board.past[len(METRICS) - 1] == 0
+
+
+def test_all_who_have_the_board_see_that_the_server_stops(board: Scoreboard) -> None:
+    other = Scoreboard(os.dup(board.fd), len(board.seats), CORES)
+    before, board.closing = other.closing, True
+    assert (before, other.closing) == (False, True)
+    other.close()
 
 
 def test_a_wiped_seat_is_as_new(board: Scoreboard) -> None:
