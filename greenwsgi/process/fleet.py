@@ -278,7 +278,7 @@ class Fleet:
         return rising if rising and rising.kind is Reload.CHAIN and self.at(GenerationStage.SERVING) else None
 
     def crowd(self) -> list[Generation]:
-        """The oldest of the generations that drain and whose workers were all told to leave, as many as are too many."""
+        """The oldest of those that drain and whose workers were all told to leave, as many as are too many."""
         draining = [
             one
             for one in self.generations

@@ -69,6 +69,7 @@ class Programs:
         self._timeout = settings.programs.cgi_timeout
         self._queue_timeout = settings.limits.queue_timeout
         self._body_limit = settings.limits.limit_post or SPOOL_LIMIT
+        self._running: set[_Run] = set()
         self._places = BoundedSemaphore(settings.programs.cgi_processes)
         names = {"PATH", *(pair.partition("=")[0] for pair in settings.python.env)}
         self._inherited = {name: os.environ[name] for name in names if name in os.environ}
@@ -101,6 +102,7 @@ class Programs:
             body = self._body(environ)
             passed = variables(environ, script, self._inherited)
             run = _Run(script, passed, body, self._timeout, self._log, self._turns)
+            run.register(self._running)
             if self._noted is not None:
                 self._noted.add(run.process)
             run.leave_with(environ.get("greenwsgi.disconnected"))
@@ -122,6 +124,11 @@ class Programs:
             answer.close()
             raise
         return answer
+
+    def descriptors(self) -> Iterator[int]:
+        """Our ends of the pipes of all programs that run: a child of the application is not to hold them open."""
+        for run in self._running:
+            yield from run.descriptors()
 
     def _failed(self, script: Script, error: BaseException, start_response: StartResponse) -> Iterable[bytes]:
         """A program that did not answer."""
@@ -201,6 +208,15 @@ class _Run:
         self._feeder = gevent.spawn(self._feed, body) if body is not None else None
         self._listener = gevent.spawn(self._listen)
 
+    def register(self, running: set[_Run]) -> None:
+        """Be in that set until `close`."""
+        self._running = running
+        running.add(self)
+
+    def descriptors(self) -> Iterator[int]:
+        files = (self.process.stdin, self.process.stdout, self.process.stderr)
+        return (file.fileno() for file in files if file is not None and not file.closed)
+
     def leave_with(self, departure: Departure | None) -> None:
         """End when the client leaves before it has its whole answer."""
         self._departure = departure
@@ -241,6 +257,7 @@ class _Run:
 
     def close(self) -> None:
         """It is not needed any more: nothing of it is left."""
+        self._running.discard(self)
         if self._departure is not None:
             self._departure.event.unlink(self._client_left)
         if self.process.poll() is None:

@@ -87,13 +87,17 @@ class Seat:
 
     def __init__(self, board: memoryview, index: int, cores: int) -> None:
         self.index = index
-        self._board = board
         self._cores = cores
         self._at = at = index * _seat_size(cores)
         self._core_at = at + _cores_offset()
         self._programs_at = self._core_at + cores * _CORE_SIZE
-        self._counters_at = counters = at + _HEAD_SIZE
-        self.counters = board[counters : counters + 8 * len(METRICS)].cast("Q")
+        self._counters_at = at + _HEAD_SIZE
+        self.move(board)
+
+    def move(self, board: memoryview) -> None:
+        """Be on this board, which has the same measures."""
+        self._board = board
+        self.counters = board[self._counters_at : self._counters_at + 8 * len(METRICS)].cast("Q")
 
     def begin(self, core: int, started: float, deadline: float, line: bytes) -> None:
         """A request starts.
@@ -198,8 +202,8 @@ class Scoreboard:
         self._map = mmap.mmap(fd, _board_size(seats, cores))
         self._view = memoryview(self._map)
         self.seats = [Seat(self._view, index, cores) for index in range(seats)]
-        past = seats * _seat_size(cores)
-        self.past = self._view[past : past + 8 * len(METRICS)].cast("Q")
+        self._past_at = seats * _seat_size(cores)
+        self.past = self._past()
 
     @classmethod
     def create(cls, seats: int, cores: int) -> Scoreboard:
@@ -223,6 +227,17 @@ class Scoreboard:
     @closing.setter
     def closing(self, closing: bool) -> None:
         _CLOSING.pack_into(self._view, len(self._view) - _CLOSING.size, closing)
+
+    def _past(self) -> memoryview:
+        return self._view[self._past_at : self._past_at + 8 * len(METRICS)].cast("Q")
+
+    def detach(self) -> None:
+        """From now on this process has an empty board of its own, on the same objects."""
+        self._map = mmap.mmap(-1, len(self._map), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._view = memoryview(self._map)
+        for seat in self.seats:
+            seat.move(self._view)
+        self.past = self._past()
 
     def close(self) -> None:
         """Give the memory and the descriptor back; the seats cannot be used afterwards."""

@@ -28,6 +28,7 @@ from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.forks import Forks
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
 from greenwsgi.serve.numbers import Numbers
 from greenwsgi.serve.probation import Probation
@@ -77,6 +78,7 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
+    forks: the at-fork hook, which is to know of all that a child of the application shall not have.
     paused: whether it shall accept nothing, until SIGCONT. probation: the worker before it crashed.
     """
 
@@ -91,6 +93,7 @@ class WorkerBoot:
     application: Application | None
     log: ServerLog
     hooks: Hooks
+    forks: Forks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
     probation: bool = False
@@ -156,12 +159,14 @@ class Worker:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
             application = Programs(boot.settings, application, boot.log, self._turns, boot.seat)
+            boot.forks.descriptors = application.descriptors
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
         faulthandler.enable(boot.log.fd, all_threads=False)  # anew: an import has SIGABRT of its own
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
+        boot.forks.service = service
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
         warning = limits.blocked_loop_warning
         self._monitor = monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=warning)
