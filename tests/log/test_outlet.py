@@ -208,3 +208,33 @@ def test_a_log_that_is_opened_again_is_another_file(tmp_path: Path) -> None:
     os.close(reader)
     os.close(log)
     assert os.listdir("/dev/fd") == before
+
+
+def numbers() -> set[int]:
+    """Of all that is open, without the folder's own, which is closed by then."""
+    return {int(name) for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("kind", ["pipe", "stream"])
+def test_what_it_has_opened_may_be_closed_by_others(kind: str) -> None:
+    """Who has got that number since gets no line, and keeps it."""
+    reader, log = KINDS[kind]()
+    one = Outlet(log, lambda count: b"")
+    before = numbers()
+    one.write(b"first\n")
+    (own,) = numbers() - before
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        os.dup2(theirs.fileno(), own)
+        one.write(b"second\n")
+        one.close()
+        assert os.read(reader, 100) == b"first\nsecond\n"
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(100)
+        os.write(own, b"still open")
+        assert ours.recv(100) == b"still open"
+        os.close(own)
+    os.close(reader)
+    os.close(log)
