@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from gevent import socket
 
+from greenwsgi.serve import turns
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
 
@@ -58,6 +59,23 @@ def test_an_empty_queue_is_closed_at_once(make: Make) -> None:
     site._acceptor.drain(0)
     settle()
     assert site._acceptor.closed
+
+
+def test_a_queue_whose_requests_take_a_turn_each_is_accepted_whole(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The acceptor gives way then, which does not mean that the queue is empty."""
+    served = 0
+
+    def slow(environ: Any, start_response: Any) -> list[bytes]:
+        nonlocal served
+        served += 1
+        return hello(environ, start_response)
+
+    monkeypatch.setattr(turns, "_now", lambda: float(served))  # each request takes a second
+    site = make(slow)
+    assert b"hello" in site.answer(CLOSE)  # its greenlet carries the next ones, at once in the acceptor
+    with queued(site, 5) as clients:
+        site._acceptor.drain(0)
+        assert all(b"hello" in read_all(client) for client in clients)
 
 
 def test_who_comes_within_the_grace_is_accepted(make: Make) -> None:
