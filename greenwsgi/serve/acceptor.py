@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent.server import StreamServer
 from gevent.socket import socket
@@ -21,6 +21,9 @@ from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.wire.registry import row_of
+
+if TYPE_CHECKING:
+    from greenwsgi.serve.probation import Probation
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
@@ -39,7 +42,10 @@ class Acceptor(StreamServer):
     at a time (`max_accept`), so that the others get theirs.
     capacity: how many connections the worker may hold, bounded by its descriptors.
     guests: who may come in; None for everybody, which then costs nothing.
+    probation: set while the worker takes one connection at a time, since the one before it crashed.
     """
+
+    probation: Probation | None = None
 
     def __init__(
         self,
@@ -60,6 +66,8 @@ class Acceptor(StreamServer):
         self._rest: Any = None
         self._paused = self._empty = False
         self._guests = guests
+        self._accepted_in = -1
+        """The pass of the loop in which a connection was accepted last."""
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
@@ -68,6 +76,8 @@ class Acceptor(StreamServer):
     def full(self) -> bool:
         """No descriptor is left, or no slot while a sibling has some: the connection waits in the kernel for it."""
         service = self._service
+        if self.probation is not None and self.probation.taken:
+            return True
         if len(service.connections) >= self._capacity:
             service.shortage = f"the worker has {self._capacity} connections, all that its descriptors allow (max-fd)"
             self._pause(SHORTAGE_PAUSE)
@@ -78,10 +88,17 @@ class Acceptor(StreamServer):
         return False
 
     def do_read(self) -> Any:
-        """Accept one connection: its socket and the peer's address, or None when there is none."""
-        listener = self.socket
+        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
+        listener, numbers, turns = self.socket, self._service.numbers, self._service.turns
+        if turns.over() and self._accepted_in == turns.number:
+            self._empty = False
+            return None
+        self._accepted_in = turns.number
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
+            holder = numbers.holders.get(fd)
+            if holder is not None and holder.fileno() == fd:  # closed, but not by its holder
+                fd = numbers.settle(fd, holder)
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
@@ -97,7 +114,7 @@ class Acceptor(StreamServer):
             self._empty = False
             self._pause(SHORTAGE_PAUSE)
             return None
-        sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
+        numbers.holders[fd] = sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
         sock.setblocking(False)
         return sock, address
 
@@ -109,6 +126,8 @@ class Acceptor(StreamServer):
                 sock.close()
                 return
             connection.guests = self._guests
+        if self.probation is not None:
+            self.probation.take()
         try:
             self._service.carriers.carry(connection)
         except BaseException:  # there is no memory for a greenlet
@@ -156,14 +175,15 @@ class Acceptor(StreamServer):
         if paused:
             self.stop_accepting()
         else:
-            self._resume()
+            self.resume()
 
     def _pause(self, seconds: float) -> None:
         self.stop_accepting()
         self._again = self.loop.timer(seconds)
-        self._again.start(self._resume)
+        self._again.start(self.resume)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Accept again, unless that is paused or over."""
         if self.started and not self._paused:
             self.start_accepting()
 

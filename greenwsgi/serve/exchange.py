@@ -77,7 +77,7 @@ class Exchange:
             environ["wsgi.input"] = open_body(self._intake.pull)
             if head.length <= SMALL and connection.protocol.waiting() < head.length and not head.expects_continue:
                 self._intake.fetch(service)
-        self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
+        self._response = Response(connection.protocol, connection.stream, service, method == "HEAD")
         connection.stream.waits = 0
         self.strikes = 0
         self.seen = False
@@ -219,7 +219,7 @@ class Exchange:
             self._response.cut = True
         elif end := connection.protocol.end():
             try:
-                connection.send(end)
+                connection.stream.send(end)
             except PeerGone:
                 self._response.cut = True
         return "499"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-import gevent
 from greenlet import getcurrent
 
 from greenwsgi.clock import SystemClock
@@ -21,9 +20,6 @@ _now = SystemClock.monotonic
 
 GRACE = 10.0
 """Seconds that a body may make its reader wait before body-min-rate counts."""
-TURN = 0.01
-"""Seconds that a body may be read for without giving way. A client that sends faster than it is read, as one of tiny
-chunks does, never makes its reader wait, and nobody else of the worker would run."""
 SMALL = 16384
 """Bytes of a body that is read before its request takes a slot."""
 MOST_FETCHED = 16 * 1024 * 1024
@@ -47,13 +43,12 @@ class Intake:
 
     __slots__ = (
         "_began", "_closed", "_fetched", "_given_up", "_mark", "_owes_continue", "_patience", "_protocol", "_rate",
-        "_reader", "_stream", "_turn", "_waited",
+        "_reader", "_stream", "_waited",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
         self._rate = rate
         self._patience = GRACE
-        self._turn = _now()
         self._protocol = connection.protocol
         self._stream = connection.stream
         self._owes_continue = owes_continue
@@ -71,6 +66,7 @@ class Intake:
             fetched, self._fetched = self._fetched, b""
             return fetched
         protocol, stream = self._protocol, self._stream
+        self._stream.turns.check()
         if self._owes_continue:
             self._owes_continue = False
             stream.send(protocol.interim())
@@ -78,7 +74,7 @@ class Intake:
             if event is None:
                 protocol.receive_data(self._receive())
             elif type(event) is Reply:
-                stream.send(event.data)
+                stream.send_next(event.data)
             else:
                 return b""
         return event
@@ -138,10 +134,8 @@ class Intake:
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""
         stream = self._stream
+        self._stream.turns.check()
         began = _now()
-        if began - self._turn > TURN:
-            gevent.sleep(0)
-            self._turn = began = _now()
         self._reader, self._began = getcurrent(), began
         try:
             if not self._rate:
@@ -161,13 +155,14 @@ class Intake:
         try:
             room = DISCARD_BYTES if keep and not self._owes_continue and self._reader is None else 0
             while room > 0 and not protocol.body_done:
+                self._stream.turns.check()
                 event = protocol.next_event()
                 if event is None:
                     data = self._receive()
                     room -= len(data)
                     protocol.receive_data(data)
                 elif type(event) is Reply:
-                    self._stream.send(event.data)
+                    self._stream.send_next(event.data)
         except PeerError:
             return False  # the answer is out; only the connection is lost
         finally:

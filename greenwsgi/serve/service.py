@@ -16,7 +16,9 @@ from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.carriers import Carriers
 from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.numbers import Numbers
 from greenwsgi.serve.slots import Slots
+from greenwsgi.serve.turns import Turns
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
 from greenwsgi.wire.events import ProtocolRow, WireLimits
@@ -68,6 +70,7 @@ class Service:
     slots: Slots
     limits: WireLimits
     timeouts: Timeouts
+    numbers: Numbers
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
     harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()
@@ -84,6 +87,7 @@ class Service:
     leaving: Event = field(default_factory=Event)
     """The same as an event, for applications: environ["greenwsgi.draining"]."""
     date: bytes = b""
+    turns: Turns = field(default_factory=Turns)
     carriers: Carriers = field(default_factory=Carriers)
     running: dict[int, Exchange] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)

@@ -14,14 +14,18 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock
 from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
+from greenwsgi.serve.interrupt import interrupt
 from greenwsgi.serve.service import Service
-from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US
+from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
 
 TICK = 0.25
 LOOK = 0.04
 """Seconds between two looks for requests whose client is to be watched."""
 STRIKES = 3
 AGAIN = 0.5
+LAST = -2
+"""libev's lowest priority: after a pass in which something blocked the loop, what became ready meanwhile runs before
+the tick. That it is late is not its fault."""
 
 
 class Watchdog:
@@ -46,7 +50,7 @@ class Watchdog:
         self._clock = clock
         self._give_up = give_up
         self._turned = turned
-        self._timer = get_hub().loop.timer(TICK, TICK)
+        self._timer = get_hub().loop.timer(TICK, TICK, priority=LAST)
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
         self._unwatched: list[Exchange] = []
         self._said_at = 0.0
@@ -86,6 +90,7 @@ class Watchdog:
         service.seat.beat(now)
         service.seat.counters[IN_FLIGHT] = len(service.running)
         service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
+        service.seat.counters[GREENLETS] = service.carriers.made
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
         if not service.slots.free and (wanted := len(service.slots.queue) + service.shed):
@@ -139,4 +144,4 @@ class Watchdog:
             f"harakiri: {exchange.what} has run {now - exchange.begun:.1f} s"
             f" on core {exchange.core}, strike {exchange.strikes}; it is here:\n{stack}{self._others(exchange, now)}"
         )
-        exchange.greenlet.throw(HarakiriTimeout(exchange))
+        interrupt(exchange.greenlet, HarakiriTimeout(exchange))
