@@ -757,7 +757,7 @@ def test_a_connection_that_lingers_does_not_hold_up_who_waits_for_its_request(ma
 def test_nor_does_one_that_ends_by_an_error(make: Make) -> None:
     story = Story(WAITING["link"])
     site = make(story)
-    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n") as client:
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n") as client:
         read_answer(client)
     settle()  # the client has left in the middle of its body
     assert not site.service.connections
