@@ -119,7 +119,7 @@ def test_a_child_ends_where_its_code_does(server: Server, way: str) -> None:
 def test_a_child_reads_nothing_more_of_its_request(server: Server) -> None:
     with server.connect() as sock:
         sock.settimeout(30)
-        sock.sendall(b"POST /plainly/read HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        sock.sendall(b"POST /plainly/read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         said = json.loads(answered(sock))
         assert said["said"] == "read"
         assert said["status"] == 1
