@@ -199,7 +199,8 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
-        self.stream.turns.check(new=True)  # a hundred may have been accepted at once
+        if self.service.carriers.waiting:  # others were accepted at the same time, perhaps a hundred
+            self.stream.turns.check(new=True)
         data = b""
         if self.endpoint.preamble is not None:
             data = self.endpoint.preamble(self)
