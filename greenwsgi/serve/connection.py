@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
+from sys import getrefcount
 from typing import Any
 
 from greenwsgi.clock import SystemClock
@@ -141,13 +142,13 @@ class Connection:
         self.head = None
         while head is not None:
             self.over = not Exchange(self, head).run()
-            if carriers.is_known(self.greenlet):
+            if not carriers.is_clean(self.greenlet, carriers.references) and carriers.is_spent(self):
                 self.greenlet = None
                 return self.lingers or not self.over
             if self.over:
                 break
             head = self._next_head()
-            if head is not None and not carriers.is_clean(self.greenlet, carriers.references):
+            if head is not None and getrefcount(self.greenlet) != carriers.alone:
                 self.greenlet, self.head = None, head
                 return True
         return False

@@ -596,32 +596,40 @@ def test_a_kill_after_the_request_hits_nobody(make: Make) -> None:
         kept.clear()
 
 
-@pytest.mark.parametrize(
-    "leave",
-    [
-        weak_set.add,
-        kept.append,
-        lambda one: one.link(int),
-        lambda one: setattr(one, "mark", 1),
-        lambda one: one.kwargs.update(user="somebody"),
-        lambda one: setattr(one, "gr_context", contextvars.Context()),
-        lambda one: setattr(one, "spawn_tree_locals", {}),
-        lambda one: setattr(one, "parent", greenlet.greenlet(lambda _: None, get_hub())),
-    ],
-)
-def test_what_is_left_while_a_connection_is_idle_is_noticed(make: Make, leave: Any) -> None:
-    """By somebody who found the greenlet among all objects, and let go of it."""
+def test_who_takes_hold_of_it_while_a_connection_is_idle_is_noticed(make: Make) -> None:
+    """Somebody who found the greenlet among all objects."""
     seen = Seen()
     site = seen.site = make(seen)
     with site.connect(KEEP) as client:
         read_answer(client)
         settle()
         (connection,) = site.service.connections
-        leave(connection.greenlet)
+        kept.append(connection.greenlet)
         client.sendall(KEEP)
         read_answer(client)
+        settle()
         assert seen.made == [1, 2]
-        kept.clear()
+        assert kept.pop().dead
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        weak_set.add,
+        lambda one: one.link(int),
+        lambda one: setattr(one, "mark", 1),
+        lambda one: one.kwargs.update(user="somebody"),
+        lambda one: setattr(one, "spawn_tree_locals", {}),
+        lambda one: setattr(one, "parent", greenlet.greenlet(lambda _: None, get_hub())),
+    ],
+)
+def test_what_is_left_on_an_idle_one_is_noticed(make: Make, leave: Any) -> None:
+    seen = Seen()
+    site = seen.site = make(seen)
+    closing(site, 1)
+    leave(site.service.carriers._idle[0])
+    closing(site, 2)
+    assert seen.made == [1, 2, 2]
 
 
 @pytest.mark.parametrize("send", [closing, keeping])
