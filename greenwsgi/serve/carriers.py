@@ -8,8 +8,7 @@ But a greenlet is also a place where applications leave things, and none of them
 request of a kept connection is another client's too, when the peer is a proxy. So at the end of each request its
 greenlet is looked at (`is_clean`). If there is anything at all that a new one would not have, it ends at once, and what
 is left of its connection goes on in another one. Whatever waits for its end, or wants to kill it, is told so then.
-Before it runs another request it is looked at once more: somebody may have found it while it was idle, among all
-objects. In a kept connection that only asks for references, so that it costs next to nothing.
+An idle one is looked at again before it carries another connection.
 
 What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py leaves each of these:
 
@@ -67,7 +66,6 @@ class Carriers:
 
     made: how many greenlets there were.
     references: what `is_clean` is to find in a carrier that runs and that nobody else knows; 0 before that was counted.
-    alone: the same, when its connection counts them.
     """
 
     def __init__(self) -> None:
@@ -81,7 +79,7 @@ class Carriers:
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
         self._run = self._live
         self._state: tuple[Any, ...] = ({"_run": self._run}, {}, None, None, hub)
-        self._references_idle = self.references = self.alone = 0
+        self._references_idle = self.references = 0
 
     def carry(self, connection: Connection) -> None:
         """Give a connection a greenlet, in which it runs from now on."""
@@ -209,7 +207,6 @@ class _Pattern:
 
     def run(self) -> None:
         self._carriers.references = self._carriers._references(self.greenlet)
-        self._carriers.alone = getrefcount(self.greenlet)
 
 
 def _forget_thread(carrier: Any) -> None:

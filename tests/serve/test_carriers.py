@@ -596,25 +596,10 @@ def test_a_kill_after_the_request_hits_nobody(make: Make) -> None:
         kept.clear()
 
 
-def test_who_takes_hold_of_it_while_a_connection_is_idle_is_noticed(make: Make) -> None:
-    """Somebody who found the greenlet among all objects."""
-    seen = Seen()
-    site = seen.site = make(seen)
-    with site.connect(KEEP) as client:
-        read_answer(client)
-        settle()
-        (connection,) = site.service.connections
-        kept.append(connection.greenlet)
-        client.sendall(KEEP)
-        read_answer(client)
-        settle()
-        assert seen.made == [1, 2]
-        assert kept.pop().dead
-
-
 @pytest.mark.parametrize(
     "leave",
     [
+        kept.append,
         weak_set.add,
         lambda one: one.link(int),
         lambda one: setattr(one, "mark", 1),
@@ -630,6 +615,7 @@ def test_what_is_left_on_an_idle_one_is_noticed(make: Make, leave: Any) -> None:
     leave(site.service.carriers._idle[0])
     closing(site, 2)
     assert seen.made == [1, 2, 2]
+    kept.clear()
 
 
 @pytest.mark.parametrize("send", [closing, keeping])
