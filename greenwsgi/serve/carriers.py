@@ -39,6 +39,7 @@ somebody looks at a greenlet from outside at that moment, it is not taken again,
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from operator import attrgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,11 @@ class Carriers:
             self.made += 1
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
+
+    @property
+    def waiting(self) -> Iterable[Connection]:
+        """Connections whose greenlet has not run yet."""
+        return self._new
 
     def is_clean(self, carrier: Any, references: int) -> bool:
         """Does nothing tell it from a new one, once its context was replaced? `references`: how many it has then."""

@@ -59,7 +59,6 @@ class Connection:
         "peer",
         "protocol",
         "scheme",
-        "send",
         "sendfile",
         "service",
         "stream",
@@ -71,7 +70,8 @@ class Connection:
         self.endpoint = endpoint
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()
-        self.speak(endpoint.row, Stream(sock, service.deadlines, service.timeouts.socket, service.timeouts.send))
+        timeouts = service.timeouts
+        self.speak(endpoint.row, Stream(sock, service.deadlines, service.turns, timeouts.socket, timeouts.send))
         environ["REMOTE_ADDR"] = self.peer
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
@@ -85,9 +85,10 @@ class Connection:
     def speak(self, row: ProtocolRow, stream: Stream) -> None:
         """Speak this protocol over this stream; before the first request only."""
         self.stream = stream
-        self.send = stream.send
         self.protocol = protocol = row.factory(self.service.limits)
         self.scheme = row.scheme
+        if self.service.draining and not protocol.says_close:
+            stream.hold_back()
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
         self.departure = departure = Departure(stream, protocol)
         self.environ["greenwsgi.disconnected"] = departure
@@ -192,6 +193,7 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
+        self.stream.turns.check(new=True)  # a hundred may have been accepted at once
         data = b""
         if self.endpoint.preamble is not None:
             data = self.endpoint.preamble(self)
@@ -210,8 +212,9 @@ class Connection:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
         protocol.next_request()
-        if not protocol.idle:
-            return self._read_slow_head(protocol.next_event())  # a pipelined one, or a part of it
+        if not protocol.idle:  # a pipelined one, or a part of it
+            service.turns.check()
+            return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
         data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
         return self._take(data) if data else None
@@ -230,7 +233,7 @@ class Connection:
         deadline = _now() + timeouts.header
         while type(event) is not RequestHead:
             if type(event) is Reply:
-                stream.send(event.data)
+                stream.send_next(event.data)
             elif event is not None:  # the end, behind a Reply
                 self.lingers = True
                 return None
@@ -238,6 +241,7 @@ class Connection:
                 if protocol.idle:  # behind a Reply: as between two requests
                     self.waiting_since = now = _now()
                     deadline = now + (IDLE_GRACE if self.service.draining else timeouts.keepalive)
+                stream.turns.check()
                 try:
                     data = stream.recv(deadline)
                 except PeerStalled:
