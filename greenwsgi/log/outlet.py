@@ -39,11 +39,17 @@ class Poll(Protocol):
 class Outlet:
     """One descriptor's. dropped: the line that tells how many were dropped. poll: makes a new poll object.
 
+    stays: what is opened again stays open. In a process of the application's it must not: an application that closes
+    all descriptors would have a client's socket take over its number.
+
     The descriptor may be made another file meanwhile (a log that is opened again): each write looks.
     """
 
-    def __init__(self, fd: int, dropped: Callable[[int], bytes], poll: Callable[[], Poll] = select.poll) -> None:
+    def __init__(
+        self, fd: int, dropped: Callable[[int], bytes], poll: Callable[[], Poll] = select.poll, *, stays: bool = True
+    ) -> None:
         self.fd = fd
+        self._stays = stays
         self._tell_dropped = dropped
         self._poll = poll
         self._kept: deque[bytes] = deque()
@@ -113,6 +119,9 @@ class Outlet:
         except OSError:
             self._kept.clear()
             self._size = 0
+        finally:
+            if not self._stays:
+                self.close()
 
     def _send_first(self) -> None:
         """A piece of the first line. Raises BlockingIOError if the log takes nothing now, OSError if it never will."""

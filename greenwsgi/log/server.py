@@ -28,12 +28,33 @@ class ServerLog:
 
     def __init__(self, fd: int = 2) -> None:
         self.fd = fd
+        self._file = _file_of(fd)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the descriptor has been closed, or given to another file, by others than this object."""
+        # Twice: `reopen` runs in a signal handler, perhaps in the middle of this.
+        return _file_of(self.fd) != self._file and _file_of(self.fd) != self._file
+
+    def reopen(self, path: str, open_log: Callable[[str], int]) -> None:
+        """Write to the end of that file from now on, and standard output and error too where they are the log.
+
+        The descriptors keep their numbers. open_log: how to open it, as safe_paths does. Raises OSError, and nothing
+        has changed.
+        """
+        file = open_log(path)
+        old = _file_of(self.fd)
+        for fd in [one for one in (1, 2) if one != self.fd and _file_of(one) == old]:
+            os.dup2(file, fd)
+        os.dup2(file, self.fd, inheritable=self.fd <= 2)
+        self._file = _file_of(self.fd)
+        os.closerange(file, file + 1)  # os.close is gevent's in a zygote, and leaves a FIFO open until its loop runs
 
     @classmethod
     def of_thread(cls, fd: int, poll: Callable[[], Poll]) -> ServerLog:
-        """A log of its own for a native thread that must never wait. poll: the system's own."""
+        """A log of its own for a worker's native thread that must never wait. poll: the system's own."""
         log = cls(fd)
-        log.outlet = Outlet(fd, log._dropped, poll)
+        log.outlet = Outlet(fd, log._dropped, poll, stays=False)
         return log
 
     @contextmanager
@@ -85,12 +106,13 @@ class ServerLog:
         return f"{stamp} [{os.getpid()}] {safe}\n".encode("utf-8", "backslashreplace")
 
 
-def open_output(path: str) -> None:
-    """Standard output and error go to the end of that file from now on. Raises OSError, and nothing has changed."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-    for standard in (1, 2):
-        os.dup2(file, standard)
-    os.closerange(file, file + 1)  # os.close is gevent's in a zygote, and leaves a FIFO open until its loop runs
+def _file_of(fd: int) -> tuple[int, int] | None:
+    """What is open there; as shared.descriptors has it, which is a sibling."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def write_whole(fd: int, data: bytes) -> None:

@@ -29,7 +29,7 @@ from greenwsgi.process.notify import Notifier
 from greenwsgi.process.places import Opening
 from greenwsgi.process.reexec import Reexec
 from greenwsgi.process.spawn import Processes
-from greenwsgi.shared import title
+from greenwsgi.shared import safe_paths, title
 from greenwsgi.shared.scoreboard import RunningRequest
 
 
@@ -103,18 +103,19 @@ def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
 
 def _look_after_log(path: str, master: Master) -> None:
     def rotate() -> None:
-        os.rename(path, _aside(path, int(time.time())))
+        _move_aside(path, int(time.time()))
         master.open_log(path)
 
     master.logs_to(path)
     master.errands |= {Errand.REOPEN_LOG: lambda: master.open_log(path), Errand.ROTATE_LOG: rotate}
 
 
-def _aside(path: str, now: int) -> str:
+def _move_aside(path: str, now: int) -> None:
     """Where a log goes that is rotated at that time: nobody's place, not that of a rotation within the same second."""
-    while os.path.lexists(aside := f"{path}.{now}"):
-        now += 1
-    return aside
+    with safe_paths.at(path, follow=True) as spot:
+        while replace(spot, name=(aside := f"{spot.name}.{now}")).look() is not None:
+            now += 1
+        os.rename(spot.name, aside, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
 
 
 def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> Inbox:

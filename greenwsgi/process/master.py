@@ -18,7 +18,7 @@ from typing import Any, Protocol, assert_never
 from greenwsgi.clock import Clock
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
-from greenwsgi.log.server import ServerLog, open_output
+from greenwsgi.log.server import ServerLog
 from greenwsgi.process import plan, status, words
 from greenwsgi.process.census import Around, Census
 from greenwsgi.process.commands import BY_SIGNAL, Command
@@ -29,6 +29,7 @@ from greenwsgi.process.handover import Handover
 from greenwsgi.process.inbox import Inbox, Note, Signalled
 from greenwsgi.process.surroundings import Surroundings
 from greenwsgi.process.witness import KilledLine, Witness
+from greenwsgi.shared import safe_paths
 from greenwsgi.shared.messages import BoundListener, Message, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Totals
 
@@ -101,7 +102,7 @@ class Master:
 
     def open_log(self, path: str) -> None:
         """Open the log's file anew, here and in all processes. Raises OSError."""
-        open_output(path)
+        self._log.reopen(path, safe_paths.open_log)
         self.witness.log_opened = self._clock.monotonic()
         for generation in self.fleet.generations:
             if generation.zygote and generation.zygote.pid:

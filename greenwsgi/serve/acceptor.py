@@ -89,12 +89,15 @@ class Acceptor(StreamServer):
 
     def do_read(self) -> Any:
         """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
-        listener, turns = self.socket, self._service.turns
+        listener, numbers, turns = self.socket, self._service.numbers, self._service.turns
         if turns.over() and self._accepted_in == turns.number:
             return None
         self._accepted_in = turns.number
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
+            holder = numbers.holders.get(fd)
+            if holder is not None and holder.fileno() == fd:  # closed, but not by its holder
+                fd = numbers.settle(fd, holder)
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
@@ -110,7 +113,7 @@ class Acceptor(StreamServer):
             self._empty = False
             self._pause(SHORTAGE_PAUSE)
             return None
-        sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
+        numbers.holders[fd] = sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
         sock.setblocking(False)
         return sock, address
 

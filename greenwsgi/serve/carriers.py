@@ -41,6 +41,7 @@ somebody looks at a greenlet from outside at that moment, it is not taken again,
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
@@ -98,6 +99,11 @@ class Carriers:
             self.made += 1
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
+
+    @property
+    def waiting(self) -> Iterable[Connection]:
+        """Connections whose greenlet has not run yet."""
+        return self._new
 
     def is_known(self, carrier: Any) -> bool:
         """In a carrier, at the end of a request: does somebody refer to it, wait for its end, or want to kill it?

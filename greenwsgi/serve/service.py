@@ -16,6 +16,7 @@ from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.carriers import Carriers
 from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.numbers import Numbers
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.turns import Turns
 from greenwsgi.shared.metrics import OVERLOADED
@@ -69,6 +70,7 @@ class Service:
     slots: Slots
     limits: WireLimits
     timeouts: Timeouts
+    numbers: Numbers
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
     harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()

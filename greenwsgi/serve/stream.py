@@ -260,7 +260,10 @@ class Stream:
         for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.close()
-        self.sock.close()
+        try:
+            self.sock.close()
+        except OSError:  # the application has closed the descriptor
+            self.gone = True
 
 
 def _cut_short(_: bytes) -> int:

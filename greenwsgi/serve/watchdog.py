@@ -14,6 +14,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock
 from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
+from greenwsgi.serve.interrupt import interrupt
 from greenwsgi.serve.service import Service
 from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
 
@@ -143,4 +144,4 @@ class Watchdog:
             f"harakiri: {exchange.what} has run {now - exchange.begun:.1f} s"
             f" on core {exchange.core}, strike {exchange.strikes}; it is here:\n{stack}{self._others(exchange, now)}"
         )
-        exchange.greenlet.throw(HarakiriTimeout(exchange))
+        interrupt(exchange.greenlet, HarakiriTimeout(exchange))

@@ -22,9 +22,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
+
+from greenwsgi.shared.descriptors import raised
 
 HANDSHAKE = 0.1
 """Seconds that a client's TCP handshake may be under way when the server stops."""
@@ -141,7 +143,7 @@ class Report:
     def send(self, message: Message) -> None:
         try:
             os.write(self.fd, message.encode())
-        except BrokenPipeError:
+        except OSError:  # or the application has closed the pipe
             return
 
     def of_worker(self, seat: int, number: int) -> Report:
@@ -212,3 +214,16 @@ class BootDocument:
         named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
         failure = () if self.failure < 0 else (self.failure,)
         return (*named, *failure, *(listener.fd for listener in self.listeners))
+
+    def raised(self) -> BootDocument:
+        """The same with high numbers: the old ones are closed, the new ones not inheritable."""
+        return replace(
+            self,
+            report=raised(self.report),
+            commands=raised(self.commands),
+            lifeline=raised(self.lifeline),
+            scoreboard=raised(self.scoreboard),
+            log=raised(self.log),
+            failure=raised(self.failure) if self.failure >= 0 else -1,
+            listeners=tuple(replace(one, fd=raised(one.fd)) for one in self.listeners),
+        )

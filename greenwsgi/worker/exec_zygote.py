@@ -16,9 +16,12 @@ if __name__ == "__main__":
 
     del sys.path[0]
     from greenwsgi.serve import greening
+    from greenwsgi.serve.forks import Forks
 
+    forks = Forks()
+    forks.register()  # before the patch, which imports threading
     greening.patch()
 
     from greenwsgi.worker import zygote
 
-    zygote.main(int(sys.argv[1]))
+    zygote.main(int(sys.argv[1]), forks)

@@ -28,7 +28,9 @@ from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.forks import Forks
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.serve.numbers import Numbers
 from greenwsgi.serve.probation import Probation
 from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
@@ -36,7 +38,7 @@ from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
 from greenwsgi.serve.turns import Turns
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
-from greenwsgi.shared import shares
+from greenwsgi.shared import descriptors, shares
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
@@ -59,6 +61,12 @@ LIMITS_LOOK = 1.0
 ORPHAN_DRAIN = 1.0
 """Seconds that a worker without a master accepts what waits in the queue: another server may want the address."""
 
+DESCRIPTORS_LOOK = 1.0
+"""Seconds between two looks whether its descriptors still are its own."""
+
+TURN = 1e-6
+"""Not 0, which the loop does not wait for."""
+
 DESCRIPTOR_RESERVE = 128
 """Descriptors left to the application: its files, its database connections."""
 
@@ -70,6 +78,7 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
+    forks: the at-fork hook, which is to know of all that a child of the application shall not have.
     paused: whether it shall accept nothing, until SIGCONT. probation: the worker before it crashed.
     """
 
@@ -84,6 +93,7 @@ class WorkerBoot:
     application: Application | None
     log: ServerLog
     hooks: Hooks
+    forks: Forks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
     probation: bool = False
@@ -98,6 +108,7 @@ def find_application(settings: Settings) -> Application:
     """The application that the settings name; beside programs there need be none. What it raises passes."""
     application = load(settings.python, needed=not settings.programs.cgi)
     _take_signals_back()
+    descriptors.open_standard()  # those that it has closed
     return application
 
 
@@ -110,6 +121,12 @@ def _take_signals_back() -> None:
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # gevent's function: subprocess watches for children again
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+def _turn() -> None:
+    """Let the loop turn once: in its first turn after a fork it opens its descriptors, and they get high numbers."""
+    with descriptors.low_taken():
+        gevent.sleep(TURN)
 
 
 class Worker:
@@ -125,6 +142,9 @@ class Worker:
         self._born = clock.monotonic()
         self._limits = Limits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
+        own = (boot.lifeline, boot.report.fd, *(one.fd for one in boot.listeners))
+        self._numbers = Numbers(boot.log, own)
+        self._numbers_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
         self._turns = Turns()
 
@@ -132,17 +152,21 @@ class Worker:
         boot = self._boot
         greening.check()
         shares.bind(boot.number, boot.settings.machine.cpu_affinity)
+        if boot.application is None:
+            _turn()
         application = find_application(boot.settings) if boot.application is None else boot.application
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log, self._turns)
+            application = Programs(boot.settings, application, boot.log, self._turns, boot.seat)
+            boot.forks.descriptors = application.descriptors
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
         faulthandler.disable()
         faulthandler.enable(boot.log.fd, all_threads=False)  # anew: an import has SIGABRT of its own
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once
         self._service = service = self._make_service(application)
+        boot.forks.service = service
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
         monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=limits.blocked_loop_warning)
         verbose = limits.harakiri_verbose
@@ -151,13 +175,20 @@ class Worker:
         self._lifeline = get_hub().loop.io(boot.lifeline, 1)
         self._lifeline.start(self._orphaned)
         self._watch_limits()
+        self._numbers_timer.start(self._look_at_descriptors)
         self._accept(service)
         self._hooks()
         boot.seat.stage = Stage.READY
         boot.report("ready")
-        self._wait(self._leave.wait)
+        self._wait(self._serve)
         boot.seat.stage = Stage.DRAINING
         return self._drain(mercy) or self._status
+
+    def _serve(self) -> None:
+        """Until told to leave."""
+        if self._boot.application is not None:
+            _turn()
+        self._leave.wait()
 
     # Boot
 
@@ -190,6 +221,7 @@ class Worker:
         deadlines = Deadlines()
         return Service(
             application=application,
+            numbers=self._numbers,
             harakiri=limits.harakiri or NEVER,
             harakiri_for=tuple((re.compile(path), seconds or NEVER) for path, seconds in limits.harakiri_for),
             log=boot.log,
@@ -305,6 +337,29 @@ class Worker:
         age = self._clock.monotonic() - self._born
         if reason := self._limits.reached(self._service.requests, age, measure):
             self._retire(reason)
+
+    def _look_at_descriptors(self) -> None:
+        """The application has the same descriptors, and may close any of them: then another worker takes over.
+
+        Without its listeners this one would be deaf, without the pipes it would outlive the master. Nothing more is
+        written to a log that may be anybody's file by now.
+        """
+        descriptors.open_standard()
+        lost = self._numbers.lost()
+        if not lost:
+            return
+        self._numbers_timer.stop()
+        log, access = self._boot.log, self._service.access
+        if log.fd in lost:
+            log.fd = -1
+            if access is not None:
+                access.fd = -1
+        what = f"the application has closed descriptors of the server: {', '.join(map(str, lost))}"
+        log.error(what)
+        self._retire(what)
+        if self._boot.report.fd in lost:  # nobody has heard that
+            self._status = EXIT_CRASHED
+            self._leave.set()
 
     def _retire(self, reason: str) -> None:
         """Ask for a successor, once; the master says when to leave."""

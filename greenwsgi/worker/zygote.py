@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -29,13 +30,15 @@ from gevent import monkey
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
-from greenwsgi.log.server import ServerLog, open_output
+from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import drivers, forksafety, greening, tls
-from greenwsgi.shared import programs, title
+from greenwsgi.serve.forks import Forks
+from greenwsgi.shared import descriptors, programs, safe_paths, title
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
+from greenwsgi.wsgi import loader
 from greenwsgi.wsgi.scripts import Scripts
 from greenwsgi.wsgi.types import Application
 
@@ -55,19 +58,19 @@ _FREE = (signal.SIGUSR1, signal.SIGUSR2)
 
 _close: Callable[[int], None] = monkey.get_original("os", "close")
 """gevent's leaves it to the loop, where there is a hub, and our loop never runs."""
-_fork: Callable[[], int] = monkey.get_original("os", "fork")
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
 _poll = monkey.get_original("select", "poll")
 _on_signal = monkey.get_original("signal", "signal")
 
 
-def main(document: int) -> NoReturn:
+def main(document: int, forks: Forks) -> NoReturn:
     """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
     _take_no(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
-    for fd in set(boot.descriptors) - {0, 1, 2}:
-        os.set_inheritable(fd, False)  # programs that the application starts are none of ours
+    boot = boot.raised()  # numbers that no loop of the application's closes; nor do programs inherit them
+    with descriptors.low_taken():
+        gevent.get_hub()
     log = ServerLog(boot.log)
     faulthandler.enable(boot.log, all_threads=False)  # an import that crashes shows where
     _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
@@ -80,8 +83,10 @@ def main(document: int) -> NoReturn:
         settings = decode(boot.configuration)
         title.show(f"zygote {boot.generation}", settings.machine)
         contexts = read_certificates(settings, boot.listeners)
-        application = prepare(settings, log)
+        arm(forks, boot, settings, log)
+        application = prepare(settings, log, forks)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
+        forks.returned(error)
         fail(report, log, error, boot.failure)
         leave(EXIT_APP_FAILED)
     _take_no(*_OURS)  # again: the application may have set handlers of its own
@@ -89,7 +94,7 @@ def main(document: int) -> NoReturn:
         log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
     report("loaded")
     try:
-        Zygote(boot, settings, application, contexts, report, log).serve()
+        Zygote(boot, settings, application, contexts, report, log, forks).serve()
     except BaseException:  # a border: its workers serve on, and the master replaces it
         log.error(f"in the zygote:\n{traceback.format_exc()}")
         leave(EXIT_CRASHED)
@@ -119,7 +124,15 @@ def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) ->
     return contexts
 
 
-def prepare(settings: Settings, log: ServerLog) -> Application | None:
+def arm(forks: Forks, boot: BootDocument, settings: Settings, log: ServerLog) -> None:
+    """What the application forks from now on has nothing of the server's but its log."""
+    forks.arm(log)
+    forks.guard(set(boot.descriptors) - {boot.log, 1, 2}, {one.fd for one in boot.listeners})
+    forks.title = partial(title.show, options=settings.machine)
+    loader.after_application = forks.returned
+
+
+def prepare(settings: Settings, log: ServerLog, forks: Forks) -> Application | None:
     """Make the process what the application expects, and load it, unless each worker shall do that by itself."""
     greening.check()
     if early := greening.unpatched():
@@ -139,7 +152,7 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
     if settings.programs.cgi:
         Scripts(settings.programs, settings.origin("cgi"))  # are they there?
-    moments, hooks = settings.moments, Hooks(log, run_program)
+    moments, hooks = settings.moments, Hooks(log, partial(run_program, forks))
     hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
     application = None if settings.processes.lazy_apps else find_application(settings)
     hooks.perform("post-app", moments.hook_post_app, moments.exec_post_app)
@@ -148,15 +161,15 @@ def prepare(settings: Settings, log: ServerLog) -> Application | None:
     return application
 
 
-def run_program(command: str) -> int:
+def run_program(forks: Forks, command: str) -> int:
     """Run a hook's command; its exit status."""
-    return programs.run(command, _fork, _waitpid)
+    return programs.run(command, forks.fork, _waitpid)
 
 
 def reopen(path: str, log: ServerLog) -> None:
     """Somebody has moved the log's file away: open it anew, in zygote and workers."""
     try:
-        open_output(path)
+        log.reopen(path, safe_paths.open_log)
     except OSError as error:
         log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
 
@@ -208,7 +221,9 @@ class Zygote:
         contexts: Mapping[str, tls.ServerTls],
         report: Report,
         log: ServerLog,
+        forks: Forks,
     ) -> None:
+        self._forks = forks
         self._boot = boot
         self._settings = settings
         self._application = application
@@ -223,6 +238,8 @@ class Zygote:
         self._seats: dict[int, int] = {}
         """The seat of each worker that is not known to be dead, by its pid."""
         self._pidfds: dict[int, int] = {}
+        forks.descriptors = self._pidfds.values
+        forks.forget_seat = self._board.detach
 
     def serve(self) -> None:
         """Until the master hangs up, or is no more."""
@@ -250,7 +267,7 @@ class Zygote:
         _flush(sys.stdout)  # what is buffered would be written by both
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
-            pid = _fork()
+            pid = self._forks.fork()
             if pid == 0:
                 self._be_worker(order)
             self._seats[pid] = order.seat
@@ -265,7 +282,7 @@ class Zygote:
 
     def _watch(self, pid: int) -> None:
         try:
-            pidfd = os.pidfd_open(pid)
+            pidfd = descriptors.raised(os.pidfd_open(pid))
         except (AttributeError, OSError):  # another system, an old kernel, a strict container: look now and then
             return
         self._pidfds[pid] = pidfd
@@ -292,7 +309,8 @@ class Zygote:
         status = EXIT_CRASHED
         try:
             status = self._live(order)
-        except BaseException:  # a border: nothing may unwind into the zygote's frames
+        except BaseException as error:  # a border: nothing may unwind into the zygote's frames
+            self._forks.returned(error)
             self._log.error(f"worker {order.number} ends:\n{traceback.format_exc()}")
         finally:
             leave(status)
@@ -300,6 +318,7 @@ class Zygote:
     def _live(self, order: Message) -> int:
         for fd in (self._boot.commands, *self._pidfds.values()):
             _close(fd)
+        self._forks.descriptors = tuple
         for name in _UNTIL_READY:
             _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
@@ -321,7 +340,8 @@ class Zygote:
             application=self._application,
             log=self._log,
             tls=self._contexts,
-            hooks=Hooks(self._log, run_program),
+            hooks=Hooks(self._log, partial(run_program, self._forks)),
+            forks=self._forks,
             paused=order.paused,
             probation=order.probation,
         )
@@ -329,11 +349,13 @@ class Zygote:
             worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)
             status = run(worker)
         except BaseException as error:  # a border: under lazy-apps an import, which may raise anything
+            self._forks.returned(error)
             if seat.stage is not Stage.BOOTING:
                 raise
             fail(report, self._log, error, self._boot.failure)
             return EXIT_APP_FAILED
         atexit._run_exitfuncs()
+        self._forks.returned()
         return status
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from greenwsgi.errors import Origin, UsageError
@@ -43,7 +42,7 @@ def _imported(target: str, option: str) -> loader.Module:
     if "/" in target or target.endswith(".py"):
         return loader.import_file(os.path.abspath(target), option)
     try:
-        return import_module(target)
+        return loader.import_named(target)
     except ModuleNotFoundError as error:
         if error.name and (target == error.name or target.startswith(error.name + ".")):
             raise UsageError(f"{option} {target}: no module named {error.name!r}", Origin(option)) from None

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import types
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from greenwsgi.options.table.python import Python
 
 Module = types.ModuleType
+
+
+def _go_on() -> None:
+    """Nothing to be done."""
+
+
+after_application: Callable[[], None] = _go_on
+"""Called each time that code of the application has run and come back; the process may end in it (serve/forks.py)."""
 
 _DEFAULT_NAMES = ("application", "app")
 
@@ -89,6 +98,14 @@ def import_file(path: str, option: str = "wsgi-file") -> Module:
     except BaseException:
         sys.modules.pop(name, None)
         raise
+    after_application()
+    return module
+
+
+def import_named(name: str) -> Module:
+    """importlib's import_module, for the application's modules."""
+    module = importlib.import_module(name)
+    after_application()
     return module
 
 
@@ -104,7 +121,7 @@ def _instead(path: str) -> str:
 
 def _import_module(name: str) -> Module:
     try:
-        return importlib.import_module(name)
+        return import_named(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise UsageError(f"module {name}: no module named {error.name!r} on the path: {_path_text()}") from None
@@ -131,6 +148,7 @@ def _pick(module: Module, expression: str, where: str) -> Application:
         if not callable(found):
             raise UsageError(f"{where}: {target!r} is of type {type(found).__name__}, not a factory")
         found = found(*call[0], **call[1])
+        after_application()
     if not callable(found):
         raise UsageError(
             f"{where}: {expression!r} is of type {type(found).__name__}, not a callable; {_callables(module)}"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -189,6 +189,20 @@ def test_a_reader_that_has_left_loses_them_too() -> None:
     out.write(line(1))
     assert not out._kept
     out.close()
+    os.close(log)
+
+
+@pytest.mark.parametrize("make", [pipe, stream, terminal])
+def test_in_a_worker_nothing_stays_open(make: Callable[[], Ends]) -> None:
+    """Its application may close all descriptors, and a client's socket would get the number."""
+    reader, log = make()
+    before = os.listdir("/dev/fd")
+    server_log = ServerLog.of_thread(log, select.poll)
+    for number in range(5000):
+        server_log.info(f"{number} {'x' * 100}")
+    assert os.listdir("/dev/fd") == before
+    assert b" 0 xxx" in os.read(reader, 1000)
+    os.close(reader)
     os.close(log)
 
 

@@ -20,7 +20,6 @@ from greenwsgi.cli import main
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import identity
 from greenwsgi.process.commands import BY_NAME, by_signal
 from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, ControlSocket, places
 from greenwsgi.process.fifo import Fifos, tell
@@ -244,13 +243,27 @@ def test_a_link_from_before_may_be_in_its_place(inbox: Inbox, path: str) -> None
 def test_nothing_is_left_of_a_socket_that_cannot_be_had(
     inbox: Inbox, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
     with pytest.raises(PermissionError):
         ControlSocket([path], NOBODY, inbox)
     assert not os.path.lexists(path)
+
+
+def test_a_socket_that_became_anothers_is_left_alone(inbox: Inbox, path: str) -> None:
+    """Also by the image of the process after a re-exec, which is told what file was made."""
+    before = ControlSocket([path], NOBODY, inbox)
+    fd, file = os.dup(before.fd), before.file
+    os.unlink(path)
+    other = ControlSocket([path], NOBODY, inbox)
+    after = ControlSocket([path], NOBODY, inbox, fd, file)
+    after.close()
+    before.close()
+    assert os.path.exists(path)
+    other.close()
+    assert not os.path.exists(path)
 
 
 def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path: Path) -> None:
@@ -338,7 +351,7 @@ def test_one_that_cannot_be_made_again_is_told_of_once(inbox: Inbox, log: Server
 def test_nothing_is_left_of_one_that_cannot_be_had(
     inbox: Inbox, log: ServerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchown", refuse)
@@ -415,7 +428,7 @@ def test_the_holder_of_a_pidfile(held: tuple[str, int]) -> None:
 def test_a_held_pidfile_can_be_taken_over(held: tuple[str, int]) -> None:
     pidfile = Pidfile(held[0])
     assert pidfile.write() == held[1]
-    assert identity._pid_in(held[0]) == os.getpid()
+    assert Path(held[0]).read_text() == f"{os.getpid()}\n"
     pidfile.remove()
 
 
@@ -470,6 +483,9 @@ def test_a_server_that_does_not_stop_is_not_waited_for(
     class Refuses(Target):
         def __init__(self, name: str) -> None:
             self.name = name
+
+        def __exit__(self, *_: object) -> None:
+            pass
 
         def ask(self, command: str, *, wait: bool = False) -> dict[str, object]:
             return {"ok": False, "said": "no\udce9\x1b"}

@@ -205,7 +205,7 @@ def test_socket_files_are_the_servers_users(
 
 
 def test_a_socket_that_cannot_be_the_users(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse_it(*_: object) -> None:
+    def refuse_it(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse_it)

@@ -297,6 +297,21 @@ def test_a_blocked_loop_is_ended(serving: World) -> None:
     serving.finish()
 
 
+def test_a_blocked_loop_is_the_monitors_business_while_that_can_run(serving: World) -> None:
+    """It knows what blocks the loop; the request that is late may only wait for it."""
+    serving.run(10)
+    blocked = serving.workers()[0]
+    seat = serving.master.cycles[1].board.seats[blocked.seat]
+    seat.beat(serving.now)
+    seat.begin(0, 1.0, serving.now + 1.0, b"192.0.2.1\tGET\t/spin\tHTTP/1.1")
+    for _ in range(40):
+        seat.beat_monitor(serving.now)
+        serving.run(0.25)
+    assert blocked in serving.workers()
+    serving.run(2.0)
+    assert blocked not in serving.workers(), "now something keeps the GIL from it"
+
+
 def test_a_server_that_was_stopped_as_a_whole_blames_no_loop(serving: World) -> None:
     """docker pause: after it the master may look before the loops have turned."""
     serving.run(10)
@@ -547,7 +562,7 @@ def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World)
 def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     serving: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenwsgi.process.master.open_output", lambda path: None)
+    monkeypatch.setattr("greenwsgi.log.server.ServerLog.reopen", lambda *_: None)
     (zygote,), (victim, sibling) = serving.zygotes(), serving.workers()
     serving.die(victim, -SIGKILL)
     while len(serving.workers()) < 2:
@@ -579,3 +594,14 @@ def test_who_leaves_because_the_server_stops_knows_it_before_the_signal(serving:
     serving.signal(SIGTERM)
     serving.step()
     assert told[-1][0] is True
+
+
+def test_the_programs_of_a_dead_worker_are_ended_once(serving: World) -> None:
+    victim, sibling = serving.workers()
+    board = serving.master.cycles[1].board
+    board.seats[victim.seat].note_program(3, 4711, 99)
+    board.seats[sibling.seat].note_program(0, 4712, 98)
+    serving.die(victim, -SIGKILL)
+    serving.run(NOT_LONG)
+    assert serving.ended_groups == [(4711, 99)]
+    serving.finish()

@@ -8,7 +8,7 @@ that was buried fails the test: in the real world that pid may be a stranger's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,7 @@ class World:
         self.children: dict[int, Child] = {}
         self.signalled: list[tuple[int, Signals]] = []
         self.killed: list[RunningRequest] = []
+        self.ended_groups: list[tuple[int, int]] = []
         self._notes: list[Note] = []
         self._buried: list[tuple[int, int]] = []
         self._log_path = log
@@ -233,7 +234,10 @@ class World:
             return
         self.die(child, 0 if number == SIGTERM else -number)
 
-    def bury(self) -> list[tuple[int, int]]:
+    def end_group(self, pid: int, started: int) -> None:
+        self.ended_groups.append((pid, started))
+
+    def bury(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
         buried, self._buried = self._buried, []
         for pid, _ in buried:
             self.children[pid].state = "buried"

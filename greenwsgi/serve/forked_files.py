@@ -1,0 +1,59 @@
+"""In a process that the application forked: descriptors of the server become nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
+
+from gevent import monkey
+
+_socket = monkey.get_original("socket", "socket")
+"""gevent's would make the socket non-blocking."""
+
+
+def point_at_nothing(descriptors: Iterable[int]) -> None:
+    """Put /dev/null in the place of each. Closed, its number would be the next file's, which its owner then closes."""
+    null = _nothing()
+    for fd in descriptors:
+        if fd >= 0:
+            os.dup2(null, fd, inheritable=False)
+    os.closerange(null, null + 1)  # os.close is gevent's
+
+
+def accepted(names: Container[object]) -> Iterator[int]:
+    """The sockets that listeners of these names have accepted, known to the server or not.
+
+    When the main thread is not where the fork is, it may be between an accept and taking note of it.
+    """
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(None)  # with one, looking at a socket makes it non-blocking for all who hold it
+    try:
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            with suppress(OSError):  # it was the one that listed the folder
+                if stat.S_ISSOCK(os.fstat(fd).st_mode) and name_of(fd) in names:
+                    yield fd
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def name_of(fd: int) -> object:
+    """What a listener has in common with the connections that it accepts: its port or path; None for others."""
+    sock = _socket(fileno=fd)
+    try:
+        name = sock.getsockname()
+        if sock.type != socket.SOCK_STREAM or not name:
+            return None
+        return name[1] if isinstance(name, tuple) else name
+    finally:
+        sock.detach()
+
+
+def _nothing() -> int:
+    with suppress(OSError):  # a chroot without it
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    read_end, write_end = os.pipe()
+    os.closerange(write_end, write_end + 1)
+    return read_end
