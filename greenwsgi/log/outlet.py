@@ -13,6 +13,7 @@ poll says that the log takes one; then a write can wait only if another process 
 from __future__ import annotations
 
 import _socket
+import fcntl
 import os
 import select
 import signal
@@ -39,17 +40,11 @@ class Poll(Protocol):
 class Outlet:
     """One descriptor's. dropped: the line that tells how many were dropped. poll: makes a new poll object.
 
-    stays: what is opened again stays open. In a process of the application's it must not: an application that closes
-    all descriptors would have a client's socket take over its number.
-
     The descriptor may be made another file meanwhile (a log that is opened again): each write looks.
     """
 
-    def __init__(
-        self, fd: int, dropped: Callable[[int], bytes], poll: Callable[[], Poll] = select.poll, *, stays: bool = True
-    ) -> None:
+    def __init__(self, fd: int, dropped: Callable[[int], bytes], poll: Callable[[], Poll] = select.poll) -> None:
         self.fd = fd
-        self._stays = stays
         self._tell_dropped = dropped
         self._poll = poll
         self._kept: deque[bytes] = deque()
@@ -65,14 +60,14 @@ class Outlet:
         needed to open it again."""
         found = os.fstat(self.fd)
         file = found.st_dev, found.st_ino
-        if file == self._file:
+        if file == self._file and self._has_its_own():
             return
         self.close()
         self._file, self._is_regular, self._is_terminal = file, stat.S_ISREG(found.st_mode), os.isatty(self.fd)
         if stat.S_ISSOCK(found.st_mode):
-            self._socket = _socket.socket(fileno=os.dup(self.fd))
+            self._socket = _socket.socket(fileno=_high(os.dup(self.fd), self.fd))
         elif stat.S_ISFIFO(found.st_mode) or self._is_terminal:
-            self._own = _open_again(self.fd)
+            self._own = _high(_open_again(self.fd), self.fd)
 
     def write(self, line: bytes) -> None:
         """Write the line, or keep it for later, or drop it."""
@@ -97,12 +92,25 @@ class Outlet:
             self._flush()
 
     def close(self) -> None:
-        """Give back what it has opened."""
-        if self._socket is not None:
+        """Give back what it has opened, and not what has got its number since."""
+        if self._socket is not None and not self._has_its_own():
+            self._socket.detach()
+        elif self._socket is not None:
             self._socket.close()
-        if self._own >= 0:
-            os.closerange(self._own, self._own + 1)  # os.close is gevent's in a worker, and needs the loop
+        elif self._own >= 0 and self._has_its_own():
+            _close(self._own)
         self._file, self._own, self._socket = None, -1, None
+
+    def _has_its_own(self) -> bool:
+        """Is what it opened beside the descriptor still the same file? An application may close any number."""
+        own = self._own if self._socket is None else self._socket.fileno()
+        if own < 0:
+            return True
+        try:
+            found = os.fstat(own)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._file
 
     def _flush(self) -> None:
         if not self._kept:
@@ -119,9 +127,6 @@ class Outlet:
         except OSError:
             self._kept.clear()
             self._size = 0
-        finally:
-            if not self._stays:
-                self.close()
 
     def _send_first(self) -> None:
         """A piece of the first line. Raises BlockingIOError if the log takes nothing now, OSError if it never will."""
@@ -164,3 +169,19 @@ def _open_again(fd: int) -> int:
     except OSError:
         return -1
     return own
+
+
+def _high(own: int, log: int) -> int:
+    """The same under a number above the log's, which in a worker is out of the way of an application that closes."""
+    if own < 0:
+        return own
+    try:
+        high = fcntl.fcntl(own, fcntl.F_DUPFD_CLOEXEC, log)
+    except OSError:
+        return own
+    _close(own)
+    return high
+
+
+def _close(fd: int) -> None:
+    os.closerange(fd, fd + 1)  # os.close is gevent's in a worker, and needs the loop

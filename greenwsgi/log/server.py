@@ -36,6 +36,12 @@ class ServerLog:
         # Twice: `reopen` runs in a signal handler, perhaps in the middle of this.
         return _file_of(self.fd) != self._file and _file_of(self.fd) != self._file
 
+    def lose(self) -> None:
+        """Write nothing any more: the descriptor is another file by now."""
+        self.fd = -1
+        if self.outlet is not None:
+            self.outlet.fd = -1
+
     def reopen(self, path: str, open_log: Callable[[str], int]) -> None:
         """Write to the end of that file from now on, and standard output and error too where they are the log.
 
@@ -52,9 +58,9 @@ class ServerLog:
 
     @classmethod
     def of_thread(cls, fd: int, poll: Callable[[], Poll]) -> ServerLog:
-        """A log of its own for a worker's native thread that must never wait. poll: the system's own."""
+        """A log of its own for a native thread that must never wait. poll: the system's own."""
         log = cls(fd)
-        log.outlet = Outlet(fd, log._dropped, poll, stays=False)
+        log.outlet = Outlet(fd, log._dropped, poll)
         return log
 
     @contextmanager

@@ -80,6 +80,10 @@ class Monitor:
         """Which greenlet kept the loop at the last look, and since when it was seen there."""
         self._suspected = 0.0
 
+    def lose_log(self) -> None:
+        """The log's descriptor is another file by now: nothing more is written."""
+        self._own_log.lose()
+
     def start(self) -> None:
         """Start the thread. To be called in the thread of the loop."""
         _start_thread(self._run, ())

@@ -168,7 +168,8 @@ class Worker:
         self._service = service = self._make_service(application)
         boot.forks.service = service
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
-        monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=limits.blocked_loop_warning)
+        warning = limits.blocked_loop_warning
+        self._monitor = monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=warning)
         verbose = limits.harakiri_verbose
         Watchdog(service, self._clock, self._give_up, verbose=verbose, turned=monitor.turned).start()
         monitor.start()
@@ -351,7 +352,8 @@ class Worker:
         self._numbers_timer.stop()
         log, access = self._boot.log, self._service.access
         if log.fd in lost:
-            log.fd = -1
+            log.lose()
+            self._monitor.lose_log()
             if access is not None:
                 access.fd = -1
         what = f"the application has closed descriptors of the server: {', '.join(map(str, lost))}"

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -192,20 +192,6 @@ def test_a_reader_that_has_left_loses_them_too() -> None:
     os.close(log)
 
 
-@pytest.mark.parametrize("make", [pipe, stream, terminal])
-def test_in_a_worker_nothing_stays_open(make: Callable[[], Ends]) -> None:
-    """Its application may close all descriptors, and a client's socket would get the number."""
-    reader, log = make()
-    before = os.listdir("/dev/fd")
-    server_log = ServerLog.of_thread(log, select.poll)
-    for number in range(5000):
-        server_log.info(f"{number} {'x' * 100}")
-    assert os.listdir("/dev/fd") == before
-    assert b" 0 xxx" in os.read(reader, 1000)
-    os.close(reader)
-    os.close(log)
-
-
 def test_a_log_that_is_opened_again_is_another_file(tmp_path: Path) -> None:
     """The descriptor stays; what it was before may be a pipe that nobody reads."""
     before = os.listdir("/dev/fd")
@@ -222,3 +208,33 @@ def test_a_log_that_is_opened_again_is_another_file(tmp_path: Path) -> None:
     os.close(reader)
     os.close(log)
     assert os.listdir("/dev/fd") == before
+
+
+def numbers() -> set[int]:
+    """Of all that is open, without the folder's own, which is closed by then."""
+    return {int(name) for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}")}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("kind", ["pipe", "stream"])
+def test_what_it_has_opened_may_be_closed_by_others(kind: str) -> None:
+    """Who has got that number since gets no line, and keeps it."""
+    reader, log = KINDS[kind]()
+    one = Outlet(log, lambda count: b"")
+    before = numbers()
+    one.write(b"first\n")
+    (own,) = numbers() - before
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        os.dup2(theirs.fileno(), own)
+        one.write(b"second\n")
+        one.close()
+        assert os.read(reader, 100) == b"first\nsecond\n"
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ours.recv(100)
+        os.write(own, b"still open")
+        assert ours.recv(100) == b"still open"
+        os.close(own)
+    os.close(reader)
+    os.close(log)
