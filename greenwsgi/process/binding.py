@@ -211,7 +211,7 @@ def _bind_unix(address: Address, path: str, options: Listening, owner: Owner | N
 
 
 def _bind_plain(path: str, listen: Callable[[socket.socket], object]) -> tuple[socket.socket, tuple[int, int]]:
-    """Where nobody's rights can be misused but our own, and neither mode nor owner is set."""
+    """For a server that is not root, when neither mode nor owner is set: nothing is done by the path after bind."""
     with safe_paths.at(path) as spot:
         clear(spot)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -318,7 +318,7 @@ def clear(spot: Spot, *, dead_links: bool = False) -> None:
 
 
 def _is_dead(spot: Spot) -> bool:
-    """A socket that nobody listens on? Raises FileExistsError for a file of another kind."""
+    """Is it a socket without a listener? Raises FileExistsError for a file of another kind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:

@@ -287,7 +287,7 @@ class Caller:
     Whatever answers there may be somebody else's: in the folder of a service its user can put a socket of his own in
     place. So who it is is looked at first, and answers are bounded in size, time and shape. pid: the process that it
     must be, 0 for any; then its user must be root, the caller, or the socket's owner. Raises UsageError, here and
-    later, when nobody answers or what answers makes no sense.
+    later, when there is no answer or one that makes no sense.
     """
 
     def __init__(self, path: str, pid: int = 0, seconds: float = 10.0) -> None:

@@ -278,14 +278,9 @@ class Fleet:
         return rising if rising and rising.kind is Reload.CHAIN and self.at(GenerationStage.SERVING) else None
 
     def crowd(self) -> list[Generation]:
-        """The oldest of those that drain and whose workers were all told to leave, as many as are too many."""
-        draining = [
-            one
-            for one in self.generations
-            if one.stage is GenerationStage.DRAINING
-            and one.workers
-            and all(worker.told for worker in one.workers.values())
-        ]
+        """Of the generations that drain those that are too many: the oldest. All workers of each were told to leave."""
+        draining = [one for one in self.generations if one.stage is GenerationStage.DRAINING and one.workers]
+        draining = [one for one in draining if all(worker.told for worker in one.workers.values())]
         return draining[: max(0, len(draining) - self.most_draining)] if self.most_draining else []
 
     def workers(self) -> Iterator[tuple[Generation, WorkerSeen]]:

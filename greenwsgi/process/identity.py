@@ -146,7 +146,7 @@ class Pidfile:
             return
         try:
             if _pid_of(self.fd) == os.getpid():
-                # while it is locked: nobody else has made it his own
+                # while it is locked: no other server has taken it over
                 safe_paths.remove(self.path, safe_paths.file_id(os.fstat(self.fd)), follow=True)
         finally:
             os.close(self.fd)
@@ -173,7 +173,7 @@ class Pidfile:
         return before
 
     def _replace(self, spot: Spot, found: os.stat_result | None) -> int:
-        """A new file takes the name: nobody has it open, so nobody else can have locked it, for reading either.
+        """A new file takes the name: no other process has it open, and so none has locked it, for reading either.
 
         Where that cannot be, the folder may be one that we may not write in; the file itself may still be ours.
         """

@@ -209,6 +209,8 @@ class Witness:
             beat = seat.heartbeat()
             if not beat or now - max(beat, self._woke) <= BLOCKED:
                 continue
+            if now - seat.monitor_heartbeat() <= BLOCKED:
+                continue  # its monitor can run, and knows what blocks the loop
             late = [one for one in seat.running() if now - one.deadline > OVERDUE]
             if late:
                 worker.stuck = f"harakiri: {late[0].method} {late[0].uri} blocks its loop for {now - beat:.1f} s"

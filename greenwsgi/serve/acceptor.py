@@ -91,6 +91,7 @@ class Acceptor(StreamServer):
         """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
         listener, numbers, turns = self.socket, self._service.numbers, self._service.turns
         if turns.over() and self._accepted_in == turns.number:
+            self._empty = False
             return None
         self._accepted_in = turns.number
         try:

@@ -199,6 +199,7 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
+        self.stream.turns.check(new=True)  # a hundred may have been accepted at once
         data = b""
         if self.endpoint.preamble is not None:
             data = self.endpoint.preamble(self)

@@ -106,6 +106,7 @@ class Monitor:
         if now - self._looked >= BLOCKED:  # the loop cannot have run either: it is to blame from now on
             self._woke = now
         self._looked = now
+        self._seat.beat_monitor(now)
         beat = self._seat.heartbeat()
         blocked = now - max(beat, self._woke)
         if beat and blocked >= self._warning and beat != self._reported:

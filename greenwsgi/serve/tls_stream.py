@@ -47,6 +47,7 @@ class TlsStream(Stream):
             except ssl.SSLWantReadError:
                 self._flush()
                 self._feed(until)
+                self.turns.check()  # a handshake is a millisecond of work; hundreds may be ready at once
             except ssl.SSLEOFError:
                 raise PeerGone("the client left in its handshake") from None
             except ssl.SSLError as error:

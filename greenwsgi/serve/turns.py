@@ -34,12 +34,12 @@ _now = SystemClock.monotonic
 class Turns:
     """The budget of one pass of the loop, shared by all greenlets of the worker.
 
-    Greenlets that gave way are resumed first come, first served, after the loop has polled and what became ready has
-    run, at least one a pass and at most for another TURN. So a new request waits for one turn of theirs, not for one of
-    each of them.
+    Greenlets that gave way are resumed after the loop has polled and what became ready has run: new connections before
+    the others, each first come, first served, at least one of each a pass and at most for another TURN. So a new
+    request waits for one turn of theirs, not for one of each of them.
     """
 
-    __slots__ = ("_hub", "_loop", "_parked", "_pass", "_timer", "_until")
+    __slots__ = ("_hub", "_loop", "_new", "_parked", "_pass", "_timer", "_until")
 
     def __init__(self) -> None:
         self._hub = get_hub()
@@ -48,6 +48,7 @@ class Turns:
         """libev's number of the pass for which `_until` holds."""
         self._until = 0.0
         self._parked: deque[list[Any]] = deque()
+        self._new: deque[list[Any]] = deque()
         """A list for each greenlet that gave way; it is empty when the greenlet is not to be resumed any more."""
         self._timer: Any = self._loop.timer(_SOON, priority=_LAST)
         """Its priority is the lowest: what became ready by the same poll runs first."""
@@ -66,13 +67,13 @@ class Turns:
         """A number that changes whenever the loop polls."""
         return self._loop.iteration
 
-    def check(self) -> None:
+    def check(self, *, new: bool = False) -> None:
         """Give way if this turn is over. What is thrown into the greenlet meanwhile passes."""
         if self.over():
-            self.give_way()
+            self.give_way(new=new)
 
-    def give_way(self) -> None:
-        """Let the loop poll, and what is ready run, before this greenlet goes on.
+    def give_way(self, *, new: bool = False) -> None:
+        """Let the loop poll, and what is ready run, before this greenlet goes on. new: its connection is.
 
         It does nothing where that cannot be: in the hub itself, and in another thread than the worker's.
         """
@@ -80,7 +81,7 @@ class Turns:
         if current is self._hub or get_hub() is not self._hub:
             return
         ticket = [current]
-        self._parked.append(ticket)
+        (self._new if new else self._parked).append(ticket)
         if not self._timer.active:
             self._timer.start(self._resume)
         try:
@@ -93,12 +94,16 @@ class Turns:
         """In the hub, after a poll: those that gave way before it."""
         self._pass, self._until = self._loop.iteration, _now() + TURN
         try:
-            for _ in range(len(self._parked)):
-                ticket = self._parked.popleft()
-                if ticket:
-                    ticket.pop().switch()
-                    if _now() >= self._until:
-                        break
+            self._resume_some(self._new)
+            self._resume_some(self._parked)
         finally:
-            if self._parked:
+            if self._parked or self._new:
                 self._timer.start(self._resume)
+
+    def _resume_some(self, parked: deque[list[Any]]) -> None:
+        for _ in range(len(parked)):  # one that gives way again waits for the next pass
+            ticket = parked.popleft()
+            if ticket:
+                ticket.pop().switch()
+                if _now() >= self._until:
+                    return

@@ -109,6 +109,7 @@ class _Walk:
         self._rest = _parts(path)
         self._led_by: set[int] = set()
         self._links = 0
+        self._proc = _proc()
         self.folder = os.open("/" if path.startswith("/") else ".", _FOLDER)
 
     def spot(self) -> Spot:
@@ -123,7 +124,7 @@ class _Walk:
         while True:
             if not self._rest or self._rest[0] == "..":
                 raise IsADirectoryError(errno.EISDIR, "this is a folder")
-            if _is_proc(self.folder):
+            if self._proc is not None and os.fstat(self.folder).st_dev == self._proc:
                 return self._here("/".join(reversed(self._rest)), native=True)
             part = self._rest.pop()
             if not self._rest:
@@ -208,15 +209,15 @@ def _keeps_names(folder: int) -> bool:
     return found.st_uid in (0, os.geteuid()) and bool(found.st_mode & stat.S_ISVTX or not found.st_mode & 0o022)
 
 
-def _is_proc(folder: int) -> bool:
-    """Does it lie in /proc? Where that is not mounted, nothing does."""
+def _proc() -> int | None:
+    """The device of /proc; None where that is not mounted."""
     if sys.platform != "linux":
-        return False
+        return None
     try:
         proc = os.stat("/proc").st_dev
     except OSError:
-        return False
-    return proc != os.stat("/").st_dev and os.fstat(folder).st_dev == proc
+        return None
+    return proc if proc != os.stat("/").st_dev else None
 
 
 def _close(fd: int) -> None:
@@ -337,7 +338,7 @@ def _keeps_names_alone(folder: int) -> bool:
 def opener(path: str, flags: int) -> int:
     """For the `opener` of open(): as it does, but only what is not led to a file of another user's choice.
 
-    A fifo that nobody reads is an error, and not waited for. Raises OSError.
+    A fifo without a reader is an error, and not waited for. Raises OSError.
     """
     with at(path, follow=True) as spot:
         fd = spot.open(flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY)

@@ -3,7 +3,8 @@
 One board a generation, on an anonymous file whose descriptor is handed on. It has `seats` seats of `cores` cores each;
 a seat belongs to one worker process at a time, a core to one running request. Each seat begins on a page of its own:
 
-    head      stage i32, number i32, pid i64, generation i64, heartbeat f64    64 bytes
+    head      stage i32, number i32, pid i64, generation i64, heartbeat f64,   64 bytes
+              monitor f64
     counters  u64 for each row of METRICS                                      up to the next 64 bytes
     cores     started f64, deadline f64, line 240 bytes                        256 bytes each
     programs  pid i64, started i64: the CGI programs that run                  16 bytes for each core
@@ -30,13 +31,14 @@ from enum import IntEnum
 
 from greenwsgi.shared.metrics import METRICS, Kind
 
-_HEAD = struct.Struct("@iiqqd")
+_HEAD = struct.Struct("@iiqqdd")
 _HEAD_SIZE = 64
 _STAGE = struct.Struct("@i")
 _PID = struct.Struct("@q")
 _PID_AT = 8
 _BEAT = struct.Struct("@d")
 _BEAT_AT = 24
+_MONITOR_AT = 32
 _CORE = struct.Struct("@dd240s")
 _CORE_SIZE = _CORE.size
 _STARTED = struct.Struct("@d")
@@ -128,6 +130,15 @@ class Seat:
         (beat,) = _BEAT.unpack_from(self._board, self._at + _BEAT_AT)
         return float(beat)
 
+    def beat_monitor(self, now: float) -> None:
+        """The worker's monitor looks; `now` in monotonic seconds."""
+        _beat(self._board, self._at + _MONITOR_AT, now)
+
+    def monitor_heartbeat(self) -> float:
+        """When the monitor last looked, in monotonic seconds; 0 before it began."""
+        (beat,) = _BEAT.unpack_from(self._board, self._at + _MONITOR_AT)
+        return float(beat)
+
     def running(self) -> list[RunningRequest]:
         """The requests that have begun and not ended."""
         cores = self._board[self._core_at : self._core_at + self._cores * _CORE_SIZE]
@@ -156,7 +167,7 @@ class Seat:
 
     def occupy(self, number: int, generation: int, pid: int) -> None:
         """The seat is worker `number`'s now, and it boots. All else was wiped when its last worker left."""
-        _HEAD.pack_into(self._board, self._at, Stage.BOOTING, number, pid, generation, 0.0)
+        _HEAD.pack_into(self._board, self._at, Stage.BOOTING, number, pid, generation, 0.0, 0.0)
 
     def wipe(self) -> None:
         """Free the seat: nothing runs, nothing is counted. Only for the one who knows that its worker is dead."""

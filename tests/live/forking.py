@@ -1,11 +1,13 @@
 # mypy: ignore-errors
 """An application that forks in every way there is: `/WAY/ROLE` forks by WAY a child that does ROLE.
 
-The parent answers with JSON: its pid, the child's, what the child said, and its exit status. `hold` as ROLE makes a
+The parent answers with JSON: its pid, the child's, what the child said, and its exit status. `stay` as ROLE makes a
 child that lives until it gets SIGTERM, and the parent answers at once.
 """
 
+import concurrent.futures
 import contextlib
+import functools
 import gc
 import json
 import multiprocessing
@@ -25,6 +27,7 @@ from gevent.event import Event
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 VERSION = 1
 original_fork = monkey.get_original("os", "fork")
+close_now = monkey.get_original("os", "close")
 start_native = monkey.get_original("_thread", "start_new_thread")
 gate, lock = Event(), threading.Lock()
 inherited = socket.socketpair()
@@ -149,10 +152,8 @@ def block(environ, say):
 
 
 def read(environ, say):
-    try:
-        say(environ["wsgi.input"].read().decode())
-    except OSError:
-        say("OSError")
+    say("read")
+    environ["wsgi.input"].read()
 
 
 ROLES = {one.__name__: one for one in (look, stay, wake, answer, fail, leave, block, read)}
@@ -277,6 +278,9 @@ def respond(environ):
     if path == "/open":
         gate.set()
         return b""
+    if path == "/shut":
+        gate.clear()
+        return b""
     if path == "/lock":
         with lock:
             note("lock")
@@ -287,13 +291,43 @@ def respond(environ):
     if path == "/release":
         lock.release()
         return b""
+    if path == "/waiting":
+        return b"%d %d" % (gate.linkcount(), lock.linkcount())
     if path == "/pid":
         return f"{os.getpid()} {VERSION}".encode()
+    if path == "/print":
+        print("said once", end="")
+        return b""
+    if path == "/program":  # whose child waits in the hub before it executes
+        before = functools.partial(time.sleep, 0.1)
+        return subprocess.run(["echo", query], preexec_fn=before, capture_output=True, check=True).stdout
+    if path == "/terminate":
+        return terminated().encode()
+    if path == "/executor":
+        with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as executor:
+            return repr(list(executor.map(abs, [-1, -2]))).encode()
+    if path == "/broken":
+        from greenwsgi.serve import forked_hub
+
+        forked_hub._survivors = None
+        return b""
     if path == "/spawn":  # a greenlet that nobody but a list knows
         children.append(gevent.spawn(finish))
         return b""
     way, role = path.strip("/").split("/")
     return fork(environ, WAYS[way], ROLES[role])
+
+
+def terminated():
+    """How processes end that are told to as soon as they are started."""
+    found = set()
+    for _ in range(10):
+        process = multiprocessing.get_context("fork").Process(target=stay, args=(None, None))
+        process.start()
+        process.terminate()
+        process.join(10)
+        found.add(process.exitcode)
+    return str(found)
 
 
 def finish():
@@ -310,29 +344,18 @@ def fork(environ, way, role):
         os.write(write_end, json.dumps(what).encode())
 
     pid = way(lambda: role(environ, say))
-    os.close(write_end)
+    close_now(write_end)
     said = {"worker": os.getpid(), "child": pid}
     if role is not stay:
-        said["said"] = heard(read_end)
+        with os.fdopen(os.dup(read_end), "rb") as file:  # not cooperatively: libev would reap what gevent did not fork
+            said["said"] = json.loads(file.read() or b"null")
         said["status"] = status_of(pid)
     os.close(read_end)
     return json.dumps(said).encode()
 
 
-def heard(fd):
-    """What the child said, cooperatively; its end closes the pipe."""
-    os.set_blocking(fd, False)
-    data = b""
-    while more := gevent.os.nb_read(fd, 65536):
-        data += more
-    return json.loads(data or b"null")
-
-
 def status_of(pid):
-    if children and children[-1].pid == pid:
+    if children and getattr(children[-1], "pid", 0) == pid:
         children[-1].join()
         return children[-1].exitcode
-    try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:  # libev has reaped what gevent did not fork
-        return None
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

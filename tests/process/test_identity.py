@@ -198,7 +198,7 @@ def test_a_pidfile_that_is_written_again_stays_locked(tmp_path: Path) -> None:
 
 
 def test_a_lock_for_reading_keeps_no_server_from_its_pidfile(tmp_path: Path) -> None:
-    """Everybody may read a pidfile, and so lock it for reading: the server takes a file that nobody has open."""
+    """Everybody may read a pidfile, and so lock it for reading: the server makes a new one."""
     path = tmp_path / "app.pid"
     path.write_text("1\n")
     with path.open() as reader:

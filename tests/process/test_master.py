@@ -297,6 +297,21 @@ def test_a_blocked_loop_is_ended(serving: World) -> None:
     serving.finish()
 
 
+def test_a_blocked_loop_is_the_monitors_business_while_that_can_run(serving: World) -> None:
+    """It knows what blocks the loop; the request that is late may only wait for it."""
+    serving.run(10)
+    blocked = serving.workers()[0]
+    seat = serving.master.cycles[1].board.seats[blocked.seat]
+    seat.beat(serving.now)
+    seat.begin(0, 1.0, serving.now + 1.0, b"192.0.2.1\tGET\t/spin\tHTTP/1.1")
+    for _ in range(40):
+        seat.beat_monitor(serving.now)
+        serving.run(0.25)
+    assert blocked in serving.workers()
+    serving.run(2.0)
+    assert blocked not in serving.workers(), "now something keeps the GIL from it"
+
+
 def test_a_server_that_was_stopped_as_a_whole_blames_no_loop(serving: World) -> None:
     """docker pause: after it the master may look before the loops have turned."""
     serving.run(10)

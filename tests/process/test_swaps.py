@@ -126,8 +126,10 @@ class Moments:
         return self.passed > self._moment
 
     def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        elsewhere = {"/", "/proc", *self._world.root.parent.parts}  # folders that are not the user's
+
         def counted(*args: Any, **named: Any) -> Any:
-            if not self._acts:
+            if not self._acts and args[0] not in elsewhere:
                 if self.passed == self._moment:
                     self._act()
                 self.passed += 1

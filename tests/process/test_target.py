@@ -53,7 +53,7 @@ def answering(path: Path, answer: bytes, *, close: bool = True) -> Iterator[None
             yield
         finally:
             done.set()
-            with socket.socket(socket.AF_UNIX) as late:  # if nobody came
+            with socket.socket(socket.AF_UNIX) as late:  # if no client came
                 late.connect_ex(str(path))
             thread.join(30)
     path.unlink()

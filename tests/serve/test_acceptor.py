@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from gevent import socket
 
+from greenwsgi.serve import turns
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
 
@@ -58,6 +60,16 @@ def test_an_empty_queue_is_closed_at_once(make: Make) -> None:
     site._acceptor.drain(0)
     settle()
     assert site._acceptor.closed
+
+
+def test_a_queue_that_takes_longer_than_a_turn_is_accepted_whole(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The acceptor gives way then, which does not mean that the queue is empty."""
+    seconds = itertools.count()
+    monkeypatch.setattr(turns, "_now", lambda: float(next(seconds)))
+    site = make(hello)
+    with queued(site, 5) as clients:
+        site._acceptor.drain(0)
+        assert all(b"hello" in read_all(client) for client in clients)
 
 
 def test_who_comes_within_the_grace_is_accepted(make: Make) -> None:

@@ -36,6 +36,9 @@ def test_heartbeat(board: Scoreboard) -> None:
     assert seat.heartbeat() == 0
     seat.beat(12.5)
     assert seat.heartbeat() == 12.5
+    assert seat.monitor_heartbeat() == 0
+    seat.beat_monitor(13.5)
+    assert (seat.heartbeat(), seat.monitor_heartbeat()) == (12.5, 13.5)
     assert seat.number == 1
 
 
