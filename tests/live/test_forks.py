@@ -226,6 +226,30 @@ def test_behind_nginx_each_client_has_its_own_answers() -> None:
                 assert fork(server, f"/{way}/{role}")["child"]
 
 
+CAT = """#!/bin/sh
+touch "$(dirname "$0")/started"
+printf 'Content-Type: text/plain\\n\\n'
+exec cat
+"""
+
+
+def test_a_child_holds_no_pipe_of_a_cgi_program(tmp_path: Path) -> None:
+    program = tmp_path / "cgi" / "cat.sh"
+    program.parent.mkdir()
+    program.write_text(CAT)
+    program.chmod(0o755)
+    with Server("--cgi", f"/cgi={program.parent}", app=APP) as server, server.connect() as sock:
+        sock.settimeout(30)
+        sock.sendall(b"POST /cgi/cat.sh HTTP/1.0\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        ps.wait_until((program.parent / "started").exists, "the program's start")
+        with child_of(server, "plainly"):
+            sock.sendall(b"def")
+            data = b""
+            while more := sock.recv(4096):
+                data += more
+            assert data.endswith(b"\r\n\r\nabcdef")
+
+
 # Reload, stop, failures
 
 
