@@ -35,7 +35,7 @@ forks.service = types.SimpleNamespace(
     connections=[Connection() for _ in range(CLIENTS)], carriers=types.SimpleNamespace(waiting=[Connection()]),
     running={}, deadlines=types.SimpleNamespace(waiting={}),
 )
-work = {"dup2": 0, "get_objects": 0}
+work = {"dup2": 0, "get_referrers": 0}
 def counted(module, name):
     original = getattr(module, name)
     def count(*args, **named):
@@ -43,7 +43,7 @@ def counted(module, name):
         return original(*args, **named)
     setattr(module, name, count)
 counted(os, "dup2")
-counted(gc, "get_objects")
+counted(gc, "get_referrers")
 read_end, write_end = os.pipe()
 close, waitpid = monkey.get_original("os", "close"), monkey.get_original("os", "waitpid")
 def say():
@@ -65,11 +65,11 @@ def by(fork: str) -> dict[str, Any]:
 
 
 def test_a_child_of_the_application_loses_each_client() -> None:
-    assert by("os.fork()") == {"dup2": 201, "get_objects": 1, "child": True, "early": []}
+    assert by("os.fork()") == {"dup2": 201, "get_referrers": 1, "child": True, "early": []}
 
 
 def test_popen_and_the_servers_own_forks_cost_nothing_however_many_clients_there_are() -> None:
-    nothing = {"dup2": 0, "get_objects": 0, "child": False, "early": []}
+    nothing = {"dup2": 0, "get_referrers": 0, "child": False, "early": []}
     assert by("forks.fork()") == nothing
     assert said(f"subprocess.run(['true'], preexec_fn=say)\n{HEAR}") == nothing
 
@@ -77,7 +77,7 @@ def test_popen_and_the_servers_own_forks_cost_nothing_however_many_clients_there
 def test_popens_child_loses_them_when_it_waits_in_the_hub() -> None:
     waits = "import time\ndef wait():\n    time.sleep(0.01)\n    say()\nsubprocess.run(['true'], preexec_fn=wait)\n"
     assert said(waits + HEAR) == {
-        "dup2": 201, "get_objects": 1, "child": True, "early": [],
+        "dup2": 201, "get_referrers": 1, "child": True, "early": [],
     }  # fmt: skip
 
 
