@@ -149,7 +149,7 @@ class Forks:
     def _become_child(self) -> None:
         """All of the hook's work."""
         collecting = gc.isenabled()
-        gc.disable()  # a collection would end greenlets of the parent
+        gc.disable()  # a collection would finalize what the parent has thrown away, and copy its pages
         self.child = True
         try:
             self._files.point_at_nothing({*self._still_guarded(), *self.descriptors(), *self._clients()})
@@ -160,7 +160,7 @@ class Forks:
             self.title(f"child of {os.getppid()}")
         except BaseException as error:
             self._fail(error)
-        gc.freeze()  # what there is now is the parent's, and is never collected here
+        gc.freeze()  # what there is now is the parent's: no collection of this process looks at it
         if collecting:
             gc.enable()
 
