@@ -15,6 +15,8 @@ from greenwsgi.config.show import first_texts, printable, show
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
+from greenwsgi.shared import safe_paths
+from greenwsgi.shared.descriptors import open_standard
 from greenwsgi.subcommands import SUBCOMMANDS, helps
 
 Reread = Callable[[Settings], Settings]
@@ -31,7 +33,7 @@ INTERRUPTED_STATUS = 130  # as shells have it: 128 + SIGINT
 
 def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> int:
     """Run greenwsgi with these arguments (the process's own, if None) and return its exit status."""
-    _open_standard_descriptors()
+    open_standard()  # or a socket would be taken for input, output or error
     try:
         return run(sys.argv[1:] if arguments is None else arguments, serve or _serve)
     except UsageError as error:
@@ -43,13 +45,6 @@ def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> 
     except BrokenPipeError:  # `greenwsgi status app.pid | head -1`: who reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return PIPE_STATUS
-
-
-def _open_standard_descriptors() -> None:
-    """Those that are closed: else the next file that is opened, a socket, would be taken for input, output or error."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
 
 
 def run(arguments: Sequence[str], serve: Serve, failed: tuple[str, ...] = ()) -> int:
@@ -125,7 +120,7 @@ def _serve_to(
     path: str, settings: Settings, log: ServerLog, reread: Reread, serve: Serve, ready: Callable[[], None]
 ) -> int:
     """Serve with all output in a file. What goes wrong is told where the server was started, too."""
-    with _output_to(path) as let_go:
+    with _output_to(path, settings) as let_go:
 
         def started() -> None:
             if settings.logging.daemonize:
@@ -148,17 +143,18 @@ def _go_on(arguments: Sequence[str]) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from None
     environ, log = dict(os.environ), ServerLog()
-    try:
-        settings = load(arguments, environ).settings
-        rules.check(settings, silent)
-    except UsageError as error:
+    with log.never_waiting():
+        try:
+            settings = load(arguments, environ).settings
+            rules.check(settings, silent)
+        except UsageError as error:
+            if rehearses:
+                raise
+            log.error(f"the configuration stays as it was: {error}")
+            settings = decode(max(handed.cycles.items())[1].configuration)
         if rehearses:
-            raise
-        log.error(f"the configuration stays as it was: {error}")
-        settings = decode(max(handed.cycles.items())[1].configuration)
-    if rehearses:
-        return 0
-    return boot.serve(settings, log, _rereading(arguments, environ, settings, log), handed)
+            return 0
+        return boot.serve(settings, log, _rereading(arguments, environ, settings, log), handed)
 
 
 def _help_on(topic: str) -> str:
@@ -170,7 +166,7 @@ def _help_on(topic: str) -> str:
 
 
 @contextmanager
-def _output_to(path: str) -> Iterator[Callable[[], None]]:
+def _output_to(path: str, settings: Settings) -> Iterator[Callable[[], None]]:
     """Standard output and error go to the end of that file meanwhile; "" leaves them alone.
 
     As under uWSGI this takes all output: what the application prints and what a crash dumps too. They come back at the
@@ -181,9 +177,10 @@ def _output_to(path: str) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     try:
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        file = safe_paths.open_log(path)
     except OSError as error:
-        raise UsageError(f"logto {path}: {error.strerror}") from None
+        option = "logto" if settings.logging.logto else "daemonize"
+        raise UsageError(f"{option} {path}: {error.strerror}", settings.origin(option)) from None
     before = {standard: os.dup(standard) for standard in (1, 2)}
     for standard in before:
         os.dup2(file, standard)

@@ -179,7 +179,9 @@ def test_logto_takes_all_output_until_the_end(tmp_path: Path, capfd: Capture) ->
 
 def test_logto_that_cannot_be_written(tmp_path: Path, capfd: Capture) -> None:
     assert cli.main(["app.py", "--logto", str(tmp_path)], must_not_serve) == 2
-    assert capfd.readouterr().err == f"greenwsgi: error: logto {tmp_path}: Is a directory\n"
+    assert capfd.readouterr().err == (
+        f"greenwsgi: error: command line: logto {tmp_path}: there is a folder of that name: name a file\n"
+    )
 
 
 def test_warnings_are_logged(tmp_path: Path, capfd: Capture) -> None:

@@ -50,6 +50,7 @@ FENCES = (
             "process/control.py",
             "process/notify.py",
             "stats/server.py",
+            "log/outlet.py",
             "log/sinks.py",
         ),
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from greenwsgi.log.server import write_whole
@@ -61,13 +62,22 @@ class AccessLog:
     """Writes access lines for one worker process to a descriptor, each whole in one write.
 
     worthy: the requests that get one; None: all. micros: durations in microseconds. memory: begin with the process's.
+    out: how a line is written to the descriptor.
     """
 
     def __init__(
-        self, pid: int, fd: int = 2, *, worthy: Worthy | None = None, micros: bool = False, memory: bool = False
+        self,
+        pid: int,
+        fd: int = 2,
+        *,
+        worthy: Worthy | None = None,
+        micros: bool = False,
+        memory: bool = False,
+        out: Callable[[int, bytes], None] = write_whole,
     ) -> None:
         self.pid = pid
         self.fd = fd
+        self._out = out
         self._worthy = worthy
         self._unit, self._per_second = ("micros", 1e6) if micros else ("msecs", 1e3)
         self._memory = memory
@@ -83,7 +93,7 @@ class AccessLog:
             line = memory_report() + line
         if not (line.isascii() and line.isprintable()):
             line = line.translate(_CONTROL)  # nobody forges a line with a control character
-        write_whole(self.fd, line.encode("latin-1", "backslashreplace") + b"\n")
+        self._out(self.fd, line.encode("latin-1", "backslashreplace") + b"\n")
 
     def line(self, one: Access, request: int, total: int) -> str:
         """uWSGI's default request line, without its line end."""

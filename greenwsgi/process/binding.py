@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import os
 import socket
 import stat
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +19,23 @@ from greenwsgi.options.kinds import Address
 from greenwsgi.options.places import Abstract, Tcp, Unix
 from greenwsgi.options.table.listening import Listening
 from greenwsgi.process.identity import Owner
+from greenwsgi.shared import safe_paths
 from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.safe_paths import Spot
 
 _IP_FREEBIND = 15
 _SIOCGIFADDR = 0x8915
+_ATTACH_FILTER = 26
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the flags, byte 13 of the TCP header
+    (0x45, 0, 1, 0x02),  # SYN: the next instruction, else the one after it
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # accept
+)
+"""A classic BPF program; each instruction is code, jump if true, jump if false, argument (struct sock_filter)."""
 TAKEN = "another process listens there"
+_LONGEST_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes of a unix socket's path that a client can connect to: sun_path, without the NUL at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +52,25 @@ class Listener:
     file: tuple[int, int] | None = None
     own: bool = True
 
+    def quiet(self) -> None:
+        """Let no new connection begin, whoever else holds the socket; if it is ours. What waits can still be accepted.
+
+        A TCP listener drops the first packet of a handshake, which clients send again after a second; those that are
+        under way are completed. A unix socket refuses at once.
+        """
+        if not self.own:
+            return
+        with suppress(OSError):  # a system that cannot do that
+            if self.socket.family == socket.AF_UNIX:
+                self.socket.shutdown(socket.SHUT_RD)
+            elif sys.platform == "linux":
+                _drop_syn(self.socket)
+
     def refuse(self) -> None:
         """Have the kernel refuse new connections, whoever else holds the socket; if it is ours.
 
-        While the server stops nobody would accept them: their clients would wait for its end, and then be reset.
+        The queue of a TCP listener is reset. While the server stops nobody would accept new ones: their clients would
+        wait for its end, and then be reset.
         """
         if self.own:
             with suppress(OSError):  # it is refusing already; a system that cannot do that
@@ -50,8 +79,8 @@ class Listener:
     def close(self, *, vacuum: bool = True) -> None:
         """Stop listening and, under vacuum, remove a unix socket's file if it is still ours."""
         self.socket.close()
-        if vacuum and self.file and file_of(self.bound.name) == self.file:
-            os.unlink(self.bound.name)
+        if vacuum and self.file:
+            safe_paths.remove(self.bound.name, self.file)
 
 
 def bind(address: Address, place: Tcp | Unix | Abstract, options: Listening, owner: Owner | None = None) -> Listener:
@@ -98,13 +127,10 @@ def tune(listening: socket.socket, options: Listening) -> None:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, options.tcp_fast_open)
 
 
-def file_of(path: str) -> tuple[int, int] | None:
-    """The device and inode of a file, None if there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _drop_syn(listening: socket.socket) -> None:
+    code = array.array("B", b"".join(struct.pack("@HBBI", *one) for one in _DROP_SYN))
+    address, _ = code.buffer_info()
+    listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(_DROP_SYN), address))
 
 
 # TCP
@@ -168,30 +194,161 @@ def _only_linux(option: str) -> None:
 
 
 def _bind_unix(address: Address, path: str, options: Listening, owner: Owner | None) -> Listener:
-    _clear(path)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made: tuple[int, int] | None = None
     absolute = os.path.abspath(path)  # it is removed at the end, wherever the master is by then
-    try:
-        listening.bind(path)
-        made = file_of(absolute)
-        _give(path, options, owner)  # before it listens, so that nobody comes in who may not
+
+    def listen(listening: socket.socket) -> None:
         tune(listening, options)
         listening.listen(options.listen)
-    except (OSError, UsageError):
-        Listener(listening, BoundListener(-1, "", absolute), "", made).close()
-        raise
-    return Listener(listening, BoundListener(listening.fileno(), address.protocol, absolute), address.text, made)
+
+    try:
+        if os.geteuid() != 0 and owner is None and options.chmod_socket is None:
+            listening, file = _bind_plain(path, listen)
+        else:
+            listening, file = make_socket(path, options.chmod_socket, owner, listen)
+    except FileExistsError as error:
+        raise UsageError(str(error.strerror)) from None
+    return Listener(listening, BoundListener(listening.fileno(), address.protocol, absolute), address.text, file)
 
 
-def _give(path: str, options: Listening, owner: Owner | None) -> None:
+def _bind_plain(path: str, listen: Callable[[socket.socket], object]) -> tuple[socket.socket, tuple[int, int]]:
+    """For a server that is not root, when neither mode nor owner is set: nothing is done by the path after bind."""
+    with safe_paths.at(path) as spot:
+        clear(spot)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        file = None
+        try:
+            listening.bind(path)
+            file = _file_at(spot)
+            listen(listening)
+        except BaseException:
+            listening.close()
+            spot.remove(file)
+            raise
+        return listening, file
+
+
+def make_socket(
+    path: str,
+    mode: int | None,
+    owner: Owner | None,
+    listen: Callable[[socket.socket], object],
+    *,
+    dead_links: bool = False,
+) -> tuple[socket.socket, tuple[int, int]]:
+    """Make a listening unix socket, and tell its file's device and inode.
+
+    It is bound in a folder of its own and gets mode and owner there, since other users may replace whatever stands at
+    the path; when it listens it gets its name. mode: None leaves that to the umask. dead_links: replace a symbolic link
+    that leads nowhere.
+
+    Raises OSError, EADDRINUSE if somebody listens there, FileExistsError for a file of another kind; UsageError for an
+    owner that may not be given.
+    """
+    if len(os.fsencode(path)) > _LONGEST_PATH:  # clients could not connect to it
+        raise OSError(errno.ENAMETOOLONG, "AF_UNIX path too long")
+    with safe_paths.at(path) as spot:
+        clear(spot, dead_links=dead_links)
+        with safe_paths.aside(spot) as made:
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                in_folder(made, listening.bind)
+                _give(made, mode, owner)
+                listen(listening)
+                file = _file_at(made)
+                safe_paths.put(made, spot)
+            except FileExistsError:
+                listening.close()
+                raise OSError(errno.EADDRINUSE, "somebody made a file of that name meanwhile") from None
+            except BaseException:
+                listening.close()
+                raise
+    return listening, file
+
+
+def _give(made: Spot, mode: int | None, owner: Owner | None) -> None:
+    if mode is not None:
+        os.chmod(made.name, mode, dir_fd=made.folder)
     if owner is not None:
         try:
-            os.chown(path, owner.uid, owner.gid)
+            os.chown(made.name, owner.uid, owner.gid, dir_fd=made.folder, follow_symlinks=False)
         except PermissionError as error:
             raise UsageError(f"{owner.said}: {error.strerror}", owner.origin) from None
-    if options.chmod_socket is not None:
-        os.chmod(path, options.chmod_socket)
+
+
+def _file_at(spot: Spot) -> tuple[int, int]:
+    return safe_paths.file_id(os.lstat(spot.name, dir_fd=spot.folder))
+
+
+def in_folder(spot: Spot, act: Callable[[str], None]) -> None:
+    """Bind or connect by the name alone, in its folder: those calls know no descriptors of folders.
+
+    The kernel keeps the name that a socket is bound by: `ss` and `lsof` show the bare one.
+    """
+    try:
+        here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    except OSError:  # we may not enter where we are, and so could not come back
+        act(f"/proc/self/fd/{spot.folder}/{spot.name}")
+        return
+    try:
+        os.fchdir(spot.folder)
+        try:
+            act(spot.name)
+        finally:
+            os.fchdir(here)
+    finally:
+        os.close(here)
+
+
+def clear(spot: Spot, *, dead_links: bool = False) -> None:
+    """Remove the socket that a dead server left there.
+
+    Raises OSError: EADDRINUSE for one that answers, FileExistsError for a file of another kind, which stays.
+    """
+    there = spot.look()
+    if there is None:
+        return
+    try:
+        with safe_paths.at(spot.path, follow=True) as target:
+            if not _is_dead(target):
+                raise OSError(errno.EADDRINUSE, TAKEN)
+    except FileNotFoundError:
+        if stat.S_ISLNK(there.st_mode) and not dead_links:
+            raise FileExistsError(errno.EEXIST, "there is a symbolic link of that name, which leads nowhere") from None
+    spot.remove(safe_paths.file_id(there))
+
+
+def _is_dead(spot: Spot) -> bool:
+    """Is it a socket without a listener? Raises FileExistsError for a file of another kind."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            connect(probe, spot)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+        return False
+
+
+def connect(sock: socket.socket, spot: Spot) -> os.stat_result:
+    """Connect to the socket of that name and to no other that takes its place meanwhile; what it looks like.
+
+    Raises OSError, FileExistsError for a file of another kind.
+    """
+    pinned = spot.open(os.O_PATH) if sys.platform == "linux" and os.path.isdir("/proc/self/fd") else -1
+    try:
+        found = os.fstat(pinned) if pinned >= 0 else os.lstat(spot.name, dir_fd=spot.folder)
+        if not stat.S_ISSOCK(found.st_mode):
+            kind = safe_paths.kind(found.st_mode)
+            raise FileExistsError(errno.EEXIST, f"there is {kind} of that name, and it is no socket")
+        if pinned >= 0:
+            sock.connect(f"/proc/self/fd/{pinned}")
+        else:
+            in_folder(spot, sock.connect)
+        return found
+    finally:
+        if pinned >= 0:
+            os.close(pinned)
 
 
 def _bind_abstract(place: Abstract, options: Listening) -> tuple[socket.socket, str]:
@@ -206,20 +363,6 @@ def _bind_abstract(place: Abstract, options: Listening) -> tuple[socket.socket, 
         listening.close()
         raise
     return listening, f"@{place.name}"
-
-
-def _clear(path: str) -> None:
-    """Remove the socket that a dead server left; refuse to touch one that answers, or a file of another kind."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise UsageError("there is a file of that name, and it is no socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise UsageError(TAKEN)
-    os.unlink(path)
 
 
 _TCP_INFO = struct.Struct("@8B5I")

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 
 from greenwsgi import __version__
 from greenwsgi.clock import SystemClock
@@ -30,7 +29,7 @@ from greenwsgi.process.notify import Notifier
 from greenwsgi.process.places import Opening
 from greenwsgi.process.reexec import Reexec
 from greenwsgi.process.spawn import Processes
-from greenwsgi.shared import title
+from greenwsgi.shared import safe_paths, title
 from greenwsgi.shared.scoreboard import RunningRequest
 
 
@@ -47,6 +46,19 @@ def serve(
     ready: called when the first generation serves.
     Raises UsageError, before anything is started, for an address, user or pidfile that cannot be had.
     """
+    with log.never_waiting():
+        status = _serve(settings, log, reread, handed, ready)
+        log.info("stopped")
+    return status
+
+
+def _serve(
+    settings: Settings,
+    log: ServerLog,
+    reread: Callable[[Settings], Settings],
+    handed: Handover | None,
+    ready: Callable[[], None] | None,
+) -> int:
     signals = by_signal(settings.processes.sigterm_reloads)
     with ExitStack() as made:
         home = Home(handed.folder if handed else "")
@@ -55,14 +67,14 @@ def serve(
         last = made.enter_context(ExitStack())
         places = Opening(settings, home, inbox, log, made, last, handed).take_all()
         title.show("master", settings.machine)
-        line = _KilledLine(log.fd)
+        line = _KilledLine(log)
         bound = [one.bound for one in places.listeners]
         processes, clock = Processes(), SystemClock()
         master = Master(settings, bound, log, inbox, processes, clock, line, home.there(reread), signals, handed)
         if places.log_file:
             _look_after_log(places.log_file, master)
         master.ready = ready or master.ready
-        master.refuse = partial(listeners.refuse, places.listeners)
+        master.refuse = listeners.Refusal(places.listeners, clock)
         reexec = Reexec(
             master.fleet,
             processes,
@@ -73,15 +85,13 @@ def serve(
             note_all=master.note_all,
         )
         master.witness.strangers = reexec.buried
-        inbox.looks += [reexec.look, Notifier(master.fleet, os.environ, log).look]
+        inbox.looks += [log.flush, reexec.look, Notifier(master.fleet, os.environ, log).look]
         master.errands |= {Errand.REEXEC: reexec.begin, Errand.EXECUTE: reexec.execute}
         if places.pidfile:
             master.errands[Errand.WRITE_PIDFILE] = places.pidfile.write
         if handed:
             _go_on(master.fleet, log, clock.monotonic())
-        status = master.run()
-    log.info("stopped")
-    return status
+        return master.run()
 
 
 def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
@@ -93,18 +103,19 @@ def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
 
 def _look_after_log(path: str, master: Master) -> None:
     def rotate() -> None:
-        os.rename(path, _aside(path, int(time.time())))
+        _move_aside(path, int(time.time()))
         master.open_log(path)
 
     master.logs_to(path)
     master.errands |= {Errand.REOPEN_LOG: lambda: master.open_log(path), Errand.ROTATE_LOG: rotate}
 
 
-def _aside(path: str, now: int) -> str:
+def _move_aside(path: str, now: int) -> None:
     """Where a log goes that is rotated at that time: nobody's place, not that of a rotation within the same second."""
-    while os.path.lexists(aside := f"{path}.{now}"):
-        now += 1
-    return aside
+    with safe_paths.at(path, follow=True) as spot:
+        while replace(spot, name=(aside := f"{spot.name}.{now}")).look() is not None:
+            now += 1
+        os.rename(spot.name, aside, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
 
 
 def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> Inbox:
@@ -118,8 +129,8 @@ def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> Inbox:
 class _KilledLine:
     """The access line of a request that died with its worker, in the worker's name; its status is `killed`."""
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, log: ServerLog) -> None:
+        self._log = log
 
     def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
         ran = time.monotonic() - request.started
@@ -127,4 +138,4 @@ class _KilledLine:
             request.addr, request.method, request.uri, request.protocol or "HTTP/1.1", "", 0, 0, time.time() - ran, ran,
             "killed", 0, 0, 0, 0, request.core,
         )  # fmt: skip
-        AccessLog(pid, self._fd).write(one, 0, 0)
+        AccessLog(pid, out=lambda _, line: self._log.write(line)).write(one, 0, 0)

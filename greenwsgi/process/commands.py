@@ -171,7 +171,7 @@ COMMANDS = (
     ),
     Command(
         "stop",
-        "Stop: finish what runs, within reload-mercy. A second time: at once.",
+        "Stop: finish what runs and what waits to be accepted, within reload-mercy. A second time: at once.",
         _stop(Stop.GRACEFUL),
         (SIGTERM, SIGINT),
         "q",

@@ -15,14 +15,19 @@ import json
 import os
 import socket
 import stat
+import struct
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any
 
+from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.process.identity import Identity
+from greenwsgi.process import binding
+from greenwsgi.process.identity import Identity, Owner
 from greenwsgi.process.inbox import Asked, Inbox, Note
+from greenwsgi.shared import safe_paths
 
 LINE_LIMIT = 4096
 MOST_CLIENTS = 32
@@ -31,10 +36,22 @@ MOST_UNANSWERED = 16
 MOST_UNREAD = 16 << 20
 """Bytes of answers that a client has not read; then it is hung up on."""
 
+SHORTAGE_PAUSE = 1.0
+"""Seconds in which no client is accepted after one could not be, say since no descriptor was free. It stays in the
+backlog, so the socket is ready all the time: to wait for it would be to try without end."""
+
 BESIDE = ".control"
 """What is added to the name of the pidfile, or of a master-fifo, to find the socket."""
 
+MOST_ANSWER = 8 << 20
+"""Bytes that one answer may have for a client of ours."""
+
+SAY_NOTHING = ("status",)
+"""The commands whose answers are data alone, if all is well."""
+
 _ORIGIN = Origin("control-socket")
+_CREDENTIALS = struct.Struct("@iII")
+_PIECE = 65536
 
 
 def places(option: str, known: Iterable[str]) -> list[str]:
@@ -43,21 +60,34 @@ def places(option: str, known: Iterable[str]) -> list[str]:
 
 
 class ControlSocket:
-    """The listening end. fd: one from before a re-exec.
+    """The listening end. fd: one from before a re-exec; file: the device and inode of its socket file.
 
     paths: where it is, and then where else it is found: symbolic links to it, so that whatever is known of a server
     leads there. Raises UsageError for a place that another server has, OSError if it cannot be made.
     """
 
-    def __init__(self, paths: Sequence[str], who: Identity, inbox: Inbox, fd: int = -1) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        who: Identity,
+        inbox: Inbox,
+        fd: int = -1,
+        file: tuple[int, int] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.paths = [*paths]
         self.path, *self._links = paths
         self._inbox = inbox
-        self._listening = socket.socket(fileno=fd) if fd >= 0 else _bind(self.path, who)
+        if fd >= 0:
+            self._listening, self.file = socket.socket(fileno=fd), file or _file_of(self.path)  # an old image: unsaid
+        else:
+            self._listening, self.file = _bind(self.path, who)
         self._listening.setblocking(False)
-        self._file = _file_of(self.path)
         self._clients: list[_Client] = []
+        self._clock = clock or SystemClock()
+        self._again = 0.0
         inbox.watch(self.fd, EVENT_READ, self._accept)
+        inbox.looks.append(self._look)
 
     @property
     def fd(self) -> int:
@@ -75,18 +105,22 @@ class ControlSocket:
         """Hang up on everybody, and remove the socket if it still is ours."""
         for client in list(self._clients):
             client.close()
+        self._inbox.looks.remove(self._look)
         self._inbox.unwatch(self.fd)
         self._listening.close()
-        for link in self._links:
-            if os.path.islink(link) and os.readlink(link) == self.path:
-                os.unlink(link)
-        if self._file and _file_of(self.path) == self._file:
-            os.unlink(self.path)
+        with ExitStack() as removing:  # one that cannot be removed keeps none of the others
+            removing.callback(safe_paths.remove, self.path, self.file)
+            for link in self._links:
+                removing.callback(_unlink, self.path, link)
 
     def _accept(self, events: int) -> list[Note]:
         try:
             sock, _ = self._listening.accept()
-        except OSError:  # it has left already; or no descriptor is free, and it stays in the backlog
+        except (BlockingIOError, ConnectionError):  # it has left already
+            return []
+        except OSError:
+            self._inbox.unwatch(self.fd)
+            self._again = self._clock.monotonic() + SHORTAGE_PAUSE
             return []
         sock.setblocking(False)
         self._clients = [client for client in self._clients if client.open]
@@ -94,6 +128,12 @@ class ControlSocket:
             self._clients.pop(0).close()
         self._clients.append(_Client(sock, self._inbox))
         return []
+
+    def _look(self) -> None:
+        """Accept again, after a pause."""
+        if self._again and self._clock.monotonic() >= self._again:
+            self._again = 0.0
+            self._inbox.watch(self.fd, EVENT_READ, self._accept)
 
 
 class _Client:
@@ -186,58 +226,49 @@ class _Client:
             self._inbox.unwatch(self._fd)
 
 
-def _bind(path: str, who: Identity) -> socket.socket:
-    """A socket that is its owner's alone from the first moment: the umask sees to that, no chmod comes too late."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    umask = os.umask(0o177)
+def _bind(path: str, who: Identity) -> tuple[socket.socket, tuple[int, int]]:
+    """A socket that is its owner's alone from the first moment."""
     try:
-        _clear(path)
-        listening.bind(path)
-        try:
-            os.chown(path, *who.owner)
-            listening.listen(MOST_CLIENTS)
-        except OSError:
-            os.unlink(path)
-            raise
-    except (OSError, UsageError):
-        listening.close()
+        return binding.make_socket(
+            path, 0o600, Owner(*who.owner, str(who), _ORIGIN), lambda made: made.listen(MOST_CLIENTS), dead_links=True
+        )
+    except UsageError as error:  # it may not be given away
+        raise PermissionError(errno.EPERM, error.text) from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"{path}: another server listens there", _ORIGIN) from None
         raise
-    finally:
-        os.umask(umask)
-    return listening
-
-
-def _clear(path: str) -> None:
-    """Remove the socket that a dead server left; refuse one that answers, and a file of another kind."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise FileExistsError(errno.EEXIST, "there is a file of that name, and it is no socket")
-    except FileNotFoundError:
-        with suppress(FileNotFoundError):
-            os.unlink(path)  # a link that leads nowhere any more
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise UsageError(f"{path}: another server listens there", _ORIGIN)
-    os.unlink(path)
 
 
 def _link(path: str, link: str) -> None:
     """Have the link lead to the path; one from before is replaced, a file of another kind is refused."""
-    if os.path.islink(link):
-        os.unlink(link)
-    else:
-        _clear(link)
-    os.symlink(path, link)
+    with safe_paths.at(link) as spot:
+        found = spot.look()
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            spot.remove(safe_paths.file_id(found))
+        else:
+            try:
+                binding.clear(spot)
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise UsageError(f"{link}: another server listens there", _ORIGIN) from None
+                raise
+        os.symlink(path, spot.name, dir_fd=spot.folder)
+
+
+def _unlink(path: str, link: str) -> None:
+    """Remove the link if it leads to the path."""
+    with suppress(FileNotFoundError, NotADirectoryError), safe_paths.at(link) as spot:
+        found = spot.look()
+        if found and stat.S_ISLNK(found.st_mode) and os.readlink(spot.name, dir_fd=spot.folder) == path:
+            spot.remove(safe_paths.file_id(found))
 
 
 def _file_of(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        return safe_paths.file_id(os.lstat(path))
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 # The other end
@@ -251,47 +282,113 @@ def is_socket(path: str) -> bool:
 
 
 class Caller:
-    """A connection to a server's control socket. Raises UsageError when nobody answers there."""
+    """A connection to a server's control socket.
 
-    def __init__(self, path: str, seconds: float = 10.0) -> None:
+    Whatever answers there may be somebody else's: in the folder of a service its user can put a socket of his own in
+    place. So who it is is looked at first, and answers are bounded in size, time and shape. pid: the process that it
+    must be, 0 for any; then its user must be root, the caller, or the socket's owner. Raises UsageError, here and
+    later, when there is no answer or one that makes no sense.
+    """
+
+    def __init__(self, path: str, pid: int = 0, seconds: float = 10.0) -> None:
         self.path = path
+        self._seconds = seconds
+        self._in = bytearray()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.settimeout(seconds)
         try:
-            self._sock.connect(path)
+            with safe_paths.at(path, follow=True) as spot:
+                found = binding.connect(self._sock, spot)
+            self._check(*_peer(self._sock), pid, found.st_uid)
         except OSError as error:
             self._sock.close()
             raise UsageError(f"{path}: no server answers: {error.strerror or error}") from None
-        self._file = self._sock.makefile("rb")
+        except UsageError:
+            self._sock.close()
+            raise
 
     def ask(self, command: str, *, wait: bool = False) -> dict[str, Any]:
-        """The answer to one command; with `wait` it may take as long as a reload does."""
+        """The answer to one command: `ok` is a bool, `said` and `details`, if they are there, are text.
+
+        With `wait` it may take as long as a reload does.
+        """
         with self._troubles():
-            if wait:
-                self._sock.settimeout(None)
             self._sock.sendall(json.dumps({"command": command, "wait": wait}).encode() + b"\n")
-            answer = json.loads(self._file.readline() or b"null")
-        if not isinstance(answer, dict):
+            line = self._line(wait=wait)
+        if not line:
             raise UsageError(f"{self.path}: the server hung up without an answer")
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            raise self.odd() from None
+        if not isinstance(answer, dict) or type(answer.get("ok")) is not bool:
+            raise self.odd()
+        if any(type(answer.get(name, "")) is not str for name in ("said", "details")):
+            raise self.odd()
+        if "said" not in answer and command not in SAY_NOTHING:
+            raise self.odd()
         return answer
+
+    def odd(self) -> UsageError:
+        """What to raise for an answer that no server gives."""
+        return UsageError(f"{self.path}: what answers there is no greenwsgi, or a much older or newer one")
 
     def wait_for_end(self) -> None:
         """Until the server is gone: it hangs up last of all."""
         with suppress(ConnectionError), self._troubles():
             self._sock.settimeout(None)
-            while self._file.read(4096):
-                pass
+            unasked = 0
+            while data := self._sock.recv(4096):
+                unasked += len(data)
+                if unasked > LINE_LIMIT:
+                    raise self.odd()
 
     def close(self) -> None:
-        self._file.close()
         self._sock.close()
+
+    def _check(self, peer: int, user: int | None, pid: int, owner: int) -> None:
+        """Raises UsageError if it is not who it must be. peer, user: 0 and None if the system does not say."""
+        if pid and peer:
+            if peer != pid:
+                raise UsageError(
+                    f"{self.path}: process {peer} answers there, but process {pid} has the pidfile: nothing is asked"
+                )
+        elif user is not None and user not in (0, os.geteuid(), owner):
+            raise UsageError(
+                f"{self.path}: process {peer} of user {user} answers there, but the socket is user {owner}'s:"
+                " nothing is asked"
+            )
+
+    def _line(self, *, wait: bool) -> bytes:
+        """One line, or what there is of it at the end. Raises TimeoutError, and UsageError if it is too long."""
+        until = 0.0 if wait else time.monotonic() + self._seconds
+        while (end := self._in.find(b"\n", max(0, len(self._in) - _PIECE))) < 0:
+            if len(self._in) > MOST_ANSWER:
+                raise self.odd()
+            self._sock.settimeout(max(0.001, until - time.monotonic()) if until else None)
+            data = self._sock.recv(_PIECE)
+            if not data:
+                break
+            self._in += data
+            until = until or time.monotonic() + self._seconds  # an answer that has begun comes whole
+        line = bytes(self._in[: end + 1] if end >= 0 else self._in)
+        del self._in[: len(line)]
+        return line
 
     @contextmanager
     def _troubles(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise UsageError(f"{self.path}: the server does not answer: {error}") from None
+
+
+def _peer(sock: socket.socket) -> tuple[int, int | None]:
+    """The pid and user of the process that listens there; 0 and None where the system does not say."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return 0, None
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid
 
 
 def connect_and_read(address: str) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from signal import Signals
@@ -30,7 +30,8 @@ class System(Protocol):
 
     def start(self, arguments: list[str], descriptors: Iterable[int]) -> int: ...
     def kill(self, pid: int, number: Signals) -> None: ...
-    def bury(self) -> list[tuple[int, int]]: ...
+    def bury(self, programs: Callable[[], Mapping[int, int]] = ...) -> list[tuple[int, int]]: ...
+    def end_group(self, pid: int, started: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

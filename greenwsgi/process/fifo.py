@@ -19,6 +19,8 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_LETTER
 from greenwsgi.process.identity import Identity
 from greenwsgi.process.inbox import Asked, Inbox, Note
+from greenwsgi.shared import safe_paths
+from greenwsgi.shared.safe_paths import Spot
 
 _ORIGIN = Origin("master-fifo")
 
@@ -59,11 +61,12 @@ class Fifos:
         """Close the one that is open, and remove it if it still is ours."""
         if self.fd < 0:
             return
-        if self._is_ours():
-            os.unlink(self.paths[self.slot])
-        self._inbox.unwatch(self.fd)
-        os.close(self.fd)
-        self.fd = -1
+        try:
+            self._remove(self.slot, self.fd)
+        finally:
+            self._inbox.unwatch(self.fd)
+            os.close(self.fd)
+            self.fd = -1
 
     def look(self) -> None:
         """Make it again if somebody removed it; if another server has taken the name over, it keeps it."""
@@ -85,16 +88,23 @@ class Fifos:
         """takes_over: from a server that reads a fifo of that name; an operator hands its name over to this one."""
         path = self.paths[slot]
         try:
-            with suppress(FileNotFoundError):
-                if not stat.S_ISFIFO(os.lstat(path).st_mode):
-                    raise UsageError(f"{path}: there is a file of that name, and it is no fifo", _ORIGIN)
-                if not takes_over and _is_read(path):
-                    raise UsageError(f"{path}: another server reads it", _ORIGIN)
-                os.unlink(path)
-            self.fd, self.slot = _make(path, self._who), slot
+            with safe_paths.at(path) as spot:
+                self._clear(spot, takes_over=takes_over)
+                self.fd, self.slot = _make(spot, self._who), slot
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", _ORIGIN) from None
         self._inbox.watch(self.fd, EVENT_READ, self._read)
+
+    def _clear(self, spot: Spot, *, takes_over: bool) -> None:
+        found = spot.look()
+        if found is None:
+            return
+        if not stat.S_ISFIFO(found.st_mode):
+            kind = safe_paths.kind(found.st_mode)
+            raise UsageError(f"{spot.path}: there is {kind} of that name, and it is no fifo", _ORIGIN)
+        if not takes_over and _is_read(spot):
+            raise UsageError(f"{spot.path}: another server reads it", _ORIGIN)
+        spot.remove(safe_paths.file_id(found))
 
     def _read(self, events: int) -> list[Note]:
         try:
@@ -128,41 +138,37 @@ class Fifos:
     def _switch(self, slot: int) -> None:
         """Listen there. Raises UsageError if it cannot be had; then all is as before."""
         before, slot_before = self.fd, self.slot
-        ours = self._is_ours()
         self._open(slot)
         self._inbox.unwatch(before)
-        if ours and slot_before != slot:
+        if slot_before != slot:
             with suppress(OSError):
-                os.unlink(self.paths[slot_before])
+                self._remove(slot_before, before)
         os.close(before)
 
-    def _is_ours(self) -> bool:
-        try:
-            found, opened = os.stat(self.paths[self.slot]), os.fstat(self.fd)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+    def _remove(self, slot: int, fd: int) -> None:
+        """Remove the fifo of that name if it is the one that is open there."""
+        safe_paths.remove(self.paths[slot], safe_paths.file_id(os.fstat(fd)))
 
 
-def _make(path: str, who: Identity) -> int:
+def _make(spot: Spot, who: Identity) -> int:
     """A new fifo of that owner, open for reading; nothing is left of one that cannot be had. Raises OSError."""
-    os.mkfifo(path, 0o600)
-    fd = -1
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # a reader alone would see an end after each writer
-        os.fchown(fd, *who.owner)
-    except OSError:
-        if fd >= 0:
+    with safe_paths.aside(spot) as made:
+        os.mkfifo(made.name, 0o600, dir_fd=made.folder)
+        fd = made.open(os.O_RDWR | os.O_NONBLOCK)  # a reader alone would see an end after each writer
+        try:
+            os.fchmod(fd, 0o600)
+            os.fchown(fd, *who.owner)
+            safe_paths.put(made, spot)
+        except BaseException:
             os.close(fd)
-        os.unlink(path)
-        raise
+            raise
     return fd
 
 
-def _is_read(path: str) -> bool:
+def _is_read(spot: Spot) -> bool:
     """Raises OSError if we may not know."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+        os.close(spot.open(os.O_WRONLY | os.O_NONBLOCK))
     except OSError as error:
         if error.errno == errno.ENXIO:
             return False
@@ -173,10 +179,15 @@ def _is_read(path: str) -> bool:
 def tell(path: str, letter: str) -> None:
     """Write a letter into a server's fifo. Raises UsageError when nobody reads it."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        with safe_paths.at(path, follow=True) as spot:
+            fd = spot.open(os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         raise UsageError(f"{path}: nobody reads this fifo: {error.strerror}") from None
     try:
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode):  # it was one when we looked
+            raise UsageError(f"{path}: this is no fifo any more: nothing is written")
         os.write(fd, letter.encode())
+    except BlockingIOError:
+        raise UsageError(f"{path}: this fifo is full: the server does not read it") from None
     finally:
         os.close(fd)

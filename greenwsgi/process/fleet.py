@@ -21,11 +21,18 @@ EXIT_APP_FAILED = 22
 
 LONGEST_BACKOFF = 30.0
 
+LONGEST_AFTER_READY = 1.0
+"""The same for a worker that had been READY. Its application works, so a request ended it: while nothing is started
+again, all other clients wait for the one that sends such requests."""
+
 ABRUPT_MERCY = 1.0
 """Seconds that whoever is to leave at once has, before SIGKILL."""
 
 ZYGOTE_MERCY = 10.0
-"""Seconds a zygote may take to leave, and to fork a worker that makes itself heard."""
+"""Seconds a zygote may take to leave, to fork a worker that makes itself heard, and to tell of one that was killed."""
+
+MOST_DRAINING = 2
+"""How many generations drain at a time unless draining-generations says otherwise: each holds all its processes."""
 
 ZYGOTE = 0
 """The number under which a generation keeps its zygote's trouble; workers begin at 1."""
@@ -73,14 +80,23 @@ class GenerationStage(Enum):
 
 @dataclass(slots=True)
 class Trouble:
-    """How often in a row a process died quickly, and when it may be started again: first at once."""
+    """How often in a row a process died quickly, and when it may be started again: first at once.
+
+    unready: how many of these deaths in a row came before it was READY. crashed: the last worker of this number that
+    had been READY died without being told to leave, so its successor is on probation.
+    """
 
     deaths: int = 0
     not_before: float = 0.0
+    unready: int = 0
+    crashed: bool = False
 
-    def died(self, quickly: bool, now: float) -> None:
+    def died(self, quickly: bool, now: float, *, was_ready: bool = False) -> None:
         self.deaths = self.deaths + 1 if quickly else 0
-        self.not_before = now + backoff(self.deaths)
+        self.unready = self.unready + 1 if quickly and not was_ready else 0
+        self.crashed |= was_ready
+        wait = min(backoff(self.deaths), LONGEST_AFTER_READY) if was_ready else backoff(self.unready)
+        self.not_before = now + wait
 
 
 def backoff(deaths: int) -> float:
@@ -103,6 +119,10 @@ class ZygoteSeen:
     dismissed: bool = False
     kill_at: float = inf
 
+    @property
+    def killed(self) -> bool:
+        return self.dismissed and self.kill_at == inf
+
     def dismiss(self, now: float) -> None:
         """It was told to leave, or said that it does."""
         self.dismissed = True
@@ -115,7 +135,8 @@ class WorkerSeen:
 
     parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
     retiring: why it wants a successor, and since when. stuck: why it must die although it was asked nothing,
-    and end_by how. told: the last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone.
+    and end_by how. told: the last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone, and
+    after SIGKILL when its zygote must have told of its death.
     """
 
     number: int
@@ -139,6 +160,11 @@ class WorkerSeen:
     def serves(self) -> bool:
         return self.ready_at is not None and self.told is None
 
+    @property
+    def crashed(self) -> bool:
+        """Once it is dead: it was not told to leave, or was ended since it was stuck."""
+        return self.told is None or bool(self.stuck)
+
 
 @dataclass(slots=True)
 class Generation:
@@ -148,7 +174,8 @@ class Generation:
     kind: how it takes over; taken: in a chain reload, how many numbers it has taken over; hurry: those whom it relieves
     have ABRUPT_MERCY seconds. reloads: how many had been asked for when it was made; it is the answer to them. mercy:
     seconds a worker may take to leave. proven: one of its workers has been READY. failure: why it did not come up, with
-    the exit status that says so.
+    the exit status that says so. ends_at: when all its workers are killed, since too many generations drain. cut: how
+    many requests died with workers that had been told to leave.
     """
 
     number: int
@@ -166,6 +193,8 @@ class Generation:
     taken: int = 0
     hurry: bool = False
     reloads: int = 0
+    ends_at: float = inf
+    cut: int = 0
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -199,9 +228,11 @@ class Generation:
     def worker_gone(self, worker: WorkerSeen, now: float) -> None:
         """It is dead. Whether that slows its successor depends on how long it served, unless it was told to go."""
         del self.workers[worker.seat]
-        if worker.told is None or worker.stuck:
+        if worker.crashed:
             quickly = worker.ready_at is None or now - worker.ready_at < QUICK
-            self.trouble.setdefault(worker.number, Trouble()).died(quickly, now)
+            self.trouble.setdefault(worker.number, Trouble()).died(quickly, now, was_ready=worker.ready_at is not None)
+        elif worker.number in self.trouble:
+            self.trouble[worker.number].crashed = False
 
     def zygote_gone(self, now: float) -> None:
         """It is dead; its workers live on. Dying while it loads, or at its first forks, slows its successor."""
@@ -215,9 +246,10 @@ class Generation:
 class Fleet:
     """All generations, oldest first, and what the operator wants of them.
 
-    reload_mercy: seconds everything may take to stop. reload_wanted: a generation is to be made, and how, and with
-    what hurry; the first one too. reloads: how many were asked for so far. paused: workers accept nothing. errands:
-    what was asked for besides, and is not done yet.
+    reload_mercy: seconds everything may take to stop. most_draining: how many generations may drain at a time, 0 for
+    any number. reload_wanted: a generation is to be made, and how, and with what hurry; the first one too.
+    reloads: how many were asked for so far. paused: workers accept nothing. errands: what was asked for besides, and is
+    not done yet.
     """
 
     reload_mercy: float
@@ -231,6 +263,7 @@ class Fleet:
     reloads: int = 0
     paused: bool = False
     errands: list[Errand] = field(default_factory=list)
+    most_draining: int = MOST_DRAINING
 
     def at(self, stage: GenerationStage) -> Generation | None:
         """The generation at that stage: there is at most one that rises, and one that serves."""
@@ -243,6 +276,12 @@ class Fleet:
         """The generation that takes over one worker after the other, if there is one, and one to take from."""
         rising = self.at(GenerationStage.RISING)
         return rising if rising and rising.kind is Reload.CHAIN and self.at(GenerationStage.SERVING) else None
+
+    def crowd(self) -> list[Generation]:
+        """Of the generations that drain those that are too many: the oldest. All workers of each were told to leave."""
+        draining = [one for one in self.generations if one.stage is GenerationStage.DRAINING and one.workers]
+        draining = [one for one in draining if all(worker.told for worker in one.workers.values())]
+        return draining[: max(0, len(draining) - self.most_draining)] if self.most_draining else []
 
     def workers(self) -> Iterator[tuple[Generation, WorkerSeen]]:
         for generation in self.generations:

@@ -35,6 +35,7 @@ class Handover:
     folder: where a hook led the master, "" for where it was started. paths: where the places are that
     an option names.
     listeners: as inherited.keep has them. pidfile, control, fifo: their descriptors, -1 for none; slot: the fifo's.
+    control_file: the device and inode of the control socket's file, by which it is known again at the end.
     """
 
     fleet: Fleet
@@ -49,6 +50,7 @@ class Handover:
     listeners: list[dict[str, Any]] = field(default_factory=list)
     pidfile: int = -1
     control: int = -1
+    control_file: list[int] = field(default_factory=list)
     fifo: int = -1
     slot: int = 0
     folder: str = ""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import grp
 import os
 import pwd
+import secrets
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greenwsgi.errors import Origin, UsageError
+from greenwsgi.process import locks
 from greenwsgi.process.spawn import lives
+from greenwsgi.shared import safe_paths
+from greenwsgi.shared.safe_paths import Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,9 @@ def _is_number(text: str) -> bool:
 class Pidfile:
     """The file that holds the master's pid; written at the start, removed at the end if it still is ours.
 
-    The master keeps it locked (flock) while it lives: so `holder` tells a server from a dead or foreign process. fd:
-    the file that an image of this process before a re-exec has opened and locked.
+    The master keeps it locked (see locks) while it lives: so `holder` tells a server from a dead or foreign process.
+    It must not open the file again: closing that would give the lock up. fd: the file that an image of this process
+    before a re-exec has opened and locked.
     """
 
     def __init__(self, path: str, fd: int = -1) -> None:
@@ -127,78 +133,152 @@ class Pidfile:
         It is not refused then: pids are used again (after a crash, after a restart of a container), and of two servers
         on one address the second one has failed already. Raises UsageError if it cannot be written.
         """
-        before = _pid_in(self.path)
         try:
-            if self.fd < 0 or not self._names(self.fd):
-                self._lock()
-            os.ftruncate(self.fd, 0)
-            os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+            with safe_paths.at(self.path, follow=True) as spot:
+                before = self._write(spot)
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}", Origin("pidfile")) from None
         return before if before not in (0, os.getpid()) and lives(before) else 0
 
     def remove(self) -> None:
         """Raises OSError if it may not be removed."""
+        if self.fd < 0:
+            return
         try:
-            if _pid_in(self.path) == os.getpid():
-                os.unlink(self.path)  # while it is locked: nobody else has made it his own
+            if _pid_of(self.fd) == os.getpid():
+                # while it is locked: no other server has taken it over
+                safe_paths.remove(self.path, safe_paths.file_id(os.fstat(self.fd)), follow=True)
         finally:
-            if self.fd >= 0:
-                os.close(self.fd)
-                self.fd = -1
+            os.close(self.fd)
+            self.fd = -1
 
-    def _lock(self) -> None:
-        """Open and lock it; when a server that lives has it locked, the name is taken over with a new file.
-
-        That server may give its file up meanwhile: then what we have locked has no name, or what we remove is gone.
-        """
-        while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._names(fd):
-                    break
-            except BlockingIOError:
-                with suppress(FileNotFoundError):
-                    os.unlink(self.path)
-            os.close(fd)
+    def _write(self, spot: Spot) -> int:
+        """The pid that was there."""
+        found = spot.look()
+        if found is None:
+            before = 0
+        elif not stat.S_ISREG(found.st_mode):
+            kind = safe_paths.kind(found.st_mode)
+            raise FileExistsError(errno.EEXIST, f"there is {kind} of that name, and it is no pidfile")
+        elif self.fd >= 0 and os.path.samestat(found, os.fstat(self.fd)):
+            if _fill(self.fd):
+                return os.getpid()
+            before = _pid_of(self.fd)
+        else:
+            before = _pid_at(spot)
+        fd = self._replace(spot, found)
         if self.fd >= 0:
             os.close(self.fd)
         self.fd = fd
+        return before
 
-    def _names(self, fd: int) -> bool:
-        """Is the file of that name the one that is open there?"""
+    def _replace(self, spot: Spot, found: os.stat_result | None) -> int:
+        """A new file takes the name: no other process has it open, and so none has locked it, for reading either.
+
+        Where that cannot be, the folder may be one that we may not write in; the file itself may still be ours.
+        """
         try:
-            return os.path.samestat(os.fstat(fd), os.stat(self.path))
+            return _make(spot)
         except OSError:
-            return False
+            if found is None:
+                raise
+        return _write_in_place(spot)
+
+
+def _make(spot: Spot) -> int:
+    """The descriptor of a new locked file with our pid, which has taken the name. Raises OSError."""
+    new = replace(spot, name=f".greenwsgi-{secrets.token_hex(8)}")
+    umask = os.umask(0)
+    os.umask(umask)
+    fd = new.open(os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if not _fill(fd):
+            raise BlockingIOError(errno.EAGAIN, "another process has locked the new file")
+        os.fchmod(fd, 0o644 & ~umask)
+        os.rename(new.name, spot.name, src_dir_fd=new.folder, dst_dir_fd=spot.folder)
+    except BaseException:
+        with suppress(OSError):
+            new.remove(safe_paths.file_id(os.fstat(fd)))
+        os.close(fd)
+        raise
+    return fd
+
+
+def _write_in_place(spot: Spot) -> int:
+    fd = spot.open(os.O_RDWR | os.O_NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or safe_paths.has_other_names(found, spot):
+            raise PermissionError(errno.EPERM, "it is not a plain file with one name")
+        if not _fill(fd):
+            raise BlockingIOError(errno.EAGAIN, "another process has it locked, and the folder takes no new file")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _fill(fd: int) -> bool:
+    """Lock the file and write our pid; false if somebody else has it locked."""
+    try:
+        locks.take(fd)
+    except (BlockingIOError, PermissionError):
+        return False
+    said = f"{os.getpid()}\n".encode()
+    os.pwrite(fd, said, 0)
+    os.ftruncate(fd, len(said))
+    return True
 
 
 def holder(path: str) -> int:
     """The pid of the server that has this pidfile locked, and so lives. Raises UsageError if there is none."""
-    pid = _pid_in(path)
-    try:
-        fd = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if pid:
-            return pid
-    finally:
-        os.close(fd)
+    pid, locker = named_and_locked_by(path)
     if not pid:
         raise UsageError(f"{path}: this is no pidfile")
-    raise UsageError(
-        f"{path}: no greenwsgi has this pidfile: process {pid} {'is another one' if lives(pid) else 'is gone'}"
-    )
+    if locker is None:
+        raise UsageError(
+            f"{path}: no greenwsgi has this pidfile: process {pid} {'is another one' if lives(pid) else 'is gone'}"
+        )
+    if locker <= 0:
+        raise UsageError(f"{path}: the server that has this pidfile cannot be seen from here: ask it in its container")
+    if locker != pid:
+        raise UsageError(f"{path}: it names process {pid}, but process {locker} has it locked: neither is signalled")
+    return pid
 
 
-def _pid_in(path: str) -> int:
+def named_and_locked_by(path: str) -> tuple[int, int | None]:
+    """The pid in a pidfile, 0 for none, and of whom has it locked, as locks.writer has it. Raises UsageError.
+
+    Not for our own pidfile, whose lock would be given up.
+    """
     try:
-        with open(path) as file:
-            text = file.read(32).strip()
-    except (OSError, UnicodeDecodeError):
+        with safe_paths.at(path, follow=True) as spot:
+            fd = spot.open(os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return 0, None
+            return _pid_of(fd), locks.writer(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+def _pid_at(spot: Spot) -> int:
+    try:
+        fd = spot.open(os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
         return 0
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    try:
+        return _pid_of(fd)
+    finally:
+        os.close(fd)
+
+
+def _pid_of(fd: int) -> int:
+    """The pid in a file, 0 for none."""
+    try:
+        text = os.pread(fd, 32, 0).strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() and len(text) < 10 else 0

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
+from greenwsgi.clock import Clock
 from greenwsgi.config import rules
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import Origin, UsageError
@@ -21,6 +22,7 @@ from greenwsgi.options.table.sockets import PROTOCOL_NAMES
 from greenwsgi.process import binding, identity, inherited, words
 from greenwsgi.process.binding import Listener
 from greenwsgi.process.identity import NOBODY_ELSE, Identity, Owner
+from greenwsgi.shared.messages import HANDSHAKE
 
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
@@ -52,10 +54,27 @@ def listen(
     return doors.listeners
 
 
-def refuse(listeners: Iterable[Listener]) -> None:
-    """The server stops: have the kernel refuse new connections."""
-    for one in listeners:
-        one.refuse()
+class Refusal:
+    """How the listeners end when the server stops: no new connection begins, workers accept what waits in the queues,
+    and as soon as that is done the kernel refuses new ones.
+    """
+
+    def __init__(self, listeners: Iterable[Listener], clock: Clock) -> None:
+        self._listeners = list(listeners)
+        self._clock = clock
+        self._since: float | None = None
+
+    def __call__(self, at_once: bool) -> None:
+        """To be called again and again. at_once: no worker will accept anything, so what waits is reset."""
+        now = self._clock.monotonic()
+        if self._since is None:
+            self._since = now
+            for one in self._listeners:
+                one.quiet()
+        for one in self._listeners:
+            settled = one.bound.near or now >= self._since + HANDSHAKE
+            if at_once or (settled and not binding.waiting(one.bound.fd)):
+                one.refuse()
 
 
 class _Doors:

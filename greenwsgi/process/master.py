@@ -18,7 +18,7 @@ from typing import Any, Protocol, assert_never
 from greenwsgi.clock import Clock
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
-from greenwsgi.log.server import ServerLog, open_output
+from greenwsgi.log.server import ServerLog
 from greenwsgi.process import plan, status, words
 from greenwsgi.process.census import Around, Census
 from greenwsgi.process.commands import BY_SIGNAL, Command
@@ -29,6 +29,7 @@ from greenwsgi.process.handover import Handover
 from greenwsgi.process.inbox import Inbox, Note, Signalled
 from greenwsgi.process.surroundings import Surroundings
 from greenwsgi.process.witness import KilledLine, Witness
+from greenwsgi.shared import safe_paths
 from greenwsgi.shared.messages import BoundListener, Message, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Totals
 
@@ -50,7 +51,8 @@ class Master:
     reread: gives the configuration for each generation after the first, from that of the one that serves. signals: what
     each asks for. handed: what the image of this process before a re-exec knew; it goes on from there. errands: how
     those are done that are not the master's own. ready: called when the first generation serves. refuse: called, again
-    and again, while the server stops. All state is in `fleet`, `cycles` and `witness`.
+    and again, while the server stops; with True when that is to be at once. All state is in `fleet`, `cycles` and
+    `witness`.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Master:
         self.census = Census(self.fleet, self.cycles, self.witness.totals, log, around, settings)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
         self.ready: Callable[[], None] = lambda: None
-        self.refuse: Callable[[], None] = lambda: None
+        self.refuse: Callable[[bool], None] = lambda _: None
         self._first = settings
         self._reread = reread
         self._log = log
@@ -87,6 +89,12 @@ class Master:
         self._over = False
         if handed:
             self._take_over(handed)
+        self._obey(settings)
+
+    def _obey(self, settings: Settings) -> None:
+        """The master itself does what these say of it from now on."""
+        self.fleet.reload_mercy = settings.processes.reload_mercy
+        self.fleet.most_draining = settings.processes.draining_generations
 
     def logs_to(self, path: str) -> None:
         """The log is this file: children shall know, to open it anew."""
@@ -94,7 +102,7 @@ class Master:
 
     def open_log(self, path: str) -> None:
         """Open the log's file anew, here and in all processes. Raises OSError."""
-        open_output(path)
+        self._log.reopen(path, safe_paths.open_log)
         self.witness.log_opened = self._clock.monotonic()
         for generation in self.fleet.generations:
             if generation.zygote and generation.zygote.pid:
@@ -135,7 +143,6 @@ class Master:
         if not readable:  # by another greenwsgi: what its workers count from now on is not seen
             self.witness.totals.restore(handed.living)
         self.witness.starts.update(handed.starts)
-        self.fleet.reload_mercy = self._first.processes.reload_mercy
         self.witness.show_past()
 
     def run(self) -> int:
@@ -155,7 +162,7 @@ class Master:
             self.witness.note(self._inbox.wait(timeout), self._clock.monotonic())
         with self._border():
             if self.fleet.stop is not Stop.NO:
-                self.refuse()
+                self._close_doors()
             self.census.take(self._clock.monotonic())
         with self._border():
             actions = plan.plan(self.fleet, self._clock.monotonic())
@@ -173,6 +180,12 @@ class Master:
             yield
         except Exception:
             self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
+
+    def _close_doors(self) -> None:
+        """Workers are told before they are signalled, so that they accept first what waits in the listeners' queues."""
+        for cycle in self.cycles.values():
+            cycle.board.closing = True
+        self.refuse(self.fleet.stop is Stop.NOW)
 
     def perform(self, action: plan.Action) -> None:
         """Do one action, and write down that it is done."""
@@ -193,6 +206,9 @@ class Master:
                 self._give_up(generation, reason, now)
             case plan.Drain(generation):
                 generation.stage = GenerationStage.DRAINING
+            case plan.Hasten(generation, ends_at):
+                generation.ends_at = ends_at
+                self._log.warning(words.hastened(generation, self.fleet.most_draining, ends_at - now))
             case plan.Tell(worker, signal, kill_at, why):
                 self._tell(worker, signal, kill_at, why)
             case plan.Lose(generation, worker):
@@ -204,8 +220,7 @@ class Master:
             case plan.KillZygote(generation, why):
                 self._kill_zygote(generation, why)
             case plan.Forget(generation):
-                self.fleet.generations.remove(generation)
-                self.cycles.pop(generation.number).close()
+                self._forget(generation)
             case plan.Pause(worker, paused):
                 worker.paused = paused
                 self._system.kill(worker.pid, SIGTSTP if paused else SIGCONT)
@@ -293,12 +308,13 @@ class Master:
 
     def _fork(self, generation: Generation, number: int, seat: int, now: float) -> None:
         assert generation.zygote is not None
-        paused = self.fleet.paused
+        paused, probation = self.fleet.paused, number in generation.trouble and generation.trouble[number].crashed
         generation.workers[seat] = WorkerSeen(number, seat, generation.zygote.pid, now, paused=paused)
-        self.cycles[generation.number].tell(Message(Word.FORK, seat=seat, number=number, paused=paused))
+        order = Message(Word.FORK, seat=seat, number=number, paused=paused, probation=probation)
+        self.cycles[generation.number].tell(order)
 
     def _promote(self, generation: Generation) -> None:
-        self.fleet.reload_mercy = self.cycles[generation.number].settings.processes.reload_mercy
+        self._obey(self.cycles[generation.number].settings)
         relieved = self.fleet.promote(generation)
         serves = f"generation {generation.number} serves with {words.strength(generation)}"
         if relieved:
@@ -325,6 +341,12 @@ class Master:
 
     def _answer_with(self, generation: Generation, outcome: Outcome) -> None:
         self.desk.reloads_ended(range(generation.reloads + 1), outcome)
+
+    def _forget(self, generation: Generation) -> None:
+        self.fleet.generations.remove(generation)
+        self.cycles.pop(generation.number).close()
+        if generation.ends_at < inf:
+            self._log.warning(words.cut(generation))
 
     def _tell(self, worker: WorkerSeen, signal: Signals, kill_at: float, why: str) -> None:
         self._log.info(f"{worker} {'leaves' if signal is SIGTERM else f'gets {signal.name}'}: {why}")

@@ -5,6 +5,7 @@ What is told follows from the fleet alone, at each look, so it is true whatever 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -15,6 +16,7 @@ from greenwsgi.process import words
 from greenwsgi.process.fleet import Fleet, GenerationStage, Stop
 
 VARIABLE = "NOTIFY_SOCKET"
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 RELOADING = "RELOADING=1"
 STOPPING = "STOPPING=1"
 
@@ -69,6 +71,8 @@ class Notifier:
         except BlockingIOError:  # its queue is full
             return False
         except OSError as error:
+            if error.errno in _SHORTAGES:
+                return False
             self._log.warning(f"{VARIABLE} {self._address}: {error.strerror}; nothing more is told there")
             self._address = ""
             return False

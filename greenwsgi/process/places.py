@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from greenwsgi.config.settings import Settings, decode
-from greenwsgi.errors import UsageError
+from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process import control, identity, inherited, listeners, words
 from greenwsgi.process.binding import Listener
@@ -46,6 +46,7 @@ class Places:
             listeners=inherited.keep(self.listeners),
             pidfile=self.pidfile.fd if self.pidfile else -1,
             control=self.control.fd if self.control else -1,
+            control_file=list(self.control.file or ()) if self.control else [],
             fifo=self.fifos.fd if self.fifos else -1,
             slot=self.fifos.slot if self.fifos else 0,
             paths={
@@ -83,9 +84,9 @@ class Opening:
         pidfile, fifos, sockets = self._names()
         places = Places(
             listeners=self._listeners(who),
-            control=self._try(lambda: self._control(who, sockets)),
-            fifos=self._try(lambda: self._fifos(who, fifos)),
-            pidfile=self._try(lambda: self._pidfile(pidfile)),
+            control=self._try(lambda: self._written("control-socket", lambda: self._control(who, sockets))),
+            fifos=self._try(lambda: self._written("master-fifo", lambda: self._fifos(who, fifos))),
+            pidfile=self._try(lambda: self._written("pidfile", lambda: self._pidfile(pidfile))),
             log_file=self._log_file(),
         )
         if self.handed is None:
@@ -140,6 +141,15 @@ class Opening:
                 raise
             self.log.error(str(error))
             return None
+
+    def _written(self, option: str, take: Callable[[], T | None]) -> T | None:
+        """What goes wrong is told with the line where the option was written, if it was."""
+        try:
+            return take()
+        except UsageError as error:
+            if self.settings.origins(option) and error.origin == Origin(option):
+                raise UsageError(f"{option}: {error.text}", self.settings.origin(option)) from None
+            raise
 
     def _listeners(self, who: Identity) -> list[Listener]:
         if self.handed is None:
@@ -197,8 +207,9 @@ class Opening:
         if not paths:
             return None
         fd = self.handed.control if self.handed else -1
+        file = tuple(self.handed.control_file) if self.handed else ()
         try:
-            found = ControlSocket(paths, who, self.inbox, fd)
+            found = ControlSocket(paths, who, self.inbox, fd, (file[0], file[1]) if file else None)
         except OSError as error:
             said = f"{paths[0]}: {error.strerror or error}"
             if self.settings.processes.control_socket:

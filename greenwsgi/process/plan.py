@@ -14,6 +14,8 @@ The rules of one generation's life:
 * A chain reload hands over number by number: its next worker is forked when the old one it relieved last is gone, so
   there is one worker more than usual at most, besides those that have been told to leave. If it fails on the way, the
   old generation is completed again, and each worker that has taken over stays until the old one's number serves.
+* Of the generations that drain, those that are more than draining-generations have ABRUPT_MERCY seconds, the oldest
+  first: each holds all its processes as long as one of its requests runs.
 * A worker that wants a successor (it is old, or large) has one that is ready before it leaves. Only one of the whole
   server is replaced at a time, whoever asked first.
 * A reload asked for while a generation loads its application starts the load again (the files may have changed since);
@@ -99,8 +101,19 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Hasten:
+    """Too many generations drain: this one, the oldest, ends at that time."""
+
+    generation: Generation
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
-    """Send the worker a signal that ends it, softly or not; `kill_at` is when it gets SIGKILL if it is still there."""
+    """Send the worker a signal that ends it, softly or not; `kill_at` is when it gets SIGKILL if it is still there.
+
+    For SIGKILL itself it is when its death must have been told of.
+    """
 
     worker: WorkerSeen
     signal: Signals
@@ -173,6 +186,7 @@ Action = (
     | TakeOver
     | GiveUp
     | Drain
+    | Hasten
     | Tell
     | Lose
     | Dismiss
@@ -198,6 +212,9 @@ def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
     if fleet.reload_wanted and _may_start(fleet):
         yield StartGeneration()
         return
+    for generation in fleet.crowd():
+        if generation.ends_at == inf:
+            yield Hasten(generation, now + ABRUPT_MERCY)
     for generation in fleet.generations:
         if generation.stage is GenerationStage.DRAINING:
             yield from _draining(fleet, generation, now)
@@ -313,6 +330,8 @@ def _farewell(fleet: Fleet, generation: Generation, now: float) -> Iterator[Acti
         kill_at, why = fleet.stop_since + fleet.reload_mercy + SLACK, "the server stops"
     elif fleet.stop is Stop.NOW:
         signal, kill_at, why = SIGQUIT, fleet.stop_since + ABRUPT_MERCY, "the server stops at once"
+    if generation.ends_at < kill_at:
+        kill_at, why = generation.ends_at, _too_many(fleet)
     for worker in generation.workers.values():
         if _is_needed(fleet, generation, worker):
             continue
@@ -320,6 +339,10 @@ def _farewell(fleet: Fleet, generation: Generation, now: float) -> Iterator[Acti
         harder = worker.told is SIGTERM and (signal is SIGQUIT or until < worker.kill_at)
         if worker.pid and (worker.told is None or harder):
             yield Tell(worker, signal, until, why)
+
+
+def _too_many(fleet: Fleet) -> str:
+    return f"more than {fleet.most_draining} generations drain (draining-generations)"
 
 
 def _is_needed(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> bool:
@@ -332,29 +355,49 @@ def _is_needed(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> bool
 
 def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
     """Who was given time and has used it up?"""
-    zygote = generation.zygote
-    if zygote and now >= zygote.kill_at:
+    zygote, hurry = generation.zygote, ZYGOTE_MERCY - _zygote_mercy(fleet)
+    if zygote and now >= zygote.kill_at - hurry:
         yield KillZygote(generation, "it does not leave")
     elif zygote and zygote.stuck and not zygote.dismissed:
         yield AbortZygote(generation)
+    elif zygote and not zygote.killed and (untold := _untold(generation, now)):
+        yield KillZygote(generation, f"it does not tell that {untold} is dead")
     for worker in generation.workers.values():
         if not worker.pid:
-            yield from _unheard(generation, worker, now)
+            yield from _unheard(fleet, generation, worker, now)
         elif worker.stuck and worker.told not in (SIGABRT, SIGKILL):
-            yield Tell(worker, worker.end_by, now + DUMP_TIME, worker.stuck)
+            until = now + (_zygote_mercy(fleet) if worker.end_by is SIGKILL else DUMP_TIME)
+            yield Tell(worker, worker.end_by, until, worker.stuck)
         elif now >= worker.kill_at and worker.told is not SIGKILL:
-            yield Tell(worker, SIGKILL, inf, worker.stuck or _too_slow(fleet, generation, worker))
+            why = worker.stuck or _too_slow(fleet, generation, worker)
+            yield Tell(worker, SIGKILL, now + _zygote_mercy(fleet), why)
 
 
-def _unheard(generation: Generation, worker: WorkerSeen, now: float) -> Iterator[Action]:
+def _zygote_mercy(fleet: Fleet) -> float:
+    return ABRUPT_MERCY if fleet.stop is Stop.NOW else ZYGOTE_MERCY
+
+
+def _untold(generation: Generation, now: float) -> WorkerSeen | None:
+    """A worker that was killed long ago and whose zygote, which hangs or was stopped, has not told of its death.
+
+    Without that zygote the worker falls to the master, which sees for itself.
+    """
+    for worker in generation.workers.values():
+        ours = generation.zygote is not None and generation.zygote.pid == worker.parent
+        if ours and worker.told is SIGKILL and now >= worker.kill_at:
+            return worker
+    return None
+
+
+def _unheard(fleet: Fleet, generation: Generation, worker: WorkerSeen, now: float) -> Iterator[Action]:
     """A worker was asked for and has not said a word: its zygote hangs, or died before or after it forked."""
-    if now - worker.since < ZYGOTE_MERCY:
+    if now - worker.since < _zygote_mercy(fleet):
         return
     zygote = generation.zygote
     if zygote is None or zygote.pid != worker.parent:
         yield Lose(generation, worker)
     elif not zygote.dismissed:
-        yield KillZygote(generation, f"it did not fork {worker} within {ZYGOTE_MERCY:g} s")
+        yield KillZygote(generation, f"it did not fork {worker} within {_zygote_mercy(fleet):g} s")
 
 
 def _too_slow(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> str:
@@ -362,6 +405,8 @@ def _too_slow(fleet: Fleet, generation: Generation, worker: WorkerSeen) -> str:
         return "it was still booting"
     if fleet.stop is Stop.NOW:
         return f"it did not leave within {ABRUPT_MERCY:g} s"
+    if generation.ends_at < inf:
+        return _too_many(fleet)
     if fleet.stop is Stop.GRACEFUL:
         return f"it did not leave within reload-mercy {fleet.reload_mercy:g}"
     return f"it did not leave within worker-reload-mercy {generation.mercy:g}"

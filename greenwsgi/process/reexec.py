@@ -15,7 +15,7 @@ from signal import SIGKILL
 
 from greenwsgi.clock import Clock
 from greenwsgi.errors import UsageError
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server import LAST_WORDS, ServerLog
 from greenwsgi.process import spawn, words
 from greenwsgi.process.fleet import Errand, Fleet, Stop
 from greenwsgi.process.handover import VARIABLE, Handover
@@ -94,6 +94,7 @@ class Reexec:
             handed = self._hand_over()
             document = handed.write()
             self._log.info("the master is executed anew")
+            self._log.flush(LAST_WORDS)
             try:
                 environ = {**os.environ, VARIABLE: str(document)}
                 with self._home.back():

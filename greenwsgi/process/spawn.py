@@ -15,6 +15,7 @@ from contextlib import suppress
 from signal import SIGKILL, Signals
 
 from greenwsgi.log.server import write_whole
+from greenwsgi.shared.programs import start_of
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -51,22 +52,60 @@ class Processes:
         except ProcessLookupError:
             return
 
-    def bury(self) -> list[tuple[int, int]]:
-        """(pid, status) of each child that has died since the last time; a status is negative for a signal."""
+    def bury(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
+        """(pid, status) of each child that has died since the last time; a status is negative for a signal.
+
+        programs: when each CGI program started that a worker runs, by its pid. One that is our child has lost its
+        worker, and goes together with its process group.
+        """
         dead: list[tuple[int, int]] = []
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid = _dead_child() if self.adopts else -1
+                if pid in (noted := programs() if pid > 0 else {}):
+                    self.end_group(pid, noted[pid])
+                pid, status = os.waitpid(pid, os.WNOHANG) if pid else (0, 0)
             except ChildProcessError:
                 return dead
             if pid == 0:
                 return dead
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
+    def end_group(self, pid: int, started: int) -> None:
+        """Kill the process group of a CGI program whose worker is dead: what the program has started and left in it.
 
-def signal_server(pid: int, number: Signals) -> None:
-    """Signal another server's master, whose pid was proven. Raises PermissionError and ProcessLookupError."""
-    os.kill(pid, number)
+        Only if it is proven to be that program's. While a child of ours is not reaped its pid is nobody else's, nor is
+        its group's number; that child is the program if it started when its worker wrote down. `started`: as
+        programs.start_of has it.
+        """
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # ChildProcessError: no child of ours
+            if start_of(pid) == started and os.getpgid(pid) == pid:
+                os.killpg(pid, SIGKILL)
+        except (AttributeError, ChildProcessError, ProcessLookupError, PermissionError):
+            return  # macOS before Python 3.13 has no waitid, and there orphans are not ours anyway
+
+
+def _dead_child() -> int:
+    """The pid of a child that has died, which stays to be reaped; 0 if none has. Raises ChildProcessError: no child."""
+    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return found.si_pid if found else 0
+
+
+def hold(pid: int) -> int:
+    """A descriptor of that process, which means no other one when the pid is used again; -1 where there are none.
+
+    What the pid was proven by must be looked at again afterwards. Raises OSError.
+    """
+    return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # only Linux has it
+
+
+def signal_server(pid: int, held: int, number: Signals) -> None:
+    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError."""
+    if held >= 0:
+        signal.pidfd_send_signal(held, number)
+    else:
+        os.kill(pid, number)
 
 
 def lives(pid: int) -> bool:

@@ -25,7 +25,10 @@ class Surroundings:
 
     def backlog(self) -> int:
         """How many do, on the fullest TCP listener; of unix sockets it cannot be seen."""
-        return max(map(waiting, self._fds), default=0)
+        try:
+            return max(map(waiting, self._fds), default=0)
+        except OSError:  # no descriptor is free
+            return 0
 
     def memory(self, pid: int) -> memory.Memory:
         return memory.of(pid)

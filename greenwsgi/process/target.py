@@ -6,8 +6,9 @@ import os
 import select
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from signal import Signals
-from typing import Any
+from typing import Any, Self
 
 from greenwsgi.errors import UsageError
 from greenwsgi.process import control, fifo, identity, spawn
@@ -26,11 +27,13 @@ class Target:
         self.name = name
         self._caller: Caller | None = None
         self._pid = 0
+        self._process = -1
         path = name if control.is_socket(name) else name + BESIDE
         if control.is_socket(path):
-            self._caller = Caller(path)
+            self._caller = Caller(path, 0 if path == name or self._is_fifo() else self._master())
         elif not self._is_fifo():
             self._pid = identity.holder(name)
+            self._process = self._hold()
 
     @property
     def answers(self) -> bool:
@@ -52,6 +55,20 @@ class Target:
             raise UsageError(f"{self.name}: {command} can be asked for by a control socket only")
         return {"ok": True, "said": f"{command} is asked for"}
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Hang up."""
+        if self._caller:
+            self._caller.close()
+        if self._process >= 0:
+            os.close(self._process)
+
+    def odd(self) -> UsageError:
+        """What to raise for an answer that makes no sense."""
+        return self._caller.odd() if self._caller else self._silent()
+
     def end(self) -> Callable[[], object]:
         """What waits until the server is gone; to be had before the server is asked to go.
 
@@ -59,20 +76,37 @@ class Target:
         """
         if self._caller:
             return self._caller.wait_for_end
-        if not self._pid or not hasattr(os, "pidfd_open"):  # only Linux has it
+        if self._process < 0:
             raise self._silent()
-        try:
-            process = os.pidfd_open(self._pid)
-        except OSError as error:
-            raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
-        return lambda: select.select([process], [], [])
+        return lambda: select.select([self._process], [], [])
 
     def _silent(self) -> UsageError:
         return UsageError(f"{self.name}: the server has no control socket: start it with control-socket")
 
+    def _master(self) -> int:
+        """The pid of the process that has the pidfile locked; 0 if that cannot be said."""
+        with suppress(UsageError):
+            return max(0, identity.named_and_locked_by(self.name)[1] or 0)
+        return 0
+
+    def _hold(self) -> int:
+        """A descriptor of the pidfile's process. It may have ended, and its pid been used again, before it was made."""
+        try:
+            process = spawn.hold(self._pid)
+        except OSError as error:
+            raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
+        try:
+            if identity.holder(self.name) != self._pid:
+                raise UsageError(f"{self.name}: another server has just taken this pidfile: ask again")
+        except UsageError:
+            if process >= 0:
+                os.close(process)
+            raise
+        return process
+
     def _signal(self, number: Signals) -> None:
         try:
-            spawn.signal_server(self._pid, number)
+            spawn.signal_server(self._pid, self._process, number)
         except OSError as error:
             raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
 

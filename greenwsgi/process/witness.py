@@ -16,6 +16,7 @@ from greenwsgi.process.desk import Desk
 from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, WorkerSeen
 from greenwsgi.process.inbox import Asked, Note
 from greenwsgi.process.spawn import lives
+from greenwsgi.process.suspects import Suspects
 from greenwsgi.shared.messages import Message, Word
 from greenwsgi.shared.scoreboard import RunningRequest, Totals
 
@@ -62,6 +63,7 @@ class Witness:
         self._log = log
         self._killed_line = killed_line
         self._looked = self._woke = -inf
+        self._suspects = Suspects()
 
     def note(self, notes: list[Note], now: float) -> None:
         """Write down what came in, and look for what nobody reports."""
@@ -70,7 +72,7 @@ class Witness:
                 self._heard(note, now)
             elif isinstance(note, Asked) or note.signal is not SIGCHLD:
                 self._desk.take(note, now)
-        for pid, status in self._system.bury():
+        for pid, status in self._system.bury(self._programs):
             self._buried(pid, status, now)
         if not self._system.adopts:
             self._miss_orphans(now)
@@ -143,14 +145,27 @@ class Witness:
 
     def worker_gone(self, generation: Generation, worker: WorkerSeen, pid: int, status: int | None, now: float) -> None:
         seat = self._cycles[generation.number].board.seats[worker.seat]
-        for request in seat.running():
+        running = seat.running()
+        for request in running:
             self._killed_line(worker.number, pid, request)
+        for leader, started in seat.programs():
+            self._system.end_group(leader, started)
         if seat.number:  # it lived long enough to take its seat
             self.totals.fold(seat)
             self.show_past()
         seat.wipe()
         generation.worker_gone(worker, now)
         self._log.info(f"{worker} {words.ended(status)}{words.again(generation, worker, now)}")
+        if not worker.crashed:
+            generation.cut += len(running)
+        elif worker.ready_at is not None:
+            for line in self._suspects.died(f"worker {worker.number} {words.ended(status)}", running):
+                self._log.warning(line)
+
+    def _programs(self) -> dict[int, int]:
+        """All CGI programs that workers run, or ran when they died: when each started, by its pid."""
+        seats = [seat for cycle in self._cycles.values() for seat in cycle.board.seats]
+        return {pid: started for seat in seats for pid, started in seat.programs()}
 
     def show_past(self) -> None:
         """Workers tell in each access line how many requests the server had."""
@@ -194,6 +209,8 @@ class Witness:
             beat = seat.heartbeat()
             if not beat or now - max(beat, self._woke) <= BLOCKED:
                 continue
+            if now - seat.monitor_heartbeat() <= BLOCKED:
+                continue  # its monitor can run, and knows what blocks the loop
             late = [one for one in seat.running() if now - one.deadline > OVERDUE]
             if late:
                 worker.stuck = f"harakiri: {late[0].method} {late[0].uri} blocks its loop for {now - beat:.1f} s"

@@ -34,6 +34,18 @@ def again(generation: Generation, worker: WorkerSeen, now: float) -> str:
     return f"{before}, started again" + (f" in {wait:g} s" if wait else "")
 
 
+def hastened(generation: Generation, most: int, seconds: float) -> str:
+    """Why a generation that drains has no more time, and how little."""
+    why = f"more than {most} generations drain (draining-generations)"
+    return f"generation {generation.number} has {seconds:g} s left: {why}"
+
+
+def cut(generation: Generation) -> str:
+    """How a generation ended that had no more time."""
+    requests = f"{generation.cut} request{'' if generation.cut == 1 else 's'}"
+    return f"generation {generation.number} has ended, and {requests} of it did not finish"
+
+
 def strength(generation: Generation) -> str:
     """`4 workers`, or `3 of 4 workers` and why one is missing."""
     serving, size = generation.serving(), generation.count

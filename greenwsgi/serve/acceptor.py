@@ -9,20 +9,30 @@ import _socket
 import errno
 import os
 from collections.abc import Callable
-from typing import Any
+from math import inf
+from typing import TYPE_CHECKING, Any
 
 from gevent.server import StreamServer
 from gevent.socket import socket
 
+from greenwsgi.clock import SystemClock
 from greenwsgi.serve.connection import Connection
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.wire.registry import row_of
 
+if TYPE_CHECKING:
+    from greenwsgi.serve.probation import Probation
+
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
 BUSY_PAUSE = 0.01
+REST_PAUSE = 0.02
+REST_BATCH = 100
+"""While the server stops: seconds between two looks at the queue, and how many connections one look takes."""
+
+_now = SystemClock.monotonic
 
 
 class Acceptor(StreamServer):
@@ -32,7 +42,10 @@ class Acceptor(StreamServer):
     at a time (`max_accept`), so that the others get theirs.
     capacity: how many connections the worker may hold, bounded by its descriptors.
     guests: who may come in; None for everybody, which then costs nothing.
+    probation: set while the worker takes one connection at a time, since the one before it crashed.
     """
+
+    probation: Probation | None = None
 
     def __init__(
         self,
@@ -50,8 +63,11 @@ class Acceptor(StreamServer):
         self._endpoint = endpoint
         self._capacity = capacity
         self._again: Any = None
-        self._paused = False
+        self._rest: Any = None
+        self._paused = self._empty = False
         self._guests = guests
+        self._accepted_in = -1
+        """The pass of the loop in which a connection was accepted last."""
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
@@ -60,6 +76,8 @@ class Acceptor(StreamServer):
     def full(self) -> bool:
         """No descriptor is left, or no slot while a sibling has some: the connection waits in the kernel for it."""
         service = self._service
+        if self.probation is not None and self.probation.taken:
+            return True
         if len(service.connections) >= self._capacity:
             service.shortage = f"the worker has {self._capacity} connections, all that its descriptors allow (max-fd)"
             self._pause(SHORTAGE_PAUSE)
@@ -70,13 +88,21 @@ class Acceptor(StreamServer):
         return False
 
     def do_read(self) -> Any:
-        """Accept one connection: its socket and the peer's address, or None when there is none."""
-        listener = self.socket
+        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
+        listener, numbers, turns = self.socket, self._service.numbers, self._service.turns
+        if turns.over() and self._accepted_in == turns.number:
+            self._empty = False
+            return None
+        self._accepted_in = turns.number
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
+            holder = numbers.holders.get(fd)
+            if holder is not None and holder.fileno() == fd:  # closed, but not by its holder
+                fd = numbers.settle(fd, holder)
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
+            self._empty = False
             return None  # it left while it was in the queue
         except OSError as error:
             if error.errno == errno.EINVAL:  # the master has shut it down: the server stops
@@ -85,9 +111,10 @@ class Acceptor(StreamServer):
             if error.errno not in _SHORTAGE:
                 raise
             self._service.shortage = f"cannot accept on {self._endpoint.name} for now: {error.strerror}"
+            self._empty = False
             self._pause(SHORTAGE_PAUSE)
             return None
-        sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
+        numbers.holders[fd] = sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
         sock.setblocking(False)
         return sock, address
 
@@ -99,6 +126,8 @@ class Acceptor(StreamServer):
                 sock.close()
                 return
             connection.guests = self._guests
+        if self.probation is not None:
+            self.probation.take()
         try:
             self._service.carriers.carry(connection)
         except BaseException:  # there is no memory for a greenlet
@@ -109,24 +138,52 @@ class Acceptor(StreamServer):
 
     def close(self) -> None:
         """Stop accepting, for good."""
-        if self._again is not None:
-            self._again.stop()
+        for timer in (self._again, self._rest):
+            if timer is not None:
+                timer.stop()
         super().close()
+
+    def drain(self, grace: float, most: float = inf) -> None:
+        """The server stops: accept what waits in the queue, which no other process will do, and then close.
+
+        It closes when the queue is empty, `grace` seconds from now at the earliest and `most` at the latest. Neither a
+        pause nor siblings that have room keep it from accepting; without descriptors it waits for some.
+        """
+        self._paused = True  # a timer looks from now on: a unix socket that was shut down is always readable
+        self.stop_accepting()
+        earliest, latest = _now() + grace, _now() + most
+        self._rest = self.loop.timer(0.0, REST_PAUSE)
+        self._rest.start(self._take_rest, earliest, latest)
+
+    def _take_rest(self, earliest: float, latest: float) -> None:
+        for _ in range(REST_BATCH):
+            self._empty = len(self._service.connections) < self._capacity  # unless do_read finds out that it is not
+            accepted = self.do_read() if self._empty else None
+            if accepted is None:
+                break
+            self._empty = False
+            self.do_handle(*accepted)
+        now = _now()
+        if (self._empty and now >= earliest) or now >= latest:
+            self.close()
 
     def pause(self, paused: bool) -> None:
         """Accept nothing until told otherwise: connections wait in the backlog."""
+        if self._rest is not None:
+            return
         self._paused = paused
         if paused:
             self.stop_accepting()
         else:
-            self._resume()
+            self.resume()
 
     def _pause(self, seconds: float) -> None:
         self.stop_accepting()
         self._again = self.loop.timer(seconds)
-        self._again.start(self._resume)
+        self._again.start(self.resume)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Accept again, unless that is paused or over."""
         if self.started and not self._paused:
             self.start_accepting()
 

@@ -4,19 +4,49 @@ A greenlet is dear to make and to end: Python 3.11 and later map and unmap memor
 faults costs 25 to 35 us on the machine that this was measured on, a third of a whole uwsgi request (122 us with a new
 greenlet for each connection, 86 us with this).
 
-But a greenlet is also a place where applications leave things: thread-locals, a Timeout that was never cancelled,
-links, a reference by which somebody may kill it. None of that may reach another client. So a greenlet is taken again
-only if it has no greenlet-local state, no links, and exactly as many references as one that has never run an
-application; its context (contextvars) is replaced by an empty one. Any other ends, as if it had never been to stay.
+But a greenlet is also a place where applications leave things, and none of them may reach another client. The next
+request of a kept connection is another client's too, when the peer is a proxy. So between two requests a greenlet is
+looked at twice:
+
+- At the end of each request: does somebody know it, so that something may happen when it ends (`is_known`)? Then it
+  ends now, and what is left of its connection goes on in another one.
+- Before it runs the next request: is there anything at all that a new one would not have (`is_clean`)?
+
+What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py leaves each of these:
+
+- The count of references: a greenlet in a container, closure, frame, Group or Pool, as a lock's owner or another's
+  parent; its `switch`, `throw` or `kill` in a callback, timer or watcher of the loop, in an Event's waiters, in a
+  signal handler; a Timeout that was not cancelled; a kill or throw that is on its way.
+- The count of weak references: WeakKeyDictionary, WeakSet, finalize, proxy, WeakMethod; `minimal_ident` and `name`;
+  what it spawned, under GEVENT_TRACK_GREENLET_TREE.
+- `has_links`: `link`, `rawlink`, `join`, `get`, `gevent.wait`; threading.local and gevent.local; the thread object of
+  threading.current_thread(), which each record of `logging` asks for (see `_forget_thread`).
+- `__dict__`: attributes, `name`, the keys of locals. It must still have `_run`, which a call of `kill`, `killall` or
+  `gevent.kill` removes, also when what was raised has been caught.
+- `kwargs`: its entries. `args`, `value`, `exc_info` and `__class__` cannot be written.
+- `spawn_tree_locals`, `parent`: the attributes themselves.
+- `dead`: somebody killed it while it was idle.
+- `gr_context`: context variables, such as those of decimal and structlog. It is replaced at the end of each request; a
+  destructor may have set some again.
+
+Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, greenlet.settrace, hooks for asynchronous
+generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
+what threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
+
+The count of references is compared with that of a greenlet that has run nobody's code. It must be exact, so what
+refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
+somebody looks at a greenlet from outside at that moment, it is not taken again, which only costs time.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterable
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
+import gevent.threading  # type: ignore[import-not-found]  # the stubs do not know it
 from gevent import Greenlet
 from gevent.hub import get_hub
 
@@ -25,41 +55,48 @@ if TYPE_CHECKING:
 
 MOST_IDLE = 256
 
+_end_thread: Any = getattr(gevent.threading, "_cleanup", None)
+"""The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
+without it, those greenlets end like all others that have links."""
+
 
 class Carriers:
-    """The greenlets of one worker's connections. All methods are to be called in the hub."""
+    """The greenlets of one worker's connections. All methods are to be called in the hub, except those that say so.
+
+    made: how many greenlets there were.
+    references: what `is_clean` is to find in a carrier that runs and that nobody knows; 0 before they were counted.
+    """
 
     def __init__(self) -> None:
-        self._switch_to_hub = get_hub().switch
+        self.made = 0
+        self._hub = hub = get_hub()
+        self._loop = hub.loop
+        self._switch_to_hub = hub.switch
         self._idle: list[Any] = []
         self._least_idle = 0
-        self._new: deque[Connection] = deque()
+        self._new: deque[Any] = deque()
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
-        self._pattern: Any = Greenlet.spawn(self._wait)
-        """It only waits, as an idle carrier does, and has run nobody's code; it ends when it was counted."""
-        self._references = self._attributes = 0
-        """How many of each a carrier has that nobody else knows; 0 before that was counted."""
+        self._run = self._live
+        self._attributes: dict[str, Any] = {"_run": self._run}
+        self._references_idle = self.references = 0
 
     def carry(self, connection: Connection) -> None:
         """Give a connection a greenlet, in which it runs from now on."""
         idle = self._idle
         while idle:
-            carrier = idle.pop()
-            if (
-                sys.getrefcount(carrier) == self._references
-                and len(carrier.__dict__) == self._attributes
-                and not carrier.has_links()
-            ):
-                connection.greenlet = carrier
-                carrier.gr_context = None
-                carrier.switch(connection)
+            connection.greenlet = idle.pop()
+            if not connection.greenlet.dead and self.is_clean(connection.greenlet, self._references_idle):
+                connection.greenlet.switch(connection)
                 break
-            _end(carrier)
+            _end(connection.greenlet)
         else:
-            connection.greenlet = Greenlet.spawn(self._live)
-            self._new.append(connection)
-            if not self._references:
+            if not self._references_idle:
                 self._count()
+            connection.greenlet = Greenlet.spawn(self._run)
+            if connection.greenlet.spawn_tree_locals is not None:  # GEVENT_TRACK_GREENLET_TREE: not all the same ones
+                connection.greenlet.spawn_tree_locals = {}
+            self._new.append(connection)
+            self.made += 1
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
 
@@ -67,6 +104,45 @@ class Carriers:
     def waiting(self) -> Iterable[Connection]:
         """Connections whose greenlet has not run yet."""
         return self._new
+
+    def is_known(self, carrier: Any) -> bool:
+        """In a carrier, at the end of a request: does somebody refer to it, wait for its end, or want to kill it?
+
+        What the hub has woken a carrier by refers to it once at least, and may do so more often. So if there is a
+        reference too many, this waits for a turn of the hub (0.5 us) and looks again.
+        """
+        carrier.gr_context = None
+        if carrier.has_links():
+            _forget_thread(carrier)
+        if carrier.has_links() or getweakrefcount(carrier):
+            return True
+        if getrefcount(carrier) == self.references:
+            return False
+        try:
+            self._turn(carrier)
+        except BaseException:  # thrown at a request that has ended: neither its connection nor the next one's concern
+            return True
+        return getrefcount(carrier) != self.references
+
+    def is_clean(self, carrier: Any, references: int) -> bool:
+        """Does nothing tell it from a new one? `references`: how many it has if nobody knows it."""
+        return (
+            getrefcount(carrier) == references
+            and not getweakrefcount(carrier)
+            and carrier.__dict__ == self._attributes
+            and not carrier.has_links()
+            and not carrier.kwargs
+            and carrier.spawn_tree_locals is None
+            and carrier.gr_context is None
+            and carrier.parent is self._hub
+        )
+
+    def move(self, connection: Connection) -> None:
+        """In a carrier, which is to end now: let its connection go on in another one after that.
+
+        In two steps, since what waits for the end of this greenlet is told of it between them.
+        """
+        self._loop.run_callback(self._loop.run_callback, self._carry_on, connection)
 
     def shrink(self) -> None:
         """End those that were not needed since the last call."""
@@ -80,27 +156,70 @@ class Carriers:
         self._least_idle = len(self._idle)
         self.shrink()
 
-    def _count(self) -> None:
-        if self._pattern.gr_frame is not None:  # it has begun to wait
-            carrier, self._pattern = self._pattern, None
-            self._references = sys.getrefcount(carrier)
-            self._attributes = len(carrier.__dict__)
-            _end(carrier)
+    def _turn(self, carrier: Any) -> None:
+        """In a carrier: let the hub wake it by one reference."""
+        callback = self._loop.run_callback(carrier.switch)
+        try:
+            self._switch_to_hub()
+        finally:
+            callback.stop()
 
-    def _wait(self) -> None:
-        self._switch_to_hub()
+    def _carry_on(self, connection: Connection) -> None:
+        try:
+            self.carry(connection)
+        except BaseException:  # there is no memory for a greenlet
+            connection.drop()
+            raise
 
     def _live(self) -> None:
         """A carrier's life. It must not refer to itself while it waits: its references are counted."""
         connection: Connection | None = self._new.popleft()
         while connection is not None:
             connection.run()
-            if len(self._idle) >= MOST_IDLE:
+            if connection.greenlet is None or self.is_known(connection.greenlet) or len(self._idle) >= MOST_IDLE:
+                connection.greenlet = None
                 break
             self._idle.append(connection.greenlet)
             connection.greenlet = None
             connection = None  # it may go while this waits
             connection = self._switch_to_hub()
+
+    def _count(self) -> None:
+        """Count the references of a greenlet that nobody knows: it is not even started in gevent's way, so that spawn
+        callbacks do not see it. One in the hub's frame stands for what wakes a carrier otherwise."""
+        pattern: Any = _Pattern(self)
+        pattern.greenlet = Greenlet(self._run)
+        self._new.append(pattern)
+        switch = pattern.greenlet.switch
+        switch()
+        del switch
+        pattern.greenlet = self._idle.pop()
+        self._references_idle = self._references(pattern.greenlet)
+        _end(pattern.greenlet)
+
+    def _references(self, carrier: Any) -> int:
+        """As `is_known` and `is_clean` count them."""
+        return getrefcount(carrier)
+
+
+class _Pattern:
+    """Stands for a connection, and counts what refers to its greenlet while that runs."""
+
+    greenlet: Any = None
+
+    def __init__(self, carriers: Carriers) -> None:
+        self._carriers = carriers
+
+    def run(self) -> None:
+        self._carriers.references = self._carriers._references(self.greenlet)
+
+
+def _forget_thread(carrier: Any) -> None:
+    """Do now what the end of a carrier does to its thread object. Otherwise each request that logs would need a new
+    greenlet, which costs more than its record does."""
+    if _end_thread is not None:
+        carrier.unlink(_end_thread)
+        _end_thread(carrier)
 
 
 def _end(carrier: Any) -> None:

@@ -36,8 +36,10 @@ TLS_HANDSHAKE = 22
 
 
 class Connection:
-    """One accepted socket; `run` is its greenlet's whole life.
+    """One accepted socket; `run` serves it in a greenlet, and again in another one when it has to go on there.
 
+    greenlet: the one it runs in; None when that is to end, which the connection may survive in another one.
+    head: of a request that has not begun yet, because it waits for another greenlet. over: there is no other request.
     waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
     fresh: no request was ever begun.
     scheme: the client's; "" when the peer is a gateway, a web server which knows the client's address and scheme.
@@ -52,11 +54,12 @@ class Connection:
         "fresh",
         "greenlet",
         "guests",
+        "head",
         "lingers",
+        "over",
         "peer",
         "protocol",
         "scheme",
-        "send",
         "sendfile",
         "service",
         "stream",
@@ -68,22 +71,26 @@ class Connection:
         self.endpoint = endpoint
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()
-        self.speak(endpoint.row, Stream(sock, service.deadlines, service.timeouts.socket, service.timeouts.send))
+        timeouts = service.timeouts
+        self.speak(endpoint.row, Stream(sock, service.deadlines, service.turns, timeouts.socket, timeouts.send))
         environ["REMOTE_ADDR"] = self.peer
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
         self.greenlet: Any = None
         self.guests: Guests | None = None
+        self.head: RequestHead | None = None
         self.fresh = True
         self.lingers = False
+        self.over = False
         self.waiting_since = _now()
 
     def speak(self, row: ProtocolRow, stream: Stream) -> None:
         """Speak this protocol over this stream; before the first request only."""
         self.stream = stream
-        self.send = stream.send
         self.protocol = protocol = row.factory(self.service.limits)
         self.scheme = row.scheme
+        if self.service.draining and not protocol.says_close:
+            stream.hold_back()
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
         self.departure = departure = Departure(stream, protocol)
         self.environ["greenwsgi.disconnected"] = departure
@@ -97,13 +104,15 @@ class Connection:
         return self.peer or f"a client of {self.endpoint.name}"
 
     def run(self) -> None:
-        """Serve requests until the connection ends: the border at which every error of a connection stops."""
+        """Serve requests until the connection ends, or until it needs another greenlet.
+
+        This is the border at which every error of a connection stops.
+        """
         service = self.service
         service.connections.add(self)
+        moves = False
         try:
-            head = self._first_head()
-            while head is not None:
-                head = self._next_head() if Exchange(self, head).run() else None
+            moves = self._serve()
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")
@@ -116,12 +125,46 @@ class Connection:
         except Exception:
             service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
         finally:
-            try:
-                self._close()
-            finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
-                service.connections.discard(self)
-                if self.guests is not None:
-                    self.guests.leave(self)
+            if moves:
+                service.carriers.move(self)
+            else:
+                try:
+                    self._close()
+                finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
+                    self._leave()
+
+    def _serve(self) -> bool:
+        """Serve requests; True when a greenlet other than this one is to go on with the connection (`Carriers`)."""
+        if self.over:
+            return False
+        carriers = self.service.carriers
+        head = self.head or (self._first_head() if self.fresh else self._next_head())
+        self.head = None
+        while head is not None:
+            self.over = not Exchange(self, head).run()
+            if carriers.is_known(self.greenlet):
+                self.greenlet = None
+                return self.lingers or not self.over
+            if self.over:
+                break
+            head = self._next_head()
+            if head is not None and not carriers.is_clean(self.greenlet, carriers.references):
+                self.greenlet, self.head = None, head
+                return True
+        return False
+
+    def drop(self) -> None:
+        """Close at once, without waiting for anything: there is no greenlet to go on in."""
+        try:
+            self.departure.close()
+            self.stream.close()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.service.connections.discard(self)
+        if self.guests is not None:
+            self.guests.leave(self)
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `status` where the protocol can say it; the connection ends after that."""
@@ -156,6 +199,7 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
+        self.stream.turns.check(new=True)  # a hundred may have been accepted at once
         data = b""
         if self.endpoint.preamble is not None:
             data = self.endpoint.preamble(self)
@@ -174,8 +218,9 @@ class Connection:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
         protocol.next_request()
-        if not protocol.idle:
-            return self._read_slow_head(protocol.next_event())  # a pipelined one, or a part of it
+        if not protocol.idle:  # a pipelined one, or a part of it
+            service.turns.check()
+            return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
         data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
         return self._take(data) if data else None
@@ -194,7 +239,7 @@ class Connection:
         deadline = _now() + timeouts.header
         while type(event) is not RequestHead:
             if type(event) is Reply:
-                stream.send(event.data)
+                stream.send_next(event.data)
             elif event is not None:  # the end, behind a Reply
                 self.lingers = True
                 return None
@@ -202,6 +247,7 @@ class Connection:
                 if protocol.idle:  # behind a Reply: as between two requests
                     self.waiting_since = now = _now()
                     deadline = now + (IDLE_GRACE if self.service.draining else timeouts.keepalive)
+                stream.turns.check()
                 try:
                     data = stream.recv(deadline)
                 except PeerStalled:

@@ -12,6 +12,7 @@ from gevent import GreenletExit
 from gevent.event import Event
 from gevent.hub import get_hub
 
+from greenwsgi.serve.interrupt import interrupt
 from greenwsgi.serve.stream import Stream
 from greenwsgi.wire.events import WireProtocol
 from greenwsgi.wsgi.response import Response
@@ -137,4 +138,4 @@ class Departure:
         if self._event is not None:
             self._event.set()
         if self._victim is not None and self.missed:
-            self._victim.throw(ClientLeft(self))
+            interrupt(self._victim, ClientLeft(self))

@@ -8,6 +8,7 @@ connection.
 from __future__ import annotations
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from greenwsgi.clock import SystemClock
@@ -16,7 +17,7 @@ from greenwsgi.log import tracebacks
 from greenwsgi.log.access import Access, AccessLog
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
 from greenwsgi.serve.departure import ClientLeft
-from greenwsgi.serve.intake import Intake
+from greenwsgi.serve.intake import SMALL, Intake
 from greenwsgi.shared.metrics import CLIENT_GONE, EXCEPTIONS, FULL, HARAKIRIS
 from greenwsgi.wire.events import RequestHead
 from greenwsgi.wsgi.body import open_body
@@ -74,7 +75,9 @@ class Exchange:
         if head.length:
             self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate)
             environ["wsgi.input"] = open_body(self._intake.pull)
-        self._response = Response(connection.protocol, connection.send, service, method == "HEAD")
+            if head.length <= SMALL and connection.protocol.waiting() < head.length and not head.expects_continue:
+                self._intake.fetch(service)
+        self._response = Response(connection.protocol, connection.stream, service, method == "HEAD")
         connection.stream.waits = 0
         self.strikes = 0
         self.seen = False
@@ -152,6 +155,14 @@ class Exchange:
         self.deadline = deadline
         self._connection.service.seat.postpone(self.core, deadline)
 
+    def pace(self, now: float) -> float:
+        """How many bytes a second its body brings, infinite if that is not slow."""
+        return inf if self._intake is None else self._intake.pace(now)
+
+    def give_up_body(self) -> bool:
+        """Its slot is needed: the next sweep of the deadlines ends the wait for its body, if there is one."""
+        return self._intake is not None and self._intake.give_up(self._connection.service.deadlines.waiting)
+
     def watch(self) -> bool:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
         connection = self._connection
@@ -176,8 +187,8 @@ class Exchange:
         answered = self._response.over and not isinstance(error, PeerGone)  # what went wrong then is the application
         if left or (not answered and (connection.stream.gone or connection.protocol.aborted)):
             return self._left()
-        if isinstance(error, PeerStalled):
-            return self._cut(408, "the request body did not come in time (socket-timeout)")
+        if isinstance(error, PeerStalled) and self._intake is not None:
+            return self._cut(408, self._intake.complaint)
         if isinstance(error, PeerError):
             return self._cut(error.status, error.text)
         if isinstance(error, PeerGone):
@@ -208,7 +219,7 @@ class Exchange:
             self._response.cut = True
         elif end := connection.protocol.end():
             try:
-                connection.send(end)
+                connection.stream.send(end)
             except PeerGone:
                 self._response.cut = True
         return "499"

@@ -16,7 +16,7 @@ from greenlet import GreenletExit, greenlet
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.exchange import Exchange
-from greenwsgi.wsgi.response import Response
+from greenwsgi.wsgi.response import Data, Response
 
 if TYPE_CHECKING:
     from greenwsgi.serve.forks import Forks
@@ -69,10 +69,10 @@ class _ForkedResponse(Response):
     __slots__ = ()
     forks: Forks
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         self.forks.end()
 
-    def only(self, data: bytes) -> None:
+    def only(self, data: Data) -> None:
         self.forks.end()
 
     def file(self, *_: Any) -> None:

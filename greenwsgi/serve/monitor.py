@@ -18,7 +18,7 @@ from types import FrameType
 from gevent import monkey
 
 from greenwsgi.clock import Clock
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server import LAST_WORDS, ServerLog
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import RunningRequest, Seat
@@ -28,6 +28,9 @@ BLOCKED = 1.0
 """A loop that has not turned for this long, in seconds, is blocked: the watchdog beats four times as often."""
 GRACE = 1.0
 """Seconds past its deadline that a request gets, for harakiri's first level to end it if the loop turns again."""
+STUCK = 0.5
+"""Seconds for which the same greenlet must have kept the loop before the process is ended for it. A loop that is late
+because many greenlets have much to do is busy, not blocked."""
 LEAST_WARNING = 0.5
 """A shorter blocked-loop-warning would report loops that turn."""
 EXIT_HARAKIRI = 70
@@ -62,6 +65,8 @@ class Monitor:
         self._lifeline = lifeline
         self._mercy = mercy
         self._log = log
+        self._own_log = ServerLog.of_thread(log.fd, _poll)
+        """The thread's: where it waited for a log that nobody reads, nothing would end this process."""
         self._clock = clock
         self._leave = leave
         self._warning = max(warning, LEAST_WARNING) if warning > 0 else inf
@@ -71,6 +76,13 @@ class Monitor:
         self._reported = 0.0
         """The last heartbeat before the blockage that was reported last."""
         self._main = _ident()
+        self._suspect = 0
+        """Which greenlet kept the loop at the last look, and since when it was seen there."""
+        self._suspected = 0.0
+
+    def lose_log(self) -> None:
+        """The log's descriptor is another file by now: nothing more is written."""
+        self._own_log.lose()
 
     def start(self) -> None:
         """Start the thread. To be called in the thread of the loop."""
@@ -89,26 +101,49 @@ class Monitor:
 
     def look(self) -> None:
         """One round: report a blocked loop, and end the process if a request is too far past its deadline."""
+        self._own_log.flush()
         now = self._clock.monotonic()
         if now - self._looked >= BLOCKED:  # the loop cannot have run either: it is to blame from now on
             self._woke = now
         self._looked = now
+        self._seat.beat_monitor(now)
         beat = self._seat.heartbeat()
         blocked = now - max(beat, self._woke)
         if beat and blocked >= self._warning and beat != self._reported:
             self._reported = beat
             self._seat.counters[BLOCKED_LOOPS] += 1
             frame = sys._current_frames().get(self._main)
-            self._log.warning(
+            self._own_log.warning(
                 f"worker {self._seat.number}'s loop is blocked, for {blocked:.1f} s so far, by {_culprit(frame)};"
                 f" requests that wait or block: {len(self._seat.running())}; it is here:\n{_stack(frame)}"
             )
-        if blocked < BLOCKED:
+        if blocked < ROUND:
+            self._suspect = 0
             return
-        late = [one for one in self._seat.running() if one.deadline + GRACE <= now]
-        if late:
-            self._log.error(self._report(blocked, late))
+        frame = sys._current_frames().get(self._main)
+        if self._stuck(frame, now) and blocked >= BLOCKED and (late := self._late(_exchange(frame), now)):
+            self._own_log.error(self._report(frame, blocked, late))
+            self._own_log.flush(LAST_WORDS)
             self._leave(EXIT_HARAKIRI)
+
+    def _stuck(self, frame: FrameType | None, now: float) -> bool:
+        """Has the same greenlet kept the loop for STUCK? Each has a stack, and each request a frame, of its own."""
+        while frame is not None and frame.f_code is not Exchange.run.__code__ and frame.f_back is not None:
+            frame = frame.f_back
+        if id(frame) != self._suspect:
+            self._suspect, self._suspected = id(frame), now
+        return now - self._suspected >= STUCK
+
+    def _late(self, guilty: Exchange | None, now: float) -> list[RunningRequest]:
+        """The requests past their deadline for which the process is to be ended.
+
+        A request that blocks the loop has until its own deadline; those that are late meanwhile only wait for it. Code
+        of no request, and a request without a deadline, have until the first of the others is late.
+        """
+        running = self._seat.running()
+        if guilty is not None and guilty.deadline < inf:
+            running = [one for one in running if one.core == guilty.core]
+        return [one for one in running if one.deadline + GRACE <= now]
 
     def turned(self, last: float, now: float) -> None:
         """The loop says that it turns, and when it did before; it tells of a blockage that is over."""
@@ -125,11 +160,11 @@ class Monitor:
             " process was stopped; there is no stack of it"
         )
 
-    def _report(self, blocked: float, late: list[RunningRequest]) -> str:
+    def _report(self, frame: FrameType | None, blocked: float, late: list[RunningRequest]) -> str:
         requests = "; ".join(f"{one.method} {one.uri} from {one.addr} on core {one.core}" for one in late)
         return (
             f"harakiri: worker {self._seat.number} has been blocked for {blocked:.1f} s and is replaced;"
-            f" past their deadline: {requests}; the loop is here:\n{_stack(sys._current_frames().get(self._main))}"
+            f" past their deadline: {requests}; the loop is here:\n{_stack(frame)}"
         )
 
 
@@ -137,15 +172,24 @@ def _stack(frame: FrameType | None) -> str:
     return "".join(traceback.format_stack(frame)) if frame else "  (no Python frame)\n"
 
 
-def _culprit(frame: FrameType | None) -> str:
-    """Whose greenlet the stack is: each greenlet has a stack of its own, and a request's begins in its exchange."""
-    outermost = None
+def _exchange(frame: FrameType | None) -> Exchange | None:
+    """The request whose stack it is: each greenlet has a stack of its own, and a request's begins in its exchange."""
     while frame is not None:
         if frame.f_code is Exchange.run.__code__:
             exchange: Exchange = frame.f_locals["self"]
-            return f"{exchange.what} on core {exchange.core}"
-        outermost, frame = frame, frame.f_back
-    if outermost is None:
+            return exchange
+        frame = frame.f_back
+    return None
+
+
+def _culprit(frame: FrameType | None) -> str:
+    """What keeps the loop, for the log."""
+    exchange = _exchange(frame)
+    if exchange is not None:
+        return f"{exchange.what} on core {exchange.core}"
+    if frame is None:
         return "native code"
-    code = outermost.f_code
+    while frame.f_back is not None:
+        frame = frame.f_back
+    code = frame.f_code
     return f"a greenlet of no request, {code.co_qualname} ({code.co_filename}:{code.co_firstlineno})"

@@ -2,7 +2,8 @@
 
 Standard input and output are streamed, with the kernel's back-pressure both ways; standard error goes to the log, line
 by line. Whatever ends a request (harakiri, a client that has left, cgi-timeout) ends its program: SIGTERM to the group,
-and a second later SIGKILL. A program whose worker dies gets SIGKILL from the kernel, where that can be asked for.
+and a second later SIGKILL. A program whose worker dies gets SIGKILL from the kernel, where that can be asked for; the
+master then ends its group, which stands on the scoreboard while the program runs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 
 import gevent
@@ -26,6 +28,9 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.errors import PeerError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.departure import ClientLeft, Departure
+from greenwsgi.serve.turns import Turns
+from greenwsgi.shared.programs import start_of
+from greenwsgi.shared.scoreboard import Seat
 from greenwsgi.wsgi.body import EMPTY
 from greenwsgi.wsgi.cgi import CgiError, CgiHead, Script, read_head, redirected, variables
 from greenwsgi.wsgi.scripts import NotServed, Scripts
@@ -53,7 +58,11 @@ class Silent(Exception):
 class Programs:
     """A WSGI application that runs programs for the paths that are mounted, and leaves all others to `application`."""
 
-    def __init__(self, settings: Settings, application: Application, log: ServerLog) -> None:
+    def __init__(
+        self, settings: Settings, application: Application, log: ServerLog, turns: Turns, seat: Seat | None = None
+    ) -> None:
+        self._turns = turns
+        self._noted = _Noted(seat) if seat is not None else None
         self._scripts = Scripts(settings.programs, settings.origin("cgi"))
         self._application = application
         self._log = log
@@ -91,8 +100,11 @@ class Programs:
         run = None
         try:
             body = self._body(environ)
-            run = _Run(script, variables(environ, script, self._inherited), body, self._timeout, self._log)
+            passed = variables(environ, script, self._inherited)
+            run = _Run(script, passed, body, self._timeout, self._log, self._turns)
             run.register(self._running)
+            if self._noted is not None:
+                self._noted.add(run.process)
             run.leave_with(environ.get("greenwsgi.disconnected"))
             head, rest = run.head()
         except BaseException as error:
@@ -152,18 +164,47 @@ class Programs:
         return spool
 
 
+class _Noted:
+    """The programs that run, on the scoreboard."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._free = list(range(seat.places))
+
+    def add(self, process: _Process) -> None:
+        """Note it until it is reaped. Beyond the places that there are none is: one for each core."""
+        started = start_of(process.pid)
+        if started and self._free:
+            place = self._free.pop()
+            self._seat.note_program(place, process.pid, started)
+            process.rawlink(partial(self._ended, place))
+
+    def _ended(self, place: int, _: object) -> None:
+        self._seat.note_program(place, 0, 0)
+        self._free.append(place)
+
+
 class _Run:
     """One running program. Raises OSError if it cannot be started."""
 
-    def __init__(self, script: Script, environ: dict[bytes, bytes], body: Any, patience: float, log: ServerLog) -> None:
+    def __init__(
+        self,
+        script: Script,
+        environ: dict[bytes, bytes],
+        body: Any,
+        patience: float,
+        log: ServerLog,
+        turns: Turns,
+    ) -> None:
         self._name = os.fsdecode(script.file)
         self._log = log
+        self._turns = turns
         self._patience = patience
         self._moved = _now()
         self._fault: BaseException | None = None
         self._departure: Departure | None = None
-        self._process = _Process(script, environ, subprocess.DEVNULL if body is None else subprocess.PIPE)
-        self._out = self._process.stdout.fileno()
+        self.process = _Process(script, environ, subprocess.DEVNULL if body is None else subprocess.PIPE)
+        self._out = self.process.stdout.fileno()
         self._feeder = gevent.spawn(self._feed, body) if body is not None else None
         self._listener = gevent.spawn(self._listen)
 
@@ -173,7 +214,7 @@ class _Run:
         running.add(self)
 
     def descriptors(self) -> Iterator[int]:
-        files = (self._process.stdin, self._process.stdout, self._process.stderr)
+        files = (self.process.stdin, self.process.stdout, self.process.stderr)
         return (file.fileno() for file in files if file is not None and not file.closed)
 
     def leave_with(self, departure: Departure | None) -> None:
@@ -194,6 +235,7 @@ class _Run:
 
     def read(self) -> bytes:
         """The next bytes of its answer, b"" at its end."""
+        self._turns.check()
         self._moved = _now()  # what has passed since the last call was the client's time
         while (left := self._moved + self._patience - _now()) > 0:
             data: bytes | None = gevent.with_timeout(left, nb_read, self._out, READ_SIZE, timeout_value=None)
@@ -207,24 +249,24 @@ class _Run:
     def wait(self) -> int:
         """Its exit status, negative for a signal; 0 for one that has closed its output and does not end."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE)
-        return self._process.returncode or 0
+            self.process.wait(GRACE)
+        return self.process.returncode or 0
 
     def warn(self, text: str) -> None:
-        self._log.warning(f"cgi: {self._name} (pid {self._process.pid}) {text}")
+        self._log.warning(f"cgi: {self._name} (pid {self.process.pid}) {text}")
 
     def close(self) -> None:
         """It is not needed any more: nothing of it is left."""
         self._running.discard(self)
         if self._departure is not None:
             self._departure.event.unlink(self._client_left)
-        if self._process.poll() is None:
+        if self.process.poll() is None:
             self._kill()
         if self._feeder is not None:
             self._feeder.kill()
         self._listener.join(LAST_WORDS)
         self._listener.kill()
-        for file in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for file in (self.process.stdin, self.process.stdout, self.process.stderr):
             if file is not None:
                 file.close()
 
@@ -236,9 +278,10 @@ class _Run:
             while data := body.read1(READ_SIZE) if hasattr(body, "read1") else body.read(READ_SIZE):
                 view = memoryview(data)
                 while view:
-                    view = view[nb_write(self._process.stdin.fileno(), view) :]
+                    view = view[nb_write(self.process.stdin.fileno(), view) :]
                     self._moved = _now()
-            self._process.stdin.close()
+                    self._turns.check()
+            self.process.stdin.close()
         except BrokenPipeError:
             return  # it does not want the rest
         except Exception as error:
@@ -248,18 +291,20 @@ class _Run:
     def _listen(self) -> None:
         """Standard error, to the log."""
         data = b""
-        while more := nb_read(self._process.stderr.fileno(), READ_SIZE):
+        while more := nb_read(self.process.stderr.fileno(), READ_SIZE):
+            self._turns.check()
             *lines, data = (data + more).split(b"\n")
             if len(data) > LONGEST_LINE:
                 lines, data = [*lines, data], b""
             for line in lines:
                 self._say(line)
+                self._turns.check()
         if data:
             self._say(data)
 
     def _say(self, line: bytes) -> None:
         text = line[:LONGEST_LINE].decode("utf-8", "backslashreplace")
-        self._log.info(f"cgi: {self._name} (pid {self._process.pid}): {text}")
+        self._log.info(f"cgi: {self._name} (pid {self.process.pid}): {text}")
 
     def _client_left(self, _: object) -> None:
         if self._departure is not None and self._departure.missed:
@@ -268,9 +313,9 @@ class _Run:
 
     def _kill(self) -> None:
         """End it and its group: asked first."""
-        if self._process.poll() is None:
-            _signal(self._process, signal.SIGTERM)
-            gevent.spawn_later(GRACE, _signal, self._process, signal.SIGKILL)
+        if self.process.poll() is None:
+            _signal(self.process, signal.SIGTERM)
+            gevent.spawn_later(GRACE, _signal, self.process, signal.SIGKILL)
 
 
 class _Process(subprocess.Popen[bytes]):
@@ -279,6 +324,7 @@ class _Process(subprocess.Popen[bytes]):
     stdin: Any
     stdout: Any
     stderr: Any
+    rawlink: Any
 
     def __init__(self, script: Script, environ: dict[bytes, bytes], stdin: int) -> None:
         try:

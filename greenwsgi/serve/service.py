@@ -16,7 +16,9 @@ from greenwsgi.log.access import AccessLog
 from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.carriers import Carriers
 from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.numbers import Numbers
 from greenwsgi.serve.slots import Slots
+from greenwsgi.serve.turns import Turns
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
 from greenwsgi.wire.events import ProtocolRow, WireLimits
@@ -68,6 +70,7 @@ class Service:
     slots: Slots
     limits: WireLimits
     timeouts: Timeouts
+    numbers: Numbers
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
     harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()
@@ -84,6 +87,7 @@ class Service:
     leaving: Event = field(default_factory=Event)
     """The same as an event, for applications: environ["greenwsgi.draining"]."""
     date: bytes = b""
+    turns: Turns = field(default_factory=Turns)
     carriers: Carriers = field(default_factory=Carriers)
     running: dict[int, Exchange] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
@@ -95,6 +99,10 @@ class Service:
     shed: int = 0
     """Requests that were answered 503 since the watchdog last said so."""
     shed_reason: str = ""
+    hurried: int = 0
+    """Requests whose bodies were too slow while others waited for a slot, since the watchdog last said so."""
+    fetched: int = 0
+    """Bytes of bodies that have come before their requests have slots."""
     shortage: str = ""
     """Why connections were left in the kernel since the watchdog last said so; not when siblings take them."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +20,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import Deadlines, PeerStalled
+from greenwsgi.serve.turns import Turns
 from greenwsgi.wsgi.files import FilePart
 
 RECV_SIZE = 65536
@@ -25,6 +28,10 @@ ROUND_TRIP = 0.1
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
 FILE_PIECE = 256 * 1024
+SEND_MOST = 1024 * 1024
+"""Bytes of one system call. A client that reads as fast as the kernel copies would keep us in it; this takes 0.3 ms."""
+MOST_PIECES = 64
+"""Pieces of one system call; the kernel takes 1,024 (IOV_MAX)."""
 _HOLD_BACK = getattr(socket, "TCP_CORK", 4)
 """macOS has it as TCP_NOPUSH."""
 _PEERS_ERRORS = {
@@ -37,7 +44,7 @@ _now = SystemClock.monotonic
 
 
 class Stream:
-    """A non-blocking socket with the worker's Deadlines.
+    """A non-blocking socket with the worker's Deadlines and Turns.
 
     `timeout`, in seconds, bounds each single wait, `send_timeout` that for room to write. `waits` counts them. A peer
     that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too. `gone`: it left, or does not
@@ -48,9 +55,13 @@ class Stream:
     plain = True
     """What is sent goes out byte for byte, so that the kernel may send a file."""
 
-    __slots__ = ("_reader", "_recv", "_send", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "waits")
+    __slots__ = (
+        "_reader", "_recv", "_send", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "turns", "waits",
+    )  # fmt: skip
 
-    def __init__(self, sock: Any, deadlines: Deadlines, timeout: float, send_timeout: float = 0.0) -> None:
+    def __init__(
+        self, sock: Any, deadlines: Deadlines, turns: Turns, timeout: float, send_timeout: float = 0.0
+    ) -> None:
         self.sock = sock
         self.timeout = timeout
         self.send_timeout = send_timeout or timeout
@@ -59,6 +70,7 @@ class Stream:
         self._recv = sock.recv
         self._send = sock.send
         self._wait = deadlines.wait
+        self.turns = turns
         self._reader: Any = None
         self._writer: Any = None
 
@@ -109,6 +121,41 @@ class Stream:
                 self.gone = True
                 raise PeerGone(str(error)) from error
 
+    def send_next(self, data: bytes) -> None:
+        """`send` for all but the first piece of an answer: a client that takes each at once must not keep the loop."""
+        self.send(data)
+        self.turns.check()
+
+    def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """Send all of these, one after the other. They are not joined: large ones would be in memory twice."""
+        rest = deque(memoryview(piece) for piece in pieces)
+        while rest:
+            some, size = [], 0
+            for piece in rest:
+                some.append(piece[: SEND_MOST - size])
+                size += len(some[-1])
+                if size == SEND_MOST or len(some) == MOST_PIECES:
+                    break
+            try:
+                sent = self._send_some(some)
+            except BlockingIOError:
+                self._wait_to_write()
+                continue
+            except OSError as error:
+                self.gone = True
+                raise PeerGone(str(error)) from error
+            while rest and sent >= len(rest[0]):
+                sent -= len(rest.popleft())
+            if rest:
+                rest[0] = rest[0][sent:]
+                self._check_turn()
+
+    def _send_some(self, pieces: list[memoryview]) -> int:
+        if self._send is _cut_short:
+            self._send(b"")
+        sent: int = self.sock.sendmsg(pieces)
+        return sent
+
     def sendfile(self, part: FilePart) -> int:
         """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter.
 
@@ -117,7 +164,7 @@ class Stream:
         fd, offset, left = part
         while left:
             try:
-                sent = os.sendfile(self.sock.fileno(), fd, offset, left)
+                sent = os.sendfile(self.sock.fileno(), fd, offset, min(left, SEND_MOST))
             except BlockingIOError:
                 self._wait_to_write()
                 continue
@@ -134,6 +181,8 @@ class Stream:
                 break
             offset += sent
             left -= sent
+            if left:
+                self._check_turn()
         return part.length - left
 
     def _wait_to_write(self) -> None:
@@ -145,6 +194,14 @@ class Stream:
         except BaseException as error:
             self._send = _cut_short
             self.gone |= isinstance(error, PeerStalled)
+            raise
+
+    def _check_turn(self) -> None:
+        """Give way in the middle of a send, if this turn is over."""
+        try:
+            self.turns.check()
+        except BaseException:
+            self._send = _cut_short
             raise
 
     def _make_reader(self) -> Any:
@@ -194,6 +251,7 @@ class Stream:
         try:
             while room > 0 and (data := Stream.recv(self, deadline)):  # whatever it is, nobody reads it
                 room -= len(data)
+                self.turns.check()
         except PeerGone:
             return
 
@@ -202,7 +260,10 @@ class Stream:
         for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.close()
-        self.sock.close()
+        try:
+            self.sock.close()
+        except OSError:  # the application has closed the descriptor
+            self.gone = True
 
 
 def _cut_short(_: bytes) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
 from greenwsgi.clock import SystemClock
@@ -46,6 +47,7 @@ class TlsStream(Stream):
             except ssl.SSLWantReadError:
                 self._flush()
                 self._feed(until)
+                self.turns.check()  # a handshake is a millisecond of work; hundreds may be ready at once
             except ssl.SSLEOFError:
                 raise PeerGone("the client left in its handshake") from None
             except ssl.SSLError as error:
@@ -58,6 +60,7 @@ class TlsStream(Stream):
 
     def _feed(self, until: float) -> None:
         """Wait for more records."""
+        self.turns.check()  # records without a byte for us, one after the other, would never make us wait
         if data := super().recv(until):
             self._incoming.write(data)
         else:
@@ -120,13 +123,29 @@ class TlsStream(Stream):
             raise PeerGone("the connection is broken")
         view = memoryview(data)
         while view:
-            try:
-                self._tls.write(view[:SLICE])
-            except ssl.SSLError as error:  # also behind an end without the alert: it reads no more
-                self.gone = True
-                raise PeerGone(f"TLS: {reason(error)}") from error
+            self._encrypt(view[:SLICE])
             self._flush()
             view = view[SLICE:]
+
+    def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
+        if self.gone:
+            raise PeerGone("the connection is broken")
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                self._encrypt(view[:SLICE])
+                if self._outgoing.pending >= SLICE:
+                    self._flush()
+                    self._check_turn()
+                view = view[SLICE:]
+        self._flush()
+
+    def _encrypt(self, data: memoryview) -> None:
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:  # also after an end without the alert: it reads no more
+            self.gone = True
+            raise PeerGone(f"TLS: {reason(error)}") from error
 
     def end_writing(self) -> None:
         """With TLS's own word for it, so that the client knows that nobody has cut the answer short."""

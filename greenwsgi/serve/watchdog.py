@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from math import inf
 
 from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock
 from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
+from greenwsgi.serve.interrupt import interrupt
 from greenwsgi.serve.service import Service
-from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US
+from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
 
 TICK = 0.25
 LOOK = 0.04
 """Seconds between two looks for requests whose client is to be watched."""
 STRIKES = 3
 AGAIN = 0.5
+LAST = -2
+"""libev's lowest priority: after a pass in which something blocked the loop, what became ready meanwhile runs before
+the tick. That it is late is not its fault."""
 
 
 class Watchdog:
@@ -45,7 +50,7 @@ class Watchdog:
         self._clock = clock
         self._give_up = give_up
         self._turned = turned
-        self._timer = get_hub().loop.timer(TICK, TICK)
+        self._timer = get_hub().loop.timer(TICK, TICK, priority=LAST)
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
         self._unwatched: list[Exchange] = []
         self._said_at = 0.0
@@ -85,9 +90,12 @@ class Watchdog:
         service.seat.beat(now)
         service.seat.counters[IN_FLIGHT] = len(service.running)
         service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
+        service.seat.counters[GREENLETS] = service.carriers.made
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
-        if now >= self._said_at + 1.0 and (service.shed or service.shortage):
+        if not service.slots.free and (wanted := len(service.slots.queue) + service.shed):
+            self._relieve(wanted, now)
+        if now >= self._said_at + 1.0 and (service.shed or service.shortage or service.hurried):
             self._say_overload()
             self._said_at = now
         service.carriers.shrink()
@@ -97,11 +105,21 @@ class Watchdog:
             if service.running.get(exchange.core) is exchange:
                 self._strike(exchange, now)
 
+    def _relieve(self, wanted: int, now: float) -> None:
+        """Requests wait for slots, or were turned away: take back those of the slowest bodies, at most `wanted`."""
+        paces = [(exchange.pace(now), core) for core, exchange in self._service.running.items()]
+        for _, core in sorted(one for one in paces if one[0] < inf)[:wanted]:
+            self._service.hurried += self._service.running[core].give_up_body()
+
     def _say_overload(self) -> None:
         service = self._service
         if service.shed:
             service.log.warning(f"overloaded: {service.shed} requests were answered 503: {service.shed_reason}")
             service.shed = 0
+        if service.hurried:
+            what = "requests were ended, since their bodies came too slowly while others waited for a slot"
+            service.log.warning(f"overloaded: {service.hurried} {what}")
+            service.hurried = 0
         if service.shortage:
             service.log.warning(f"overloaded: connections wait in the kernel: {service.shortage}")
             service.shortage = ""
@@ -126,4 +144,4 @@ class Watchdog:
             f"harakiri: {exchange.what} has run {now - exchange.begun:.1f} s"
             f" on core {exchange.core}, strike {exchange.strikes}; it is here:\n{stack}{self._others(exchange, now)}"
         )
-        exchange.greenlet.throw(HarakiriTimeout(exchange))
+        interrupt(exchange.greenlet, HarakiriTimeout(exchange))

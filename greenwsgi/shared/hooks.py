@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from greenwsgi.errors import UsageError
+from greenwsgi.shared import safe_paths
 
 Run = Callable[[str], int]
 """Runs a command to its end; its exit status, negative for a signal."""
@@ -65,20 +66,30 @@ class Hooks:
 
 def _write(argument: str, mode: str, end: str = "") -> None:
     path, _, text = argument.partition(" ")
-    with open(path, mode, encoding="utf-8", errors="surrogateescape") as file:
+    with open(path, mode, encoding="utf-8", errors="surrogateescape", opener=safe_paths.opener) as file:
         file.write(text + end)
 
 
 def _touch(path: str) -> None:
-    with open(path, "ab"):
-        os.utime(path)
+    with open(path, "ab", opener=safe_paths.opener) as file:
+        os.utime(file.fileno())
+
+
+def _mkdir(path: str) -> None:
+    with safe_paths.at(path) as spot:
+        os.mkdir(spot.name, dir_fd=spot.folder)
+
+
+def _unlink(path: str) -> None:
+    with safe_paths.at(path) as spot:
+        os.unlink(spot.name, dir_fd=spot.folder)
 
 
 FILES: dict[str, Callable[[str], None]] = {
     "cd": os.chdir,
     "chdir": os.chdir,
-    "mkdir": os.mkdir,
-    "unlink": os.unlink,
+    "mkdir": _mkdir,
+    "unlink": _unlink,
     "create": lambda path: _write(path, "w"),
     "touch": _touch,
     "write": lambda argument: _write(argument, "w"),

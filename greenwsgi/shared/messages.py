@@ -11,7 +11,9 @@ Up, on the one report pipe of the master (any number of writers; a line is short
 
 Down, on the command pipe of each zygote; its end of file means "leave":
 
-    fork seat number paused    make worker `number` on that seat, which accepts nothing while the server is paused
+    fork seat number paused probation
+                               make worker `number` on that seat, which accepts nothing while the server is paused,
+                               and on probation, since the one before it crashed, one connection at a time at first
     reap pid                   the master will not signal that pid any more
 """
 
@@ -20,9 +22,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
+
+from greenwsgi.shared.descriptors import raised
+
+HANDSHAKE = 0.1
+"""Seconds that a client's TCP handshake may be under way when the server stops."""
 
 LINE_LIMIT = 512  # POSIX's smallest PIPE_BUF, and macOS's
 _READ_SIZE = 65536
@@ -54,6 +61,7 @@ class Message:
     status: int = 0
     reason: str = ""
     paused: bool = False
+    probation: bool = False
 
     def encode(self) -> bytes:
         """The line, at most LINE_LIMIT bytes: a reason that is too long loses its end."""
@@ -78,7 +86,7 @@ class Message:
         except (TypeError, KeyError) as error:
             raise ValueError(f"no message: {line!r}") from error
         numbers = (message.generation, message.pid, message.seat, message.number, message.status)
-        is_typed = type(message.reason) is str and type(message.paused) is bool
+        is_typed = type(message.reason) is str and type(message.paused) is type(message.probation) is bool
         if not is_typed or not all(type(number) is int for number in numbers):
             raise ValueError(f"no message: {line!r}")
         return message
@@ -135,7 +143,7 @@ class Report:
     def send(self, message: Message) -> None:
         try:
             os.write(self.fd, message.encode())
-        except BrokenPipeError:
+        except OSError:  # or the application has closed the pipe
             return
 
     def of_worker(self, seat: int, number: int) -> Report:
@@ -156,6 +164,11 @@ class BoundListener:
     name: str
     text: str = ""
     tls: bool = False
+
+    @property
+    def near(self) -> bool:
+        """Its clients are all on this machine, so none of their handshakes takes time."""
+        return self.name.startswith(("/", "@", "127.", "[::1]:", "localhost:"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +214,16 @@ class BootDocument:
         named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
         failure = () if self.failure < 0 else (self.failure,)
         return (*named, *failure, *(listener.fd for listener in self.listeners))
+
+    def raised(self) -> BootDocument:
+        """The same with high numbers: the old ones are closed, the new ones not inheritable."""
+        return replace(
+            self,
+            report=raised(self.report),
+            commands=raised(self.commands),
+            lifeline=raised(self.lifeline),
+            scoreboard=raised(self.scoreboard),
+            log=raised(self.log),
+            failure=raised(self.failure) if self.failure >= 0 else -1,
+            listeners=tuple(replace(one, fd=raised(one.fd)) for one in self.listeners),
+        )

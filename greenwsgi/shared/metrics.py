@@ -45,3 +45,4 @@ REFUSED = _row("refused", "Requests refused before the application saw them: mal
 OVERLOADED = _row("overloaded", "Requests answered 503 because no slot came free.")
 BLOCKED_LOOPS = _row("blocked_loops", "Times that the loop stood still for longer than blocked-loop-warning.")
 LOOP_LAG_US = _row("loop_lag_us", "How late the loop lately was, in microseconds.", Kind.GAUGE)
+GREENLETS = _row("greenlets", "Greenlets made for connections; all other requests had one that was used before.")

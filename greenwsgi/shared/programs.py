@@ -45,3 +45,12 @@ def _become(command: str, environ: Mapping[str, str]) -> None:
         os.write(2, f"cannot execute /bin/sh: {error}\n".encode())
     finally:
         os._exit(_NOT_FOUND)
+
+
+def start_of(pid: int) -> int:
+    """When a process started, in clock ticks since the machine did: with its pid, it is nobody else. 0: not known."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])  # proc(5), field 22
+    except (OSError, IndexError, ValueError):  # it is gone; another system
+        return 0

@@ -3,11 +3,14 @@
 One board a generation, on an anonymous file whose descriptor is handed on. It has `seats` seats of `cores` cores each;
 a seat belongs to one worker process at a time, a core to one running request. Each seat begins on a page of its own:
 
-    head      stage i32, number i32, pid i64, generation i64, heartbeat f64    64 bytes
+    head      stage i32, number i32, pid i64, generation i64, heartbeat f64,   64 bytes
+              monitor f64
     counters  u64 for each row of METRICS                                      up to the next 64 bytes
     cores     started f64, deadline f64, line 240 bytes                        256 bytes each
+    programs  pid i64, started i64: the CGI programs that run                  16 bytes for each core
 
-Behind the last seat stand, once, the counters of all that are dead: `Scoreboard.past`, kept by the master.
+Behind the last seat stand, once, the counters of all that are dead: `Scoreboard.past`, kept by the master. The last
+word of that page says that the server stops: `Scoreboard.closing`, written by the master too.
 
 Nothing is locked: every field has one writer and is an aligned word, so a reader sees the old value or the new one. A
 core runs a request when `started` is not 0.
@@ -28,16 +31,19 @@ from enum import IntEnum
 
 from greenwsgi.shared.metrics import METRICS, Kind
 
-_HEAD = struct.Struct("@iiqqd")
+_HEAD = struct.Struct("@iiqqdd")
 _HEAD_SIZE = 64
 _STAGE = struct.Struct("@i")
 _PID = struct.Struct("@q")
 _PID_AT = 8
 _BEAT = struct.Struct("@d")
 _BEAT_AT = 24
+_MONITOR_AT = 32
 _CORE = struct.Struct("@dd240s")
 _CORE_SIZE = _CORE.size
 _STARTED = struct.Struct("@d")
+_CLOSING = struct.Struct("@Q")
+_PROGRAM = struct.Struct("@qq")
 
 _ACCOUNT = struct.Struct("@4Q")
 
@@ -47,7 +53,7 @@ _end_core = _STARTED.pack_into
 _beat = _BEAT.pack_into
 
 
-LAYOUT = f"{_HEAD_SIZE} {_CORE_SIZE} {' '.join(metric.name for metric in METRICS)}"
+LAYOUT = f"{_HEAD_SIZE} {_CORE_SIZE} {_PROGRAM.size} {' '.join(metric.name for metric in METRICS)}"
 """Boards of the same layout can be read, whichever greenwsgi made them."""
 
 
@@ -79,13 +85,14 @@ class RunningRequest:
 class Seat:
     """One worker's place on the board: the worker writes it, the master reads it and wipes it after its death."""
 
-    __slots__ = ("_at", "_board", "_core_at", "_cores", "_counters_at", "counters", "index")
+    __slots__ = ("_at", "_board", "_core_at", "_cores", "_counters_at", "_programs_at", "counters", "index")
 
     def __init__(self, board: memoryview, index: int, cores: int) -> None:
         self.index = index
         self._cores = cores
         self._at = at = index * _seat_size(cores)
         self._core_at = at + _cores_offset()
+        self._programs_at = self._core_at + cores * _CORE_SIZE
         self._counters_at = at + _HEAD_SIZE
         self.move(board)
 
@@ -123,6 +130,15 @@ class Seat:
         (beat,) = _BEAT.unpack_from(self._board, self._at + _BEAT_AT)
         return float(beat)
 
+    def beat_monitor(self, now: float) -> None:
+        """The worker's monitor looks; `now` in monotonic seconds."""
+        _beat(self._board, self._at + _MONITOR_AT, now)
+
+    def monitor_heartbeat(self) -> float:
+        """When the monitor last looked, in monotonic seconds; 0 before it began."""
+        (beat,) = _BEAT.unpack_from(self._board, self._at + _MONITOR_AT)
+        return float(beat)
+
     def running(self) -> list[RunningRequest]:
         """The requests that have begun and not ended."""
         cores = self._board[self._core_at : self._core_at + self._cores * _CORE_SIZE]
@@ -132,14 +148,34 @@ class Seat:
             if started
         ]
 
+    @property
+    def places(self) -> int:
+        """How many programs can be noted at a time."""
+        return self._cores
+
+    def note_program(self, place: int, pid: int, started: int) -> None:
+        """A CGI program runs, the leader of its process group, or with a pid of 0 none does. `started` as in start_of.
+
+        One that is not noted any more has been reaped: its pid may be another's.
+        """
+        _PROGRAM.pack_into(self._board, self._programs_at + place * _PROGRAM.size, pid, started)
+
+    def programs(self) -> list[tuple[int, int]]:
+        """(pid, started) of those that were noted."""
+        places = self._board[self._programs_at : self._programs_at + self._cores * _PROGRAM.size]
+        return [(pid, started) for pid, started in _PROGRAM.iter_unpack(places) if pid]
+
     def occupy(self, number: int, generation: int, pid: int) -> None:
         """The seat is worker `number`'s now, and it boots. All else was wiped when its last worker left."""
-        _HEAD.pack_into(self._board, self._at, Stage.BOOTING, number, pid, generation, 0.0)
+        _HEAD.pack_into(self._board, self._at, Stage.BOOTING, number, pid, generation, 0.0, 0.0)
 
     def wipe(self) -> None:
         """Free the seat: nothing runs, nothing is counted. Only for the one who knows that its worker is dead."""
         for request in self.running():
             self.end(request.core)
+        if self.programs():
+            size = self._cores * _PROGRAM.size
+            self._board[self._programs_at : self._programs_at + size] = bytes(size)
         head = self._core_at - self._at
         self._board[self._at : self._core_at] = bytes(head)
 
@@ -193,6 +229,15 @@ class Scoreboard:
         except BaseException:
             os.close(fd)
             raise
+
+    @property
+    def closing(self) -> bool:
+        """The whole server stops: after these workers nobody accepts what waits in the listeners' queues."""
+        return bool(_CLOSING.unpack_from(self._view, len(self._view) - _CLOSING.size)[0])
+
+    @closing.setter
+    def closing(self, closing: bool) -> None:
+        _CLOSING.pack_into(self._view, len(self._view) - _CLOSING.size, closing)
 
     def _past(self) -> memoryview:
         return self._view[self._past_at : self._past_at + 8 * len(METRICS)].cast("Q")
@@ -286,7 +331,7 @@ def _cores_offset() -> int:
 
 
 def _seat_size(cores: int) -> int:
-    return _round_up(_cores_offset() + cores * _CORE_SIZE, mmap.PAGESIZE)
+    return _round_up(_cores_offset() + cores * (_CORE_SIZE + _PROGRAM.size), mmap.PAGESIZE)
 
 
 def _board_size(seats: int, cores: int) -> int:

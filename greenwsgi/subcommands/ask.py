@@ -26,7 +26,8 @@ def reload(arguments: Sequence[str]) -> int:
     parser = _parser("reload")
     parser.add_argument("--wait", action="store_true", help="until the new generation serves, or has failed")
     given = parser.parse_args(arguments)
-    return _tell(Target(given.target).ask("reload", wait=given.wait))
+    with Target(given.target) as target:
+        return _tell(target.ask("reload", wait=given.wait))
 
 
 def stop(arguments: Sequence[str]) -> int:
@@ -34,12 +35,12 @@ def stop(arguments: Sequence[str]) -> int:
     parser = _parser("stop")
     parser.add_argument("--wait", action="store_true", help="until the server is gone")
     given = parser.parse_args(arguments)
-    target = Target(given.target)
-    wait = target.end() if given.wait else None
-    status = _tell(target.ask("stop"))
-    if wait and status == 0:
-        wait()
-    return status
+    with Target(given.target) as target:
+        wait = target.end() if given.wait else None
+        status = _tell(target.ask("stop"))
+        if wait and status == 0:
+            wait()
+        return status
 
 
 def status(arguments: Sequence[str]) -> int:
@@ -47,22 +48,29 @@ def status(arguments: Sequence[str]) -> int:
     parser = _parser("status")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     given = parser.parse_args(arguments)
-    answer = Target(given.target).ask("status")
-    if not answer["ok"]:
-        return _tell(answer)
-    said = answer["status"]
-    print(json.dumps(said, indent=2) if given.json else printable(statuses.table(said).rstrip("\n")))
+    with Target(given.target) as target:
+        answer = target.ask("status")
+        if not answer["ok"]:
+            return _tell(answer)
+        try:
+            shown = statuses.table(answer["status"]).rstrip("\n")
+            written = json.dumps(answer["status"], indent=2)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+            raise target.odd() from None  # what answers there may be anything
+    print(written if given.json else printable(shown))
     return 0
 
 
 def ping(arguments: Sequence[str]) -> int:
     """`greenwsgi ping TARGET`."""
-    answer = Target(_parser("ping").parse_args(arguments).target).ask("ping")
-    if answer["ok"]:
-        answer["said"] = (
-            f"greenwsgi {answer['version']} answers: pid {answer['pid']}, generation {answer['generation']}"
-        )
-    return _tell(answer)
+    with Target(_parser("ping").parse_args(arguments).target) as target:
+        answer = target.ask("ping")
+        if answer["ok"]:
+            version, pid, generation = (answer.get(name) for name in ("version", "pid", "generation"))
+            if type(version) is not str or type(pid) is not int or type(generation) is not int:
+                raise target.odd()
+            answer["said"] = f"greenwsgi {version} answers: pid {pid}, generation {generation}"
+        return _tell(answer)
 
 
 def ask(arguments: Sequence[str]) -> int:
@@ -73,14 +81,16 @@ def ask(arguments: Sequence[str]) -> int:
     parser.add_argument("target", metavar="TARGET", help=_TARGET)
     parser.add_argument("--wait", action="store_true", help="until a reload has ended")
     given = parser.parse_args(arguments)
-    return _tell(Target(given.target).ask(given.command, wait=given.wait))
+    with Target(given.target) as target:
+        return _tell(target.ask(given.command, wait=given.wait))
 
 
 def as_uwsgi_does(config: Config) -> int:
     """--reload, --stop, --pause and --resume TARGET, --connect-and-read ADDRESS."""
     for name in ("reload", "stop", "pause", "resume"):
-        if target := getattr(config, name):
-            return _tell(_paused(Target(target), name))
+        if path := getattr(config, name):
+            with Target(path) as target:
+                return _tell(_paused(target, name))
     for said in connect_and_read(config.connect_and_read):
         sys.stdout.buffer.write(said)
     sys.stdout.flush()
@@ -103,5 +113,5 @@ def _tell(answer: dict[str, Any]) -> int:
     out = sys.stdout if answer["ok"] else sys.stderr
     if details := answer.get("details"):
         print(printable(details.rstrip("\n")), file=out)
-    print(printable(answer["said"]), file=out)
+    print(printable(" ".join(answer.get("said", "").splitlines())), file=out)
     return 0 if answer["ok"] else 1

@@ -197,6 +197,10 @@ class CgiConnection(Buffer):
         """The body is not framed: the connection's end is its end."""
         return data
 
+    def pieces(self, data: bytes | memoryview) -> list[bytes | memoryview]:
+        """The same, as the one piece that it is."""
+        return [data]
+
     def end(self) -> bytes:
         """Nothing closes the answer but the connection."""
         self._ended = True

@@ -43,6 +43,8 @@ END = EndOfRequest()
 class Reply:
     """The protocol answers by itself (a uwsgi ping, FastCGI's GET_VALUES): send `data`, then ask `next_event` again.
 
+    Without data it only says that much was passed over, and that others may run before `next_event` is asked again.
+
     No request begins by it; one that runs goes on. END behind a Reply, while no request runs, says that the connection
     is to be closed.
     """
@@ -136,6 +138,9 @@ class WireProtocol(Interface):
 
     def chunk(self, data: bytes) -> bytes:
         """A non-empty piece of the answer's body, framed. Raises PeerGone when the peer has aborted, as `head` does."""
+
+    def pieces(self, data: bytes | memoryview) -> list[bytes | memoryview]:
+        """The same as `chunk` in pieces, which are not joined: a large piece of body is not copied."""
 
     def end(self) -> bytes:
         """What closes the answer: the last chunk, an end record, or nothing."""

@@ -51,6 +51,7 @@ from greenwsgi.wire.records import (
     end_request,
     header,
     record,
+    records,
 )
 
 REFUSED = 1
@@ -60,6 +61,10 @@ _begin = Struct(">HB5x")
 _usual = Struct(">BBHHBxHB5xBBHHBx")
 _last = Struct(">BBHHBxBBHHBxIB3x")
 
+MOST_RECORDS = 512
+"""Records that are passed over before `next_event` returns, with an empty Reply: 64 KiB of them are 8,192, 10 ms."""
+MOST_VALUES = 4096
+"""Bytes of a GET_VALUES record; a gateway asks for three names."""
 MOST_ERRORS = 65536
 """Bytes of STDERR that wait for the next piece of an answer."""
 
@@ -126,8 +131,12 @@ class FastCgi(Records):
         """The head, when its PARAMS are whole; on the way replies to what is no request."""
         if not self._number and (head := self._read_usual()) is not None:
             return head
+        passed = 0
         while (found := self.next_record()) is not None:
             kind, number, length, padding = found
+            if passed == MOST_RECORDS:
+                return Reply(b"")
+            passed += 1
             if not number or number != self._number or kind not in (PARAMS, STDIN):
                 reply = self._aside(found)
                 if reply is not True:
@@ -215,13 +224,14 @@ class FastCgi(Records):
 
     def _tell_values(self, length: int, padding: int) -> Reply | bool:
         """GET_VALUES: those of the variables that we know [4.1]."""
-        if length > self.limits.head:
-            raise PeerError(f"FastCGI GET_VALUES of {length} bytes, the limit is {self.limits.head}", 431)
+        most = min(self.limits.head, MOST_VALUES)
+        if length > most:
+            raise PeerError(f"FastCGI GET_VALUES of {length} bytes, the limit is {most}", 431)
         content = self.whole(length, padding)
         if content is None:
             return False
-        most = str(self.limits.requests)
-        known = {"FCGI_MAX_CONNS": most, "FCGI_MAX_REQS": most, "FCGI_MPXS_CONNS": "0"}
+        requests = str(self.limits.requests)
+        known = {"FCGI_MAX_CONNS": requests, "FCGI_MAX_REQS": requests, "FCGI_MPXS_CONNS": "0"}
         wanted = {name for name, _ in namevalue.pairs(content)}
         values = namevalue.encode({name: value for name, value in known.items() if name in wanted})
         return Reply(record(GET_VALUES_RESULT, MANAGEMENT, values) or header.pack(VERSION, GET_VALUES_RESULT, 0, 0, 0))
@@ -315,6 +325,7 @@ class FastCgi(Records):
     def _read_body(self) -> Event | None:
         """All of the body that is here, as one piece; only then what else has come."""
         pieces: list[bytes] = []
+        passed = 0
         while self._open:
             if self._left:
                 if not (piece := self.take(self._left)):
@@ -332,6 +343,9 @@ class FastCgi(Records):
             if found is None:
                 break
             kind, number, length, padding = found
+            passed += 1
+            if passed > MOST_RECORDS:
+                break
             if kind == STDIN and number == self._number and self._fits(length):
                 self._open_stdin(length, padding)
             elif pieces:
@@ -342,6 +356,8 @@ class FastCgi(Records):
                 return reply or None
         if pieces:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if passed > MOST_RECORDS:
+            return Reply(b"")
         return END if self.body_done else None
 
     def _fits(self, length: int) -> bool:
@@ -388,6 +404,13 @@ class FastCgi(Records):
             raise PeerGone("the gateway has aborted the request")
         pieces = record(STDOUT, self._number, data)
         return self._said() + pieces if self._errors else pieces
+
+    def pieces(self, data: bytes | memoryview) -> list[bytes | memoryview]:
+        """The same in pieces, without a copy of the content."""
+        if self._aborted:
+            raise PeerGone("the gateway has aborted the request")
+        pieces = records(STDOUT, self._number, data)
+        return [self._said(), *pieces] if self._errors else pieces
 
     def end(self) -> bytes:
         """The end of STDOUT, and END_REQUEST, unless they are kept for `parting`; nothing a second time."""

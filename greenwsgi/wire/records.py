@@ -38,12 +38,17 @@ def record(kind: int, number: int, content: bytes) -> bytes:
     size = len(content)
     if 0 < size <= LONGEST:
         return header.pack(VERSION, kind, number, size, 0) + content
+    return b"".join(records(kind, number, content))
+
+
+def records(kind: int, number: int, content: bytes | memoryview) -> list[bytes | memoryview]:
+    """The same in pieces, headers and parts of the content in turn, without a copy."""
     pieces: list[bytes | memoryview] = []
     view = memoryview(content)
-    for start in range(0, size, LONGEST):
+    for start in range(0, len(content), LONGEST):
         piece = view[start : start + LONGEST]
         pieces += (header.pack(VERSION, kind, number, len(piece), 0), piece)
-    return b"".join(pieces)
+    return pieces
 
 
 def end_request(number: int, status: int, protocol_status: int) -> bytes:

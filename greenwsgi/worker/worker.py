@@ -30,14 +30,17 @@ from greenwsgi.serve.doors import door
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.forks import Forks
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
+from greenwsgi.serve.numbers import Numbers
+from greenwsgi.serve.probation import Probation
 from greenwsgi.serve.programs import Programs
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.tls import ServerTls
+from greenwsgi.serve.turns import Turns
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
-from greenwsgi.shared import shares
+from greenwsgi.shared import descriptors, shares
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import BoundListener, Report
+from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
@@ -55,6 +58,15 @@ EXIT_CRASHED = 1
 LIMITS_LOOK = 1.0
 """Seconds between two looks at the worker's age and memory."""
 
+ORPHAN_DRAIN = 1.0
+"""Seconds that a worker without a master accepts what waits in the queue: another server may want the address."""
+
+DESCRIPTORS_LOOK = 1.0
+"""Seconds between two looks whether its descriptors still are its own."""
+
+TURN = 1e-6
+"""Not 0, which the loop does not wait for."""
+
 DESCRIPTOR_RESERVE = 128
 """Descriptors left to the application: its files, its database connections."""
 
@@ -67,7 +79,7 @@ class WorkerBoot:
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
     forks: the at-fork hook, which is to know of all that a child of the application shall not have.
-    paused: whether it shall accept nothing, until SIGCONT.
+    paused: whether it shall accept nothing, until SIGCONT. probation: the worker before it crashed.
     """
 
     settings: Settings
@@ -84,6 +96,7 @@ class WorkerBoot:
     forks: Forks
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
+    probation: bool = False
 
 
 def run(boot: WorkerBoot) -> int:
@@ -95,6 +108,7 @@ def find_application(settings: Settings) -> Application:
     """The application that the settings name; beside programs there need be none. What it raises passes."""
     application = load(settings.python, needed=not settings.programs.cgi)
     _take_signals_back()
+    descriptors.open_standard()  # those that it has closed
     return application
 
 
@@ -109,6 +123,12 @@ def _take_signals_back() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 
+def _turn() -> None:
+    """Let the loop turn once: in its first turn after a fork it opens its descriptors, and they get high numbers."""
+    with descriptors.low_taken():
+        gevent.sleep(TURN)
+
+
 class Worker:
     """One worker's life: boot, serve, drain."""
 
@@ -118,21 +138,27 @@ class Worker:
         self._leave = Event()
         self._lifeline: Any = None
         self._status = 0
-        self._retiring = False
+        self._retiring = self._orphan = False
         self._born = clock.monotonic()
         self._limits = Limits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
+        own = (boot.lifeline, boot.report.fd, *(one.fd for one in boot.listeners))
+        self._numbers = Numbers(boot.log, own)
+        self._numbers_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
+        self._turns = Turns()
 
     def run(self) -> int:
         boot = self._boot
         greening.check()
         shares.bind(boot.number, boot.settings.machine.cpu_affinity)
+        if boot.application is None:
+            _turn()
         application = find_application(boot.settings) if boot.application is None else boot.application
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log)
+            application = Programs(boot.settings, application, boot.log, self._turns, boot.seat)
             boot.forks.descriptors = application.descriptors
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
@@ -142,20 +168,28 @@ class Worker:
         self._service = service = self._make_service(application)
         boot.forks.service = service
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
-        monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=limits.blocked_loop_warning)
+        warning = limits.blocked_loop_warning
+        self._monitor = monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=warning)
         verbose = limits.harakiri_verbose
         Watchdog(service, self._clock, self._give_up, verbose=verbose, turned=monitor.turned).start()
         monitor.start()
         self._lifeline = get_hub().loop.io(boot.lifeline, 1)
         self._lifeline.start(self._orphaned)
         self._watch_limits()
+        self._numbers_timer.start(self._look_at_descriptors)
         self._accept(service)
         self._hooks()
         boot.seat.stage = Stage.READY
         boot.report("ready")
-        self._wait(self._leave.wait)
+        self._wait(self._serve)
         boot.seat.stage = Stage.DRAINING
         return self._drain(mercy) or self._status
+
+    def _serve(self) -> None:
+        """Until told to leave."""
+        if self._boot.application is not None:
+            _turn()
+        self._leave.wait()
 
     # Boot
 
@@ -188,6 +222,7 @@ class Worker:
         deadlines = Deadlines()
         return Service(
             application=application,
+            numbers=self._numbers,
             harakiri=limits.harakiri or NEVER,
             harakiri_for=tuple((re.compile(path), seconds or NEVER) for path, seconds in limits.harakiri_for),
             log=boot.log,
@@ -218,6 +253,7 @@ class Worker:
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
             dressing=dressing(settings.responses),
+            turns=self._turns,
         )
 
     def _access_log(self) -> AccessLog | None:
@@ -273,6 +309,8 @@ class Worker:
             )
             acceptor.start()
             self._acceptors.append(acceptor)
+        if self._boot.probation:
+            Probation(service, self._acceptors)
         if self._boot.paused:
             self._pause(True)
 
@@ -301,6 +339,30 @@ class Worker:
         if reason := self._limits.reached(self._service.requests, age, measure):
             self._retire(reason)
 
+    def _look_at_descriptors(self) -> None:
+        """The application has the same descriptors, and may close any of them: then another worker takes over.
+
+        Without its listeners this one would be deaf, without the pipes it would outlive the master. Nothing more is
+        written to a log that may be anybody's file by now.
+        """
+        descriptors.open_standard()
+        lost = self._numbers.lost()
+        if not lost:
+            return
+        self._numbers_timer.stop()
+        log, access = self._boot.log, self._service.access
+        if log.fd in lost:
+            log.lose()
+            self._monitor.lose_log()
+            if access is not None:
+                access.fd = -1
+        what = f"the application has closed descriptors of the server: {', '.join(map(str, lost))}"
+        log.error(what)
+        self._retire(what)
+        if self._boot.report.fd in lost:  # nobody has heard that
+            self._status = EXIT_CRASHED
+            self._leave.set()
+
     def _retire(self, reason: str) -> None:
         """Ask for a successor, once; the master says when to leave."""
         if not self._retiring:
@@ -315,6 +377,7 @@ class Worker:
     def _orphaned(self) -> None:
         """The master is gone. Its end of the lifeline stays closed, and would wake the loop for ever."""
         self._lifeline.stop()
+        self._orphan = True
         self._leave.set()
 
     def _wait(self, wait: Callable[[], object]) -> None:
@@ -330,18 +393,28 @@ class Worker:
             self._status = EXIT_CRASHED
             self._retire(what)
 
+    def _close_doors(self) -> None:
+        """Accept no more; but if the server ends, accept first what waits: no other process will."""
+        grace = 0.0 if all(one.near for one in self._boot.listeners) else HANDSHAKE
+        for acceptor in self._acceptors:
+            if self._orphan:
+                acceptor.drain(0.0, ORPHAN_DRAIN)
+            elif self._boot.board.closing:
+                acceptor.drain(grace)
+            else:
+                acceptor.close()
+
     def _drain(self, mercy: float) -> int:
         """Accept no more, finish what runs, within `mercy` seconds."""
         service = self._service
         service.draining = True
         service.leaving.set()
-        for acceptor in self._acceptors:
-            acceptor.close()
+        self._close_doors()
         now = self._clock.monotonic()
         for connection in service.connections:
             connection.hurry(now)
         deadline = now + mercy
-        while service.connections:
+        while service.connections or not all(one.closed for one in self._acceptors):
             if self._clock.monotonic() >= deadline:
                 count = len(service.running)
                 self._boot.log.warning(
@@ -349,7 +422,7 @@ class Worker:
                 )
                 return 0
             given_up = [one for one in service.running.values() if one.strikes > STRIKES]
-            if len(given_up) == len(service.connections):
+            if given_up and len(given_up) == len(service.connections):
                 return EXIT_HARAKIRI  # nobody else is left: not in a queue, nor with half a request or answer
             self._wait(partial(gevent.sleep, 0.02))
         return 0

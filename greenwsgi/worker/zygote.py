@@ -30,10 +30,10 @@ from gevent import monkey
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
-from greenwsgi.log.server import ServerLog, open_output
+from greenwsgi.log.server import ServerLog
 from greenwsgi.serve import drivers, forksafety, greening, tls
 from greenwsgi.serve.forks import Forks
-from greenwsgi.shared import programs, title
+from greenwsgi.shared import descriptors, programs, safe_paths, title
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
@@ -68,8 +68,9 @@ def main(document: int, forks: Forks) -> NoReturn:
     _take_no(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
-    for fd in set(boot.descriptors) - {0, 1, 2}:
-        os.set_inheritable(fd, False)  # programs that the application starts are none of ours
+    boot = boot.raised()  # numbers that no loop of the application's closes; nor do programs inherit them
+    with descriptors.low_taken():
+        gevent.get_hub()
     log = ServerLog(boot.log)
     faulthandler.enable(boot.log, all_threads=False)  # an import that crashes shows where
     _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
@@ -168,7 +169,7 @@ def run_program(forks: Forks, command: str) -> int:
 def reopen(path: str, log: ServerLog) -> None:
     """Somebody has moved the log's file away: open it anew, in zygote and workers."""
     try:
-        open_output(path)
+        log.reopen(path, safe_paths.open_log)
     except OSError as error:
         log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
 
@@ -281,7 +282,7 @@ class Zygote:
 
     def _watch(self, pid: int) -> None:
         try:
-            pidfd = os.pidfd_open(pid)
+            pidfd = descriptors.raised(os.pidfd_open(pid))
         except (AttributeError, OSError):  # another system, an old kernel, a strict container: look now and then
             return
         self._pidfds[pid] = pidfd
@@ -342,6 +343,7 @@ class Zygote:
             hooks=Hooks(self._log, partial(run_program, self._forks)),
             forks=self._forks,
             paused=order.paused,
+            probation=order.probation,
         )
         try:
             worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from greenwsgi import __version__
+from greenwsgi.errors import PeerError
+from greenwsgi.wire.target import decode_path
 from greenwsgi.wsgi.body import EMPTY
 from greenwsgi.wsgi.types import Environ, Headers
 
@@ -17,16 +18,25 @@ HEAD_LIMIT = 65536
 
 _PASSED = frozenset(
     {
-        *("AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "DOCUMENT_ROOT", "QUERY_STRING", "REMOTE_ADDR", "REMOTE_HOST"),
-        *("REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD", "REQUEST_URI", "SERVER_ADDR", "SERVER_NAME"),
-        *("SERVER_PORT", "SERVER_PROTOCOL"),
+        *("AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "DOCUMENT_ROOT", "QUERY_STRING", "REQUEST_METHOD"),
+        *("REQUEST_URI", "SERVER_ADDR", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "UNIQUE_ID"),
+        *("CONTEXT_DOCUMENT_ROOT", "CONTEXT_PREFIX", "HTTPS_CC", "HTTPS_CN", "HTTPS_DN"),
+        *("SSL_CIPHER", "SSL_CIPHERS", "SSL_CIPHER_ALGKEYSIZE", "SSL_CIPHER_EXPORT", "SSL_CIPHER_USEKEYSIZE"),
+        *("SSL_COMPRESS_METHOD", "SSL_CURVE", "SSL_CURVES", "SSL_EARLY_DATA", "SSL_PROTOCOL", "SSL_SECURE_RENEG"),
+        *("SSL_SESSION_ID", "SSL_SESSION_RESUMED", "SSL_SESSION_REUSED", "SSL_SRP_USER", "SSL_SRP_USERINFO"),
+        *("SSL_TLS_SNI", "SSL_VERSION_INTERFACE", "SSL_VERSION_LIBRARY"),
     }
 )
-"""Of a request's other variables only HTTP_* and SSL_* reach a program. A gateway may send any name, and so might
-whoever can reach its socket: LD_PRELOAD or PYTHONPATH would run code of theirs."""
+_PASSED_FAMILY = re.compile(r"HTTP_[A-Z0-9_]+|(?:REDIRECT|REMOTE|SSL_CLIENT|SSL_SERVER)_[A-Za-z0-9_]+")
+"""What of a request's variables reaches a program: RFC 3875's, and what mod_ssl and nginx's users tell of TLS.
+
+A gateway may send any name, and so may whoever can reach its socket. LD_PRELOAD or PYTHONPATH would run code of
+theirs, SSL_CERT_FILE would have the program trust their certificates. HTTP_ names are those that a header can have.
+"""
 
 _KEPT_FROM = frozenset({"HTTP_PROXY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_CONNECTION"})
-"""HTTP_PROXY tells HTTP libraries of a proxy (CVE-2016-5385); the others are settled before a program runs."""
+"""HTTP_PROXY tells HTTP libraries of a proxy (CVE-2016-5385), as http_proxy does, which is in no family; the others are
+settled before a program runs."""
 
 _ALWAYS = ("QUERY_STRING", "REMOTE_ADDR", "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
 """RFC 3875 4.1: these are never missing."""
@@ -64,9 +74,7 @@ def variables(environ: Environ, script: Script, inherited: Mapping[str, str]) ->
     found = {
         name: value
         for name, value in environ.items()
-        if type(value) is str
-        and name not in _KEPT_FROM
-        and (name in _PASSED or (name.startswith(("HTTP_", "SSL_")) and "=" not in name))  # a gateway's may have one
+        if type(value) is str and name not in _KEPT_FROM and (name in _PASSED or _PASSED_FAMILY.fullmatch(name))
     }
     for name in _ALWAYS:
         found.setdefault(name, "")
@@ -148,6 +156,7 @@ def _head(status: bytes, said: Headers) -> CgiHead:
     values = {name.lower(): value for name, value in headers}
     location = values.get("location", "")
     if not status and location.startswith("/") and not location.startswith("//") and len(headers) == 1:
+        _path_of(location)
         return CgiHead("", redirect=location)
     if not status and not location and "content-type" not in values:
         raise CgiError("its head has none of Content-Type, Location and Status")
@@ -170,15 +179,22 @@ def _status(text: bytes, default: str) -> str:
     return f"{code} {reason or _REASONS.get(int(code), 'Status')}"
 
 
+def _path_of(location: str) -> str:
+    """PATH_INFO of a local redirect, as a client's request for it would have it. Raises CgiError."""
+    try:
+        return decode_path(location.partition("?")[0])
+    except PeerError as error:
+        raise CgiError(f"Location {location[:100]!r}: {error.text}") from None
+
+
 def redirected(environ: Environ, location: str) -> dict[str, Any]:
     """The environ of the request that a local redirect asks for: GET, without a body (RFC 3875 6.2.2)."""
-    path, _, query = location.partition("?")
     again = {name: value for name, value in environ.items() if name not in ("CONTENT_LENGTH", "CONTENT_TYPE")}
     return again | {
         "REQUEST_METHOD": "HEAD" if environ.get("REQUEST_METHOD") == "HEAD" else "GET",
         "REQUEST_URI": location,
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "PATH_INFO": _path_of(location),
         "SCRIPT_NAME": "",
-        "QUERY_STRING": query,
+        "QUERY_STRING": location.partition("?")[2],
         "wsgi.input": EMPTY,
     }

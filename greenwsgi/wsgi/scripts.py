@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from greenwsgi.options.table.programs import Programs
 
 
+_DOTS = {".", ".."}
+
+
 class NotServed(Exception):
     """There is nothing to run for this path: what to answer, and what the log should say of it, "" for nothing."""
 
@@ -53,9 +56,12 @@ class Scripts:
         return self._find(path) is not None
 
     def script(self, path: str, above: str = "") -> Script:
-        """The program for a path that is mounted; above: SCRIPT_NAME so far. Raises NotServed."""
+        """The program for a path that is mounted; above: SCRIPT_NAME so far. Raises NotServed.
+
+        Over HTTP no dot segment comes here. A gateway may send one: it would lead PATH_TRANSLATED out of its folder.
+        """
         mount = self._find(path)
-        if mount is None or "\0" in path:
+        if mount is None or "\0" in path or _DOTS.intersection(path.split("/")):
             raise NotServed("404 Not Found")
         try:
             name, script_name, path_info = self._walk(mount, path)
@@ -79,10 +85,7 @@ class Scripts:
             if start == len(path):
                 return self._in_folder(name, path[:at])
             end = path.find("/", start) % (len(path) + 1)
-            segment = path[start:end].encode("latin-1")
-            if segment in (b".", b".."):
-                raise NotServed("404 Not Found")
-            name, at = os.path.join(name, segment), end
+            name, at = os.path.join(name, path[start:end].encode("latin-1")), end
         return name, path[:at], path[at:]
 
     def _in_folder(self, folder: bytes, path: str) -> tuple[bytes, str, str]:

@@ -45,6 +45,8 @@ PROGRAMS = {
     "wait.sh": SH + "echo $$ >$QUERY_STRING; sleep 1000\n",
     "deaf.sh": SH + "trap '' TERM; echo $$ >$QUERY_STRING; sleep 1000; sleep 1000\n",
     "late.sh": SH + 'printf "Content-Type: text/plain\\n\\nbegun"; echo $$ >$QUERY_STRING; sleep 1000\n',
+    "leaves.sh": SH
+    + "echo Content-Type: text/plain; echo; sleep 1000 <&- >&- 2>&- & echo $! >$QUERY_STRING; echo left\n",
     "deaf-ear.sh": SH + 'exec 0<&-; printf "Content-Type: text/plain\\n\\nread nothing"\n',
     "stream.py": """
 import sys
@@ -138,10 +140,11 @@ def test_environment(site: Server, programs: Path) -> None:
 def test_environment_over_uwsgi(site: Server) -> None:
     """What the gateway says is passed on, but for names that would load code."""
     more = {"REMOTE_USER": "ann", "HTTPS": "on", "LD_PRELOAD": "/tmp/x.so", "PYTHONPATH": "/tmp", "HTTP_PROXY": "evil"}
+    more |= {"HTTP_proxy": "evil", "http_proxy": "evil", "SSL_CERT_FILE": "/tmp/x.pem", "SSL_CERT_DIR": "/tmp"}
     found = environment(site.uwsgi("/cgi/env.sh?q", variables=more).text)
     assert (found["REMOTE_ADDR"], found["REMOTE_USER"], found["HTTPS"]) == ("192.0.2.7", "ann", "on")
     assert (found["QUERY_STRING"], found["REQUEST_SCHEME"]) == ("q", "https")
-    assert not {"LD_PRELOAD", "PYTHONPATH", "HTTP_PROXY"} & set(found)
+    assert set(more) & set(found) == {"REMOTE_USER", "HTTPS"}
 
 
 def test_folder(site: Server, programs: Path) -> None:
@@ -170,9 +173,10 @@ def test_body_of_unknown_length_that_is_too_large(site: Server) -> None:
 
 
 def test_stdin_and_stdout_are_streams(site: Server) -> None:
-    """Each line is answered before the next one is sent."""
+    """Each line is answered before the next one is sent. Not of a small body, which is read first."""
     with site.connect() as client:
-        client.sendall(b"POST /cgi/stream.py HTTP/1.1\r\nHost: x\r\nContent-Length: 15\r\n\r\n")
+        client.sendall(b"POST /cgi/stream.py HTTP/1.1\r\nHost: x\r\nContent-Length: 20016\r\n\r\n")
+        client.sendall(b"-" * 20_000 + b"\n")
         got = b""
         for number in range(3):
             client.sendall(b"line%d" % number)
@@ -251,6 +255,7 @@ def test_dots_lead_out_of_the_mount_to_the_application(site: Server) -> None:
 def test_paths_over_uwsgi_lead_nowhere_either(site: Server) -> None:
     """There nobody has resolved the dots."""
     assert site.uwsgi("/x", variables={"PATH_INFO": "/cgi/../../../bin/ls"}).status == 404
+    assert site.uwsgi("/x", variables={"PATH_INFO": "/cgi/env.sh/../../../etc/passwd"}).status == 404
 
 
 # Programs that fail
@@ -335,16 +340,41 @@ def test_harakiri(programs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_a_worker_that_dies_takes_its_programs_along(programs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["SIGKILL", "SIGSEGV", "with the zygote"])
+def test_a_worker_that_dies_takes_its_programs_and_their_children_along(
+    programs: Path, tmp_path: Path, end: str
+) -> None:
     with Server("--cgi", str(programs), app=None) as server:
         with server.connect() as client:
             client.sendall(f"GET /wait.sh?{tmp_path}/a HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             group = pid_in(tmp_path / "a")
-            os.kill(server.workers()[0], signal.SIGKILL)
-            ps.wait_until(lambda: group not in [one.pid for one in ps.living()], "the end of the program")
-        os.killpg(group, signal.SIGKILL)  # its child is not its worker's
+            (worker,) = server.workers()
+            ps.wait_until(lambda: sum(one.session == group for one in ps.living()) == 2, "the program's child")
+            if end == "with the zygote":
+                (zygote,) = server.zygotes()
+                os.kill(zygote, signal.SIGKILL)
+                ps.wait_until(
+                    lambda: [one.parent for one in ps.living() if one.pid == worker] == [server.pid], "orphan"
+                )
+            os.kill(worker, signal.SIGSEGV if end == "SIGSEGV" else signal.SIGKILL)
+            ps.wait_until(lambda: group_is_gone(group), "the end of the program and its child")
         server.wait_for(r"started again")
-        ps.wait_until(lambda: len(server.workers()) == 1, "the next worker")
+        ps.wait_until(lambda: worker not in server.workers() and len(server.workers()) == 1, "the next worker")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_what_a_program_leaves_behind_when_it_has_ended_is_nobody_s_business(programs: Path, tmp_path: Path) -> None:
+    """Neither while its worker lives nor when that dies: the group's number may be another's."""
+    with Server("--cgi", str(programs), app=None) as server:
+        assert server.get(f"/leaves.sh?{tmp_path}/a").text == "left\n"
+        left = pid_in(tmp_path / "a")
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        ps.wait_until(lambda: worker not in server.workers() and len(server.workers()) == 1, "the next worker")
+        assert server.get("/env.sh").status == 200
+        assert left in [one.pid for one in ps.living()]
+        os.kill(left, signal.SIGKILL)
+        ps.wait_gone(left)
 
 
 def test_many_at_once(programs: Path) -> None:

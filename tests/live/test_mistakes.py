@@ -133,6 +133,30 @@ def test_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
             client.connect(str(tmp_path / "app.sock"))
 
 
+PLACES = {
+    "pidfile": "x.ini:4: pidfile: cannot write {path}: there is a {kind} of that name, and it is no pidfile",
+    "logto": "x.ini:4: logto {path}: there is a {kind} of that name: name a file",
+    "daemonize": "x.ini:4: daemonize {path}: there is a {kind} of that name: name a file",
+    "socket": "x.ini:4: {path}: there is a {kind} of that name, and it is no socket",
+    "control-socket": "x.ini:4: control-socket {path}: there is a {kind} of that name, and it is no socket",
+}
+
+
+@pytest.mark.parametrize("option", PLACES)
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_a_place_that_is_something_else_is_refused_at_once(option: str, kind: str, tmp_path: Path) -> None:
+    """Opening a fifo would wait for its other end."""
+    place = tmp_path / "place"
+    if kind == "fifo":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    (tmp_path / "app.py").write_text(HELLO)
+    (tmp_path / "x.ini").write_text(f"[uwsgi]\nwsgi-file = app.py\nhttp-socket = 127.0.0.1:0\n{option} = {place}\n")
+    check(run(["x.ini"], tmp_path), re.escape(PLACES[option].format(path=place, kind=kind)))
+    assert place.is_fifo() if kind == "fifo" else place.is_dir()
+
+
 def test_an_application_that_fails_says_where(tmp_path: Path) -> None:
     """Not the operator's mistake but the programmer's: here the traceback is the message."""
     (tmp_path / "app.py").write_text("import nothing_of_that_name\n")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from greenwsgi.process.identity import holder
 from tests.live import ps
 from tests.live.client import PATIENCE
 from tests.live.server import HELLO, ROOT, Server
@@ -510,11 +511,7 @@ def test_atexit_functions_run_in_workers_that_drained() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
-    nobody = 65534
-    try:
-        subprocess.run([sys.executable, "-c", ""], user=nobody, timeout=PATIENCE, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this Python lies where only root may look")
+    nobody = _nobody()
     app = PID.replace("os.getpid()", "(os.getresuid(), os.getresgid(), os.getgroups())")
     options = ("--socket", "app.sock", "--chmod-socket=660", "--pidfile", "app.pid")
     server = Server("--uid", str(nobody), "--gid", str(nobody), *options, app=app)
@@ -524,3 +521,48 @@ def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
         assert Path(f"/proc/{server.pid}").stat().st_uid == nobody
         sock = (server.folder / "app.sock").stat()
         assert (sock.st_uid, sock.st_gid) == (nobody, nobody), "whose web server may connect"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@needs_linux
+def test_all_places_in_the_users_own_folder() -> None:
+    """Made by root there, kept by the user over a reload and a re-exec, and removed at the end."""
+    nobody = _nobody()
+    places = {name: f"run/app.{name}" for name in ("sock", "pid", "fifo")}
+    options = ("--socket", places["sock"], "--chmod-socket=660", "--pidfile", places["pid"])
+    server = Server("--uid", str(nobody), "--gid", str(nobody), *options, "--master-fifo", places["fifo"], app=PID)
+    server.folder.chmod(0o755)
+    (server.folder / "run").mkdir()
+    os.chown(server.folder / "run", nobody, nobody)
+    pidfile = server.folder / places["pid"]
+    with server:
+        for name, mode in (("sock", 0o660), ("fifo", 0o600), ("pid.control", 0o600)):
+            made = (server.folder / "run" / f"app.{name}").stat()
+            assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (nobody, nobody, mode), name
+        names = {*places.values(), "run/app.pid.control", "run/app.fifo.control"}
+        assert {f"run/{name}" for name in os.listdir(server.folder / "run")} == names
+        assert holder(str(pidfile)) == server.pid
+        assert server.get().text
+        _ask(server, "reload", "--wait", str(pidfile))
+        mark = server.mark()
+        _ask(server, "ask", "reexec", str(pidfile))
+        server.wait_for(r"reloaded: generation 3 serves", after=mark)
+        assert holder(str(pidfile)) == server.pid
+        _ask(server, "stop", "--wait", str(server.folder / places["fifo"]))
+        server.wait(status=0)
+        assert os.listdir(server.folder / "run") == []
+
+
+def _ask(server: Server, *arguments: str) -> None:
+    command = [sys.executable, "-m", "greenwsgi", *arguments]
+    subprocess.run(command, cwd=server.folder, env=server._env, timeout=PATIENCE, check=True, stdout=subprocess.DEVNULL)
+
+
+def _nobody() -> int:
+    """A user that can run this Python."""
+    nobody = 65534
+    try:
+        subprocess.run([sys.executable, "-c", ""], user=nobody, timeout=PATIENCE, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this Python lies where only root may look")
+    return nobody

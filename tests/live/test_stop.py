@@ -24,17 +24,20 @@ def app(environ, start_response):
     return [b"finished"]
 """
 
-# The request is under way until its body's last byte comes, which is when the test says.
-HEAD = b"POST /hold HTTP/1.1\r\nHost: stop\r\nContent-Length: 4\r\n\r\n"
+# The request is under way until its body's last byte comes, which is when the test says. The body is not a small one,
+# which would be read before the application is called.
+FIRST = bytes(20_000)
+HEAD = b"POST /hold HTTP/1.1\r\nHost: stop\r\nContent-Length: 20004\r\n\r\n" + FIRST
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("protocol", ["http", "uwsgi"])
 def test_a_request_in_flight_finishes(sig: int, protocol: str) -> None:
     with Server("--processes", "2", app=APP, uwsgi=True) as server:
-        port, head = {"http": (server.http_port, HEAD), "uwsgi": (server.uwsgi_port, uwsgi_packet("/hold", 4))}[
-            protocol
-        ]
+        port, head = {
+            "http": (server.http_port, HEAD),
+            "uwsgi": (server.uwsgi_port, uwsgi_packet("/hold", 20_004) + FIRST),
+        }[protocol]
         with server.connect(port) as sock:
             sock.sendall(head)
             server.wait_for("held")

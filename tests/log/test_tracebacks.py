@@ -14,7 +14,7 @@ def fail(environ: object, start_response: object) -> list[bytes]:
 
 
 def test_frames_of_the_server_are_left_out() -> None:
-    response = Response(None, lambda data: None, None, False)  # type: ignore[arg-type]
+    response = Response(None, None, None, False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="mine") as caught:
         run(fail, {}, response)
     inner = caught.value.__traceback__

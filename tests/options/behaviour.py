@@ -102,6 +102,7 @@ BEHAVIOUR = {
     "lazy-apps": "live/test_processes.py::test_lazy_apps_import_in_each_worker",
     "max-requests": "live/test_options.py::test_max_requests",
     "reload-mercy": "process/test_plan.py::test_why_a_worker_is_killed_names_the_option",
+    "draining-generations": "process/test_reloads.py::test_of_many_reloads_two_generations_drain",
     "worker-reload-mercy": "process/test_plan.py::test_why_a_worker_is_killed_names_the_option",
     "uid": "live/test_processes.py::test_privileges_are_dropped_after_the_sockets_are_bound",
     "gid": "live/test_processes.py::test_privileges_are_dropped_after_the_sockets_are_bound",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM
 
@@ -18,9 +20,8 @@ from greenwsgi.cli import main
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import identity
 from greenwsgi.process.commands import BY_NAME, by_signal
-from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, ControlSocket, places
+from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, ControlSocket, places
 from greenwsgi.process.fifo import Fifos, tell
 from greenwsgi.process.identity import Identity, Pidfile, holder
 from greenwsgi.process.inbox import Asked, Inbox
@@ -168,6 +169,52 @@ def test_who_does_not_read_does_not_block(inbox: Inbox, control: ControlSocket, 
             inbox.wait(0)
 
 
+def test_without_descriptors_a_client_is_not_tried_without_end(inbox: Inbox, path: str) -> None:
+    """It stays in the backlog, so its socket is ready all the time."""
+    clock = Hand()
+    control = ControlSocket([path], NOBODY, inbox, clock=clock)
+    with call(path) as sock:
+        sock.sendall(b'{"command": "ping"}\n')
+        with no_descriptor_left():
+            for _ in range(3):
+                assert inbox._selector.select(0), "it is tried"
+                assert inbox.wait(0) == []
+                assert not inbox._selector.select(0), "and then not, for a while"
+                clock.now += SHORTAGE_PAUSE / 2
+                inbox.wait(0)
+                assert not inbox._selector.select(0)
+                clock.now += SHORTAGE_PAUSE / 2
+                control._look()
+        inbox.wait(0)
+        (note,) = asked(inbox)
+        note.answer({"ok": True})
+        assert read_line(sock) == {"ok": True}
+    control.close()
+
+
+class Hand:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process cannot open anything meanwhile."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_who_left_is_not_answered(inbox: Inbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         sock.sendall(b'{"command": "status"}\n')
@@ -196,13 +243,27 @@ def test_a_link_from_before_may_be_in_its_place(inbox: Inbox, path: str) -> None
 def test_nothing_is_left_of_a_socket_that_cannot_be_had(
     inbox: Inbox, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
     with pytest.raises(PermissionError):
         ControlSocket([path], NOBODY, inbox)
     assert not os.path.lexists(path)
+
+
+def test_a_socket_that_became_anothers_is_left_alone(inbox: Inbox, path: str) -> None:
+    """Also by the image of the process after a re-exec, which is told what file was made."""
+    before = ControlSocket([path], NOBODY, inbox)
+    fd, file = os.dup(before.fd), before.file
+    os.unlink(path)
+    other = ControlSocket([path], NOBODY, inbox)
+    after = ControlSocket([path], NOBODY, inbox, fd, file)
+    after.close()
+    before.close()
+    assert os.path.exists(path)
+    other.close()
+    assert not os.path.exists(path)
 
 
 def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path: Path) -> None:
@@ -290,7 +351,7 @@ def test_one_that_cannot_be_made_again_is_told_of_once(inbox: Inbox, log: Server
 def test_nothing_is_left_of_one_that_cannot_be_had(
     inbox: Inbox, log: ServerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchown", refuse)
@@ -367,7 +428,7 @@ def test_the_holder_of_a_pidfile(held: tuple[str, int]) -> None:
 def test_a_held_pidfile_can_be_taken_over(held: tuple[str, int]) -> None:
     pidfile = Pidfile(held[0])
     assert pidfile.write() == held[1]
-    assert identity._pid_in(held[0]) == os.getpid()
+    assert Path(held[0]).read_text() == f"{os.getpid()}\n"
     pidfile.remove()
 
 
@@ -422,6 +483,9 @@ def test_a_server_that_does_not_stop_is_not_waited_for(
     class Refuses(Target):
         def __init__(self, name: str) -> None:
             self.name = name
+
+        def __exit__(self, *_: object) -> None:
+            pass
 
         def ask(self, command: str, *, wait: bool = False) -> dict[str, object]:
             return {"ok": False, "said": "no\udce9\x1b"}

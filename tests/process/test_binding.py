@@ -286,6 +286,72 @@ def test_without_vacuum_the_file_stays(bound: Bind, tmp_path: Path) -> None:
     assert (tmp_path / "app.sock").is_socket()
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o077, 0o177])
+def test_a_mode_is_the_mode_whatever_the_umask(umask: int, bound: Bind, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        bound("app.sock", chmod_socket=0o666)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "app.sock").stat().st_mode) == 0o666
+    assert os.listdir(tmp_path) == ["app.sock"]
+
+
+def test_no_name_shows_where_a_socket_was_made(bound: Bind, tmp_path: Path) -> None:
+    listener = bound("app.sock", chmod_socket=0o666)
+    assert listener.bound.name == str(tmp_path / "app.sock")
+    assert listener.socket.getsockname() == "app.sock", "what ss shows"
+    assert os.getcwd() == str(tmp_path)
+
+
+@needs_linux
+def test_where_we_are_may_be_closed_to_us(bound: Bind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo -u www-data` in root's home: we could not come back."""
+    open_it = os.open
+
+    def refuse_here(path: str, *args: Any, **named: Any) -> int:
+        if path == ".":
+            raise PermissionError(13, "Permission denied")
+        return open_it(path, *args, **named)
+
+    monkeypatch.setattr(os, "open", refuse_here)
+    bound(str(tmp_path / "app.sock"), chmod_socket=0o666)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "app.sock"))
+
+
+def test_a_file_that_comes_in_between_is_kept(bound: Bind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another server that starts at the same time, say."""
+    link = os.link
+
+    def link_late(*names: Any, **folders: Any) -> None:
+        (tmp_path / "app.sock").write_text("precious")
+        link(*names, **folders)
+
+    monkeypatch.setattr(os, "link", link_late)
+    assert refusal("app.sock", chmod_socket=0o666) == "app.ini:4: app.sock: another process listens there"
+    assert (tmp_path / "app.sock").read_text() == "precious"
+    assert os.listdir(tmp_path) == ["app.sock"]
+
+
+def test_a_link_that_leads_nowhere_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.symlink("nothing", "app.sock")
+    assert "there is a symbolic link of that name, which leads nowhere" in refusal("app.sock")
+    assert os.listdir(tmp_path) == ["app.sock"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_what_is_no_socket_is_kept(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if kind == "fifo":
+        os.mkfifo("place")
+    elif kind == "folder":
+        os.mkdir("place")
+    path = os.devnull if kind == "device" else "place"
+    assert refusal(path) == f"app.ini:4: {path}: there is a {kind} of that name, and it is no socket"
+
+
 @needs_root
 def test_a_socket_that_is_given_away(bound: Bind, tmp_path: Path) -> None:
     bound("app.sock", Owner(54321, 54322, "", ORIGIN))
@@ -297,7 +363,7 @@ def test_a_socket_that_is_given_away(bound: Bind, tmp_path: Path) -> None:
 
 
 def test_a_socket_that_may_not_be_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.chdir(tmp_path)

@@ -6,8 +6,11 @@ import fcntl
 import grp
 import os
 import pwd
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -150,40 +153,164 @@ def test_a_pidfile_that_became_anothers_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "1\n"
 
 
-@pytest.mark.parametrize("locks", [True, False], ids=["still locked", "not any more"])
-def test_a_pidfile_that_goes_while_it_is_taken_over(
-    locks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "app.pid"
-
-    def goes(fd: int, how: int) -> None:
-        """The server that has it gives it up: it had it locked when we asked, or had not."""
-        monkeypatch.undo()
-        path.unlink()
-        if locks:
-            raise BlockingIOError
-
-    monkeypatch.setattr(fcntl, "flock", goes)
-    pidfile = Pidfile(str(path))
-    pidfile.write()
-    assert path.read_text() == f"{os.getpid()}\n"
-    assert holder(str(path)) == os.getpid()
-    pidfile.remove()
-
-
 def test_a_pidfile_is_locked_until_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a server that starts then would write into it, and lose it."""
-    pidfile = Pidfile(str(tmp_path / "app.pid"))
+    path = str(tmp_path / "app.pid")
+    pidfile = Pidfile(path)
     pidfile.write()
     unlink = os.unlink
+    seen: list[str] = []
 
-    def unlink_it(path: str) -> None:
-        assert holder(path) == os.getpid()
-        unlink(path)
+    def unlink_it(name: str, **folder: int) -> None:
+        seen.append(asked_for_holder(path))
+        unlink(name, **folder)
 
     monkeypatch.setattr(os, "unlink", unlink_it)
     pidfile.remove()
+    assert seen == [str(os.getpid())]
     assert not (tmp_path / "app.pid").exists()
+
+
+def asked_for_holder(path: str) -> str:
+    """Who has the pidfile, as another process sees it: to ask here would give the lock up."""
+    return in_child(f"""
+from greenwsgi.errors import UsageError
+from greenwsgi.process.identity import holder
+try:
+    print(holder({path!r}))
+except UsageError as error:
+    print(error)
+""").strip()
+
+
+def test_a_pidfile_that_is_written_again_stays_locked(tmp_path: Path) -> None:
+    path = str(tmp_path / "app.pid")
+    pidfile = Pidfile(path)
+    assert [pidfile.write(), pidfile.write()] == [0, 0]
+    assert asked_for_holder(path) == str(os.getpid())
+    again = Pidfile(path, pidfile.fd)  # after a re-exec
+    assert again.write() == 0
+    assert asked_for_holder(path) == str(os.getpid())
+    os.unlink(path)
+    assert again.write() == 0
+    assert asked_for_holder(path) == str(os.getpid())
+    again.remove()
+
+
+def test_a_lock_for_reading_keeps_no_server_from_its_pidfile(tmp_path: Path) -> None:
+    """Everybody may read a pidfile, and so lock it for reading: the server makes a new one."""
+    path = tmp_path / "app.pid"
+    path.write_text("1\n")
+    with path.open() as reader:
+        fcntl.lockf(reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        code = (
+            f"from greenwsgi.process.identity import Pidfile; p = Pidfile({str(path)!r}); print(p.write()); p.remove()"
+        )
+        assert in_child(code).split() == ["1"]
+    pidfile = Pidfile(str(path))
+    pidfile.write()
+    assert asked_for_holder(str(path)) == str(os.getpid())
+    pidfile.remove()
+
+
+@pytest.mark.parametrize(
+    "lock", ["flock(file, fcntl.LOCK_EX)", "lockf(file, fcntl.LOCK_SH)", "flock(file, fcntl.LOCK_SH)"]
+)
+def test_a_readers_lock_makes_no_server_of_a_stranger(lock: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.pid"
+    path.write_text(f"{os.getpid()}\n")
+    with (
+        locked(path, "r", lock),
+        pytest.raises(UsageError, match=f"no greenwsgi has this pidfile: process {os.getpid()}"),
+    ):
+        holder(str(path))
+
+
+def test_who_has_the_lock_must_be_who_the_file_names(tmp_path: Path) -> None:
+    path = tmp_path / "app.pid"
+    path.write_text(f"{os.getpid()}\n")
+    with locked(path, "r+", "lockf(file, fcntl.LOCK_EX)") as locker:
+        with pytest.raises(UsageError) as caught:
+            holder(str(path))
+        assert str(caught.value) == (
+            f"{path}: it names process {os.getpid()}, but process {locker} has it locked: neither is signalled"
+        )
+        path.write_text(f"{locker}\n")
+        assert holder(str(path)) == locker
+
+
+@pytest.mark.parametrize("seen", [0, -1])
+def test_a_holder_that_cannot_be_seen_from_here(seen: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another pid namespace; or a lock that belongs to no process."""
+    (tmp_path / "app.pid").write_text("1\n")
+    monkeypatch.setattr("greenwsgi.process.locks.writer", lambda fd: seen)
+    with pytest.raises(UsageError, match="cannot be seen from here"):
+        holder(str(tmp_path / "app.pid"))
+
+
+@contextmanager
+def locked(path: Path, mode: str, lock: str) -> Iterator[int]:
+    """The pid of another process that has the file locked meanwhile."""
+    code = f"import fcntl, sys; file = open({str(path)!r}, {mode!r}); fcntl.{lock}; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        yield process.pid
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "socket", "device"])
+def test_what_is_no_pidfile_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.pid"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(path))
+    else:
+        path = Path(os.devnull)
+    with pytest.raises(UsageError, match=f"cannot write {path}: there is a {kind} of that name, and it is no pidfile"):
+        Pidfile(str(path)).write()
+    if kind != "socket":
+        with pytest.raises(UsageError, match="this is no pidfile"):
+            holder(str(path))
+    assert kind == "device" or os.listdir(tmp_path) == ["app.pid"]
+
+
+def test_a_pidfile_in_a_folder_that_takes_no_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator has made it for the server's user; or it is mounted."""
+    path = tmp_path / "app.pid"
+    path.write_text("")
+    before = path.stat().st_ino
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    pidfile = Pidfile(str(path))
+    assert pidfile.write() == 0
+    assert (path.read_text(), path.stat().st_ino) == (f"{os.getpid()}\n", before)
+    assert os.listdir(tmp_path) == ["app.pid"]
+    pidfile.remove()
+    assert not path.exists()
+
+
+def test_a_pidfile_that_cannot_be_replaced_and_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "app.pid"
+    path.write_text("")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with (
+        locked(path, "r", "lockf(file, fcntl.LOCK_SH)"),
+        pytest.raises(UsageError, match="another process has it locked"),
+    ):
+        Pidfile(str(path)).write()
 
 
 def test_a_pidfile_that_cannot_be_written(tmp_path: Path) -> None:

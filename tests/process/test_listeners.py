@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from greenwsgi.options.table.listening import Listening
 from greenwsgi.process import inherited
 from greenwsgi.process.binding import Listener
 from greenwsgi.process.identity import NOBODY_ELSE, Identity
-from greenwsgi.process.listeners import backlog_warning, listen, refuse
+from greenwsgi.process.listeners import Refusal, backlog_warning, listen
+from greenwsgi.shared.messages import HANDSHAKE
 
 Start = Callable[..., list[Listener]]
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
@@ -31,6 +34,15 @@ def settings(text: str) -> Settings:
         Assignment(key.strip(), value.strip(), Origin("app.ini", number))
         for number, (key, _, value) in enumerate(lines, 1)
     )
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    wall = monotonic
 
 
 class Log(ServerLog):
@@ -193,7 +205,7 @@ def test_socket_files_are_the_servers_users(
 
 
 def test_a_socket_that_cannot_be_the_users(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse_it(*_: object) -> None:
+    def refuse_it(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse_it)
@@ -287,11 +299,86 @@ def test_what_is_kept_is_the_same_afterwards(start: Start, three: int, tmp_path:
 
 def test_only_our_own_sockets_refuse(start: Start, three: int) -> None:
     listeners = start("http = 127.0.0.1:0", activation())
-    refuse(listeners)
-    refuse(listeners)
+    refuse = Refusal(listeners, Clock())
+    refuse(False)
+    refuse(False)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(listeners[0].socket.getsockname(), 10)
     socket.create_connection(listeners[1].socket.getsockname(), 10).close()
+
+
+def connected(listener: Listener) -> socket.socket:
+    client = socket.socket(listener.socket.family)
+    client.settimeout(10)
+    client.connect(listener.socket.getsockname())
+    client.sendall(b"hello")
+    return client
+
+
+def refused(listener: Listener) -> bool:
+    """Is a new client refused? If not, it gets no answer, and is not let in either."""
+    with socket.socket(listener.socket.family) as late:
+        late.settimeout(0.1)
+        try:
+            late.connect(listener.socket.getsockname())
+        except TimeoutError:
+            return False
+        except ConnectionRefusedError:
+            return True
+    raise AssertionError("it was let in")
+
+
+@linux
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_what_waits_in_the_queue_is_left_to_the_workers_before_new_clients_are_refused(start: Start, host: str) -> None:
+    (listener,) = start(f"http = {host}:0")
+    with connected(listener) as early, connected(listener) as second:
+        refuse = Refusal([listener], Clock())
+        refuse(False)
+        assert not refused(listener)  # its first packet is dropped, and it would send it again
+        refuse(False)
+        for client in (early, second):
+            with listener.socket.accept()[0] as accepted:
+                assert accepted.recv(5) == b"hello"
+                accepted.sendall(b"bye")
+            assert client.recv(5) == b"bye"
+        refuse(False)
+        assert refused(listener)
+
+
+@pytest.mark.parametrize("text", ["http = a.sock", pytest.param("http = @greenwsgi-test-refusal", marks=linux)])
+def test_a_unix_socket_refuses_at_once_and_keeps_its_queue(start: Start, text: str) -> None:
+    (listener,) = start(text)
+    with connected(listener) as early:
+        refuse = Refusal([listener], Clock())
+        refuse(False)
+        refuse(False)
+        assert refused(listener)
+        with listener.socket.accept()[0] as accepted:
+            assert accepted.recv(5) == b"hello"
+            accepted.sendall(b"bye")
+        assert early.recv(5) == b"bye"
+
+
+@linux
+def test_a_handshake_from_afar_gets_the_time_to_end(start: Start) -> None:
+    (listener,) = start("http = 0.0.0.0:0")
+    clock = Clock()
+    refuse = Refusal([listener], clock)
+    refuse(False)
+    assert not refused(listener)
+    clock.now += HANDSHAKE
+    refuse(False)
+    assert refused(listener)
+
+
+def test_a_stop_at_once_leaves_nobody_waiting(start: Start) -> None:
+    (listener,) = start("http = 0.0.0.0:0")
+    with connected(listener) as early:
+        Refusal([listener], Clock())(True)
+        with pytest.raises(ConnectionResetError):
+            early.recv(5)
+        assert refused(listener)
 
 
 def test_backlog_warning(tmp_path: Path) -> None:

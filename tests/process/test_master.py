@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGURG, Signals
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGTERM, SIGURG, Signals
 from typing import Any
 
 import pytest
 
 from greenwsgi.errors import UsageError
-from greenwsgi.process.fleet import EXIT_APP_FAILED
+from greenwsgi.process.fleet import ABRUPT_MERCY, EXIT_APP_FAILED, ZYGOTE_MERCY
 from greenwsgi.process.inbox import Asked
 from greenwsgi.process.plan import SLACK
 from greenwsgi.shared.messages import Word
@@ -122,6 +122,93 @@ def test_a_crash_loop_slows_down_and_never_ends_what_serves(serving: World) -> N
     serving.finish()
 
 
+def crash(world: World, uri: str = "/crash") -> None:
+    """A request ends its worker, which is the first that is ready."""
+    while not any(worker.ready for worker in world.workers()):
+        world.step()
+    victim = next(worker for worker in world.workers() if worker.ready)
+    seat = world.master.cycles[victim.generation].board.seats[victim.seat]
+    seat.begin(3, 1.0, 0.0, b"192.0.2.1\tGET\t%b\tHTTP/1.1" % uri.encode())
+    world.die(victim, -SIGSEGV)
+    world.step()
+
+
+def test_a_request_that_ends_each_worker_takes_the_server_away_for_a_second_at_most(serving: World) -> None:
+    serving.run(60)
+    for _ in range(30):
+        crash(serving)
+        died = serving.now
+        while not serving.serving():
+            serving.step()
+        assert serving.now - died <= 1.0
+    serving.run(1.25)
+    assert serving.serving() == [(1, 1), (1, 2)]
+    serving.finish()
+
+
+def test_a_path_that_was_running_at_three_deaths_is_named(serving: World) -> None:
+    for _ in range(2):
+        crash(serving, "/crash?secret=1")
+    assert "was running" not in serving.log
+    crash(serving, "/crash")
+    assert "warning: GET /crash was running at each of the last 3 deaths of workers, at last: worker " in serving.log
+    assert serving.log.count("died by signal 11 (SIGSEGV)") == 6
+    serving.finish()
+
+
+def test_workers_that_were_told_to_leave_accuse_nobody(serving: World) -> None:
+    for _ in range(4):
+        for worker in serving.workers():
+            seat = serving.master.cycles[worker.generation].board.seats[worker.seat]
+            seat.begin(3, 1.0, 0.0, b"192.0.2.1\tGET\t/poll\tHTTP/1.1")
+        serving.signal(SIGHUP)
+        serving.run(NOT_LONG)
+    assert "was running" not in serving.log
+    serving.finish()
+
+
+def test_the_successor_of_a_worker_that_crashed_is_on_probation(serving: World) -> None:
+    assert [worker.probation for worker in serving.workers()] == [False, False]
+    victim, sibling = serving.workers()
+    serving.die(victim, -SIGSEGV)
+    serving.run(NOT_LONG)
+    (successor,) = (one for one in serving.workers() if one is not sibling)
+    assert successor.probation
+    serving.say(successor, Word.RETIRE, "max-requests 5000")
+    serving.run(NOT_LONG)
+    (relief,) = (one for one in serving.workers() if one is not sibling)
+    assert relief is not successor
+    assert relief.probation, "it was made before that one had left"
+    serving.say(relief, Word.RETIRE, "max-requests 5000")
+    serving.run(NOT_LONG)
+    assert [worker.probation for worker in serving.workers() if worker not in (relief, sibling)] == [False]
+    serving.signal(SIGHUP)
+    serving.run(NOT_LONG)
+    assert [worker.probation for worker in serving.workers()] == [False, False]
+    serving.finish()
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(SIGTERM, 60 + SLACK + ZYGOTE_MERCY), (SIGQUIT, 2 * ABRUPT_MERCY)])
+def test_a_zygote_that_was_stopped_does_not_keep_the_server(serving: World, number: Signals, seconds: float) -> None:
+    serving.deaf = True
+    serving.signal(number)
+    serving.run(seconds + 0.5)
+    assert serving.over
+    assert "is killed: it does not tell that worker " in serving.log
+
+
+def test_a_zygote_that_was_stopped_while_it_was_idle_does_not_either(serving: World) -> None:
+    serving.signal(SIGTERM)
+    while serving.master.fleet.generations[0].workers:
+        serving.step()
+    serving.deaf = True
+    serving.run(ABRUPT_MERCY / 2)
+    assert not serving.over
+    serving.signal(SIGTERM)
+    serving.run(ABRUPT_MERCY)
+    assert serving.over
+
+
 def test_counters_never_go_backwards(serving: World) -> None:
     def total() -> int:
         seats = [seat for cycle in serving.master.cycles.values() for seat in cycle.board.seats]
@@ -208,6 +295,21 @@ def test_a_blocked_loop_is_ended(serving: World) -> None:
     assert f"worker 1 (pid {stuck.pid}) gets SIGABRT: harakiri: GET /spin" in serving.log
     assert serving.serving() == [(1, 1), (1, 2)]
     serving.finish()
+
+
+def test_a_blocked_loop_is_the_monitors_business_while_that_can_run(serving: World) -> None:
+    """It knows what blocks the loop; the request that is late may only wait for it."""
+    serving.run(10)
+    blocked = serving.workers()[0]
+    seat = serving.master.cycles[1].board.seats[blocked.seat]
+    seat.beat(serving.now)
+    seat.begin(0, 1.0, serving.now + 1.0, b"192.0.2.1\tGET\t/spin\tHTTP/1.1")
+    for _ in range(40):
+        seat.beat_monitor(serving.now)
+        serving.run(0.25)
+    assert blocked in serving.workers()
+    serving.run(2.0)
+    assert blocked not in serving.workers(), "now something keeps the GIL from it"
 
 
 def test_a_server_that_was_stopped_as_a_whole_blames_no_loop(serving: World) -> None:
@@ -460,7 +562,7 @@ def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World)
 def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     serving: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenwsgi.process.master.open_output", lambda path: None)
+    monkeypatch.setattr("greenwsgi.log.server.ServerLog.reopen", lambda *_: None)
     (zygote,), (victim, sibling) = serving.zygotes(), serving.workers()
     serving.die(victim, -SIGKILL)
     while len(serving.workers()) < 2:
@@ -471,4 +573,35 @@ def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     serving.run(NOT_LONG)
     told = [pid for pid, number in serving.signalled if number is SIGURG]
     assert sorted(told) == sorted([zygote.pid, sibling.pid, successor.pid])
+    serving.finish()
+
+
+def test_who_leaves_because_the_server_stops_knows_it_before_the_signal(serving: World) -> None:
+    """It accepts what waits then, and that is what only a stop wants: after a reload others accept."""
+    told: list[tuple[bool, int]] = []
+    serving.master.refuse = lambda at_once: told.append((at_once, len(serving.signalled)))
+    serving.signal(SIGHUP)
+    serving.run(5)
+    assert told == []
+    assert not any(cycle.board.closing for cycle in serving.master.cycles.values())
+    before = len(serving.signalled)
+    serving.stubborn = True
+    serving.signal(SIGTERM)
+    serving.run(NOT_LONG)
+    boards = [cycle.board for cycle in serving.master.cycles.values()]
+    assert [one.closing for one in boards] == [True]
+    assert told[0] == (False, before)
+    serving.signal(SIGTERM)
+    serving.step()
+    assert told[-1][0] is True
+
+
+def test_the_programs_of_a_dead_worker_are_ended_once(serving: World) -> None:
+    victim, sibling = serving.workers()
+    board = serving.master.cycles[1].board
+    board.seats[victim.seat].note_program(3, 4711, 99)
+    board.seats[sibling.seat].note_program(0, 4712, 98)
+    serving.die(victim, -SIGKILL)
+    serving.run(NOT_LONG)
+    assert serving.ended_groups == [(4711, 99)]
     serving.finish()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
+from typing import NoReturn
 
 import pytest
 
@@ -98,6 +100,18 @@ def test_one_that_is_not_there_is_given_up(world: World, tmp_path: Path) -> None
     notifier.look()
     notifier.look()
     assert world.log.count("nothing more is told there") == 1
+
+
+def test_without_a_descriptor_it_is_told_later(world: World, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("greenwsgi.process.notify.socket.socket", none_left)
+        systemd._world.run(1)
+        systemd._notifier.look()
+    systemd.pass_time()
+    assert systemd.said == [READY.format(1)]
 
 
 def test_nobody_asked(world: World) -> None:

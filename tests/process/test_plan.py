@@ -11,6 +11,8 @@ import pytest
 from greenwsgi.process import plan
 from greenwsgi.process.fleet import (
     ABRUPT_MERCY,
+    LONGEST_AFTER_READY,
+    MOST_DRAINING,
     ZYGOTE,
     ZYGOTE_MERCY,
     Fleet,
@@ -30,9 +32,16 @@ MERCY = f"{10 + plan.SLACK:g}"
 STOP_MERCY = f"{30 + plan.SLACK:g}"
 
 
-def fleet(*generations: Generation, stop: Stop = Stop.NO, reload: bool = False, stop_since: float = NOW) -> Fleet:
+def fleet(
+    *generations: Generation,
+    stop: Stop = Stop.NO,
+    reload: bool = False,
+    stop_since: float = NOW,
+    most_draining: int = MOST_DRAINING,
+) -> Fleet:
     born = generations[-1].number if generations else 0
-    return Fleet(30.0, list(generations), born, Reload.WHOLE if reload else None, stop, stop_since)
+    wanted = Reload.WHOLE if reload else None
+    return Fleet(30.0, list(generations), born, wanted, stop, stop_since, most_draining=most_draining)
 
 
 def generation(number: int, stage: GenerationStage, *workers: WorkerSeen, **known: object) -> Generation:
@@ -75,6 +84,8 @@ def words(action: plan.Action) -> str:
             return f"fork {made.number}: {number} at {seat}"
         case plan.Tell(worker, signal, kill_at, _):
             return f"{signal.name} {worker.pid} until {kill_at - NOW:g}"
+        case plan.Hasten(made, ends_at):
+            return f"hasten {made.number} until {ends_at - NOW:g}"
         case plan.Lose(made, worker):
             return f"lose {made.number}: {worker.number}"
         case plan.StartGeneration():
@@ -199,7 +210,7 @@ RETIRING = {
     ),
     "it does not leave": (
         fleet(generation(1, SERVING, ready(1, 0, retiring="x", told=SIGTERM, kill_at=NOW), ready(2, 1), ready(1, 2))),
-        ["SIGKILL 10 until inf"],
+        ["SIGKILL 10 until 10"],
     ),
     "the successor keeps dying": (
         fleet(generation(1, SERVING, ready(1, 0, retiring="x"), ready(2, 1), trouble={1: Trouble(9, NOW + 9)})),
@@ -258,7 +269,7 @@ STUCK = {
     ),
     "it lives on": (
         fleet(generation(1, SERVING, ready(1, 0, stuck="x", told=SIGABRT, kill_at=NOW), ready(2, 1), booting(1, 2))),
-        ["SIGKILL 10 until inf"],
+        ["SIGKILL 10 until 10"],
     ),
     "it was killed": (
         fleet(generation(1, SERVING, ready(1, 0, stuck="x", told=SIGKILL, kill_at=inf), ready(2, 1), booting(1, 2))),
@@ -297,7 +308,7 @@ RELOAD = {
     ),
     "its time is up": (
         fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW)), generation(2, SERVING, *NEW)),
-        ["SIGKILL 10 until inf"],
+        ["SIGKILL 10 until 10"],
     ),
     "all have left": (fleet(generation(1, DRAINING), generation(2, SERVING, *NEW)), ["Dismiss 1"]),
     "the old zygote has time": (
@@ -383,7 +394,7 @@ STOP = {
     ),
     "the time is up": (
         fleet(generation(1, DRAINING, ready(1, 0, told=SIGTERM, kill_at=NOW)), stop=Stop.GRACEFUL, stop_since=NOW - 30),
-        ["SIGKILL 10 until inf"],
+        ["SIGKILL 10 until 10"],
     ),
     "at once": (
         fleet(generation(1, DRAINING, *OLD), stop=Stop.NOW),
@@ -395,7 +406,7 @@ STOP = {
     ),
     "at once is not at once enough": (
         fleet(generation(1, DRAINING, ready(1, 0, told=SIGQUIT, kill_at=NOW)), stop=Stop.NOW, stop_since=NOW - 1),
-        ["SIGKILL 10 until inf"],
+        ["SIGKILL 10 until 1"],
     ),
     "the workers have left": (fleet(generation(1, DRAINING), stop=Stop.GRACEFUL), ["Dismiss 1"]),
     "the zygote has left": (fleet(generation(1, DRAINING, zygote=None), stop=Stop.GRACEFUL), ["Forget 1"]),
@@ -489,7 +500,140 @@ COUNT = {
     "nobody, but the application is loading": (fleet(generation(1, RISING, zygote=loading(1), count=0)), []),
 }
 
+
+def leaving(number: int, seat: int, kill_at: float = 5.0) -> WorkerSeen:
+    return ready(number, seat, told=SIGTERM, kill_at=NOW + kill_at)
+
+
+CROWD = {
+    "two drain": (
+        fleet(
+            generation(1, DRAINING, leaving(1, 0)), generation(2, DRAINING, leaving(1, 0)), generation(3, SERVING, *NEW)
+        ),
+        [],
+    ),
+    "a third one does": (
+        fleet(
+            generation(1, DRAINING, leaving(1, 0)),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (2, 3)],
+            generation(4, SERVING, *NEW),
+        ),
+        [f"hasten 1 until {ABRUPT_MERCY:g}"],
+    ),
+    "the oldest was told": (
+        fleet(
+            generation(1, DRAINING, leaving(1, 0), leaving(2, 1, 0.5), ends_at=NOW + 0.75),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (2, 3)],
+            generation(4, SERVING, *NEW),
+        ),
+        ["SIGTERM 10 until 0.75"],
+    ),
+    "and a fourth one": (
+        fleet(
+            generation(1, DRAINING, leaving(1, 0, 0.5), ends_at=NOW + 0.5),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (2, 3, 4)],
+            generation(5, SERVING, *NEW),
+        ),
+        [f"hasten 2 until {ABRUPT_MERCY:g}"],
+    ),
+    "its time is up": (
+        fleet(
+            generation(1, DRAINING, leaving(1, 0, 0), ends_at=NOW),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (2, 3)],
+            generation(4, SERVING, *NEW),
+        ),
+        ["SIGKILL 10 until 10"],
+    ),
+    "one whose workers have left does not count": (
+        fleet(
+            generation(1, DRAINING, zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW + 1)),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (2, 3)],
+            generation(4, SERVING, *NEW),
+        ),
+        [],
+    ),
+    "nor does one that still serves for a chain that failed": (
+        fleet(
+            generation(1, SERVING, ready(2, 1), booting(1, 0)),
+            generation(2, DRAINING, ready(1, 0), leaving(2, 1), taken=1),
+            *[generation(number, DRAINING, leaving(1, 0)) for number in (3, 4)],
+        ),
+        [],
+    ),
+    "any number may": (
+        fleet(*[generation(number, DRAINING, leaving(1, 0)) for number in range(1, 9)], most_draining=0),
+        [],
+    ),
+    "none may": (
+        fleet(generation(1, DRAINING, leaving(1, 0)), generation(2, SERVING, *NEW), most_draining=1),
+        [],
+    ),
+    "a chain's last worker drains with it": (
+        fleet(
+            generation(1, DRAINING, leaving(2, 1)),
+            *[generation(number, DRAINING, leaving(2, 1)) for number in (2, 3)],
+            generation(4, SERVING, *NEW, kind=Reload.CHAIN, taken=1),
+        ),
+        [f"hasten 1 until {ABRUPT_MERCY:g}"],
+    ),
+    "the server stops, and gives the oldest no more time for that": (
+        fleet(
+            generation(1, DRAINING, leaving(1, 0, 0.5), ends_at=NOW + 0.5),
+            *[generation(number, DRAINING, leaving(1, 0, 20)) for number in (2, 3)],
+            stop=Stop.GRACEFUL,
+        ),
+        [],
+    ),
+}
+
+UNTOLD = {
+    "its zygote has not told of a killed worker's death": (
+        fleet(generation(1, SERVING, ready(1, 0, told=SIGKILL, kill_at=NOW), ready(2, 1), booting(1, 2))),
+        ["KillZygote 1"],
+    ),
+    "it has time": (
+        fleet(generation(1, SERVING, ready(1, 0, told=SIGKILL, kill_at=NOW + 0.1), ready(2, 1), booting(1, 2))),
+        [],
+    ),
+    "that zygote was killed for it": (
+        fleet(
+            generation(
+                1,
+                DRAINING,
+                ready(1, 0, told=SIGKILL, kill_at=NOW),
+                zygote=ZygoteSeen(100, NOW, loaded=True, dismissed=True),
+            ),
+        ),
+        [],
+    ),
+    "the worker is the master's own child": (
+        fleet(generation(1, DRAINING, ready(1, 0, told=SIGKILL, kill_at=NOW), zygote=loading(7))),
+        [],
+    ),
+    "a worker that is too large is killed, and the zygote has its time too": (
+        fleet(generation(1, SERVING, ready(1, 0, stuck="evil-reload-on-rss 5", end_by=SIGKILL), ready(2, 1))),
+        [f"SIGKILL 10 until {ZYGOTE_MERCY:g}"],
+    ),
+    "the server stops at once, and a zygote does not leave": (
+        fleet(
+            generation(
+                1,
+                DRAINING,
+                zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW + ZYGOTE_MERCY - ABRUPT_MERCY),
+            ),
+            stop=Stop.NOW,
+        ),
+        ["KillZygote 1"],
+    ),
+    "the server stops at once, and a zygote does not fork": (
+        fleet(generation(1, DRAINING, asked(1, 0, since=NOW - ABRUPT_MERCY)), stop=Stop.NOW),
+        ["KillZygote 1"],
+    ),
+}
+
 TABLES = {
+    "crowd": CROWD,
+    "untold": UNTOLD,
     "chain": CHAIN,
     "count": COUNT,
     "boot": BOOT,
@@ -518,6 +662,9 @@ def test_why_a_worker_is_killed_names_the_option() -> None:
     (killed,) = plan.plan(fleet(generation(1, DRAINING, slow)), NOW)
     assert isinstance(killed, plan.Tell)
     assert killed.why == "it did not leave within worker-reload-mercy 10"
+    (killed,) = plan.plan(fleet(generation(1, DRAINING, slow, ends_at=NOW)), NOW)
+    assert isinstance(killed, plan.Tell)
+    assert killed.why == "more than 2 generations drain (draining-generations)"
     (killed,) = plan.plan(fleet(generation(1, DRAINING, slow), stop=Stop.GRACEFUL, stop_since=NOW - 30), NOW)
     assert isinstance(killed, plan.Tell)
     assert killed.why == "it did not leave within reload-mercy 30"
@@ -526,3 +673,40 @@ def test_why_a_worker_is_killed_names_the_option() -> None:
 def test_backoff_starts_at_nothing_and_ends_at_half_a_minute() -> None:
     assert [backoff(deaths) for deaths in range(5)] == [0, 0, 0.25, 0.5, 1]
     assert backoff(100) == 30
+
+
+@pytest.mark.parametrize(
+    ("deaths", "waits"),
+    [
+        ("uuuuuuu", [0, 0.25, 0.5, 1, 2, 4, 8]),
+        ("rrrrrrr", [0, 0.25, 0.5, 1, 1, 1, 1]),
+        ("rrrrruu", [0, 0.25, 0.5, 1, 1, 0, 0.25]),
+        ("uuuuuur", [0, 0.25, 0.5, 1, 2, 4, LONGEST_AFTER_READY]),
+        ("rrrrlrr", [0, 0.25, 0.5, 1, 0, 0, 0.25]),
+    ],
+    ids=["never ready", "ready", "ready, then no more", "not ready, then ready", "one lives long"],
+)
+def test_only_those_that_were_never_ready_wait_for_long(deaths: str, waits: list[float]) -> None:
+    """u: died before it was ready; r: as soon as it was; l: later."""
+    trouble, seen = Trouble(), list[float]()
+    for death in deaths:
+        trouble.died(death != "l", NOW, was_ready=death != "u")
+        seen.append(trouble.not_before - NOW)
+    assert seen == waits
+
+
+@pytest.mark.parametrize(
+    ("known", "crashed"),
+    [
+        ({}, True),
+        ({"stuck": "harakiri", "told": SIGABRT}, True),
+        ({"told": SIGTERM}, False),
+        ({"ready_at": None}, False),
+    ],
+    ids=["it died", "it blocked", "it was told to leave", "it was never ready"],
+)
+@pytest.mark.parametrize("before", [False, True])
+def test_whose_successor_is_on_probation(known: dict[str, object], crashed: bool, before: bool) -> None:
+    made = generation(1, SERVING, worker := ready(1, 0, **known), trouble={1: Trouble(crashed=before)})
+    made.worker_gone(worker, NOW)
+    assert made.trouble[1].crashed is (crashed or (before and "told" not in known))

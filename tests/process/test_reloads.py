@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
@@ -78,6 +79,68 @@ def test_a_reload_of_the_workers_does_not_undo_one_of_the_configuration(tmp_path
     world.run(NOT_LONG)
     assert world.serving() == [(3, 1), (3, 2)]
     assert len(read) == 2
+    world.finish()
+    world.close()
+
+
+# Many
+
+
+@pytest.mark.parametrize("letters", ["r", "c", "w", "rcw"], ids=["whole", "chain", "workers", "one after the other"])
+@pytest.mark.parametrize(("option", "most"), [("", 2), ("draining-generations=1", 1), ("draining-generations=0", 12)])
+def test_of_many_reloads_two_generations_drain(tmp_path: Path, letters: str, option: str, most: int) -> None:
+    """Each of the old workers has a request that takes longer than all of this."""
+    world = World(tmp_path / "log", "processes=1", *filter(None, [option]))
+    world.run(NOT_LONG)
+    world.stubborn = True
+    for count, letter in enumerate((letters * 12)[:12], 2):
+        world.command(letter)
+        world.run(3)
+        assert world.serving() == [(number, 1) for number in range(1, count + 1)][-most - 1 :]
+        assert len(world.zygotes()) == len(world.workers()) == min(count, most + 1)
+    world.stubborn = False
+    world.finish()
+    world.close()
+
+
+def hold(world: World) -> None:
+    for worker in world.workers():
+        seat = world.master.cycles[worker.generation].board.seats[worker.seat]
+        seat.begin(0, 1.0, inf, b"192.0.2.1\tGET\t/poll\tHTTP/1.1")
+
+
+def test_the_oldest_is_told_of_and_what_it_did_not_finish(serving: World) -> None:
+    serving.stubborn = True
+    for _ in range(3):
+        hold(serving)
+        serving.signal(SIGHUP)
+        serving.run(0.75)
+    assert "generation 1 has 1 s left: more than 2 generations drain (draining-generations)" in serving.log
+    assert serving.serving()[:2] == [(1, 1), (1, 2)]
+    serving.run(1.5)
+    assert serving.serving()[0] == (2, 1)
+    assert "gets SIGKILL: more than 2 generations drain (draining-generations)" in serving.log
+    assert "generation 1 has ended, and 2 requests of it did not finish" in serving.log
+    assert [request.uri for request in serving.killed] == ["/poll", "/poll"]
+    serving.run(20)
+    assert serving.serving()[0] == (2, 1), "the others have their mercy"
+    serving.stubborn = False
+    serving.finish()
+
+
+def test_the_new_configuration_says_how_many_may_drain(tmp_path: Path) -> None:
+    world = World(tmp_path / "log", "draining-generations=0")
+    world.run(NOT_LONG)
+    world.stubborn = True
+    for _ in range(4):
+        world.signal(SIGHUP)
+        world.run(NOT_LONG)
+    assert len(world.zygotes()) == 5
+    world.settings = world.configured("draining-generations=1")
+    world.signal(SIGHUP)
+    world.run(3)
+    assert len(world.zygotes()) == 2
+    world.stubborn = False
     world.finish()
     world.close()
 

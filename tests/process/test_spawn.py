@@ -138,3 +138,70 @@ def test_lives() -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not lives(process.pid)
+
+
+GROUPS = """
+import select
+from greenwsgi.shared.programs import start_of
+
+rest, ours = os.pipe()
+
+def program(leads):
+    # A process and its child, which go when we do at the latest: its pid, and a pipe that ends with the two.
+    end, held = os.pipe()
+    told, tells = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        if leads:
+            os.setsid()
+        os.fork()
+        os.write(tells, b"+")
+        os.close(ours)
+        os.read(rest, 1)
+        os._exit(0)
+    os.close(held)
+    for _ in range(2):
+        os.read(told, 1)
+    return pid, end
+
+def lives(pipe):
+    return not select.select([pipe], [], [], 0)[0]
+
+def ends(pipe):
+    return bool(select.select([pipe], [], [], 20)[0])
+"""
+
+
+@needs_linux
+def test_a_group_is_ended_with_all_that_is_in_it() -> None:
+    """While its leader lives, and when it has died and is about to be reaped."""
+    code = """
+pid, pipe = program(True)
+processes.end_group(pid, start_of(pid))
+print(ends(pipe))
+pid, pipe = program(True)
+started = start_of(pid)
+os.kill(pid, signal.SIGKILL)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print(lives(pipe), (pid, -9) in processes.bury(lambda: {pid: started}), ends(pipe))
+"""
+    assert in_child(GROUPS + code) == "True\nTrue True True"
+
+
+@needs_linux
+def test_a_group_that_is_not_proven_to_be_a_program_s_is_left_alone() -> None:
+    code = """
+pid, pipe = program(True)
+for wrong in (0, start_of(pid) + 1):  # it started at another time
+    processes.end_group(pid, wrong)
+member, of_member = program(False)  # it leads no group: its own is ours
+processes.end_group(member, start_of(member))
+started = start_of(pid)
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+processes.end_group(pid, started)  # it is reaped, and its number may be another's
+parent = os.getppid()
+processes.end_group(parent, start_of(parent))  # no child of ours
+print(lives(pipe), lives(of_member))
+"""
+    assert in_child(GROUPS + code) == "True True"

@@ -11,13 +11,17 @@ from signal import SIGHUP, SIGQUIT, SIGTERM, Signals
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenwsgi.process.fleet import ABRUPT_MERCY, MOST_DRAINING, GenerationStage
 from greenwsgi.shared.messages import Word
 from tests.process.world import NOT_LONG, World
 
 EVENTS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["reload", "now", "chain", "workers", "count", "crowd", "kill-worker", "kill-zygote", "retire", "nothing"]
+            [
+                *("reload", "now", "chain", "workers", "count", "crowd"),
+                *("kill-worker", "kill-zygote", "retire", "stubborn", "nothing"),
+            ]
         ),
         st.integers(0, 9),
         st.sampled_from(["ok", "ok", "ok", "fail", "crash", "never"]),
@@ -47,6 +51,9 @@ def test_whatever_happens_it_comes_back_and_leaves_nothing(
             world.step()
             world.run(pause)
             assert not world.over, "nothing of that ends a server that has served"
+            world.run(ABRUPT_MERCY + 0.5)
+            assert draining(world) <= MOST_DRAINING
+        world.stubborn = False
         world.load, world.boot = functools.partial(_say, "ok"), functools.partial(_say, "ok")
         world.signal(SIGHUP)
         world.knocking, world.queue = True, 0
@@ -70,6 +77,12 @@ def is_well(world: World) -> bool:
     return not wanted and len(generations) == 1 and len(world.workers()) == len(world.serving()) == 2
 
 
+def draining(world: World) -> int:
+    """How many generations have workers that were told to leave, and no other ones."""
+    generations = [one for one in world.master.fleet.generations if one.stage is GenerationStage.DRAINING]
+    return sum(1 for one in generations if one.workers and all(worker.told for worker in one.workers.values()))
+
+
 def _say(how: str, *_: int) -> str:
     return how
 
@@ -80,6 +93,8 @@ def happen(world: World, what: str, which: int) -> None:
     letters = {"reload": "r", "now": "R", "chain": "c", "workers": "w", "count": "+-"[which % 2]}
     if what in letters:
         world.command(letters[what])
+    elif what == "stubborn":
+        world.stubborn = which % 2 == 0
     elif what == "crowd":
         world.queue, world.knocking = which, which > 4
     elif what == "kill-worker" and workers:

@@ -8,7 +8,7 @@ that was buried fails the test: in the real world that pid may be a stranger's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +53,14 @@ class Worker(Child):
     number: int = 0
     ready: bool = False
     paused: bool = False
+    probation: bool = False
 
 
 class World:
     """load: how each generation's application loads: ok, fail, crash, never. boot: how its workers do: ok, die, never.
 
-    stubborn: workers do not leave when they are told to.
+    stubborn: workers do not leave when they are told to. deaf: zygotes neither obey nor tell of deaths, as if they were
+    stopped.
     """
 
     adopts = True
@@ -68,10 +70,11 @@ class World:
         self.report = -1
         self.load: Callable[[int], str] = lambda generation: "ok"
         self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
-        self.stubborn = False
+        self.stubborn = self.deaf = False
         self.children: dict[int, Child] = {}
         self.signalled: list[tuple[int, Signals]] = []
         self.killed: list[RunningRequest] = []
+        self.ended_groups: list[tuple[int, int]] = []
         self._notes: list[Note] = []
         self._buried: list[tuple[int, int]] = []
         self._log_path = log
@@ -171,6 +174,8 @@ class World:
                 if isinstance(worker, Worker) and worker.zygote == child.pid and worker.state == "dead":
                     self._die_of_master(worker)
         elif isinstance(child, Worker):
+            if self.deaf and self.children[child.zygote].state == "alive":
+                return
             if self.children[child.zygote].state == "alive":
                 self._notes.append(Message(Word.DIED, child.generation, child.pid, child.seat, status=status))
             else:
@@ -229,7 +234,10 @@ class World:
             return
         self.die(child, 0 if number == SIGTERM else -number)
 
-    def bury(self) -> list[tuple[int, int]]:
+    def end_group(self, pid: int, started: int) -> None:
+        self.ended_groups.append((pid, started))
+
+    def bury(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
         buried, self._buried = self._buried, []
         for pid, _ in buried:
             self.children[pid].state = "buried"
@@ -238,6 +246,8 @@ class World:
     # What goes on
 
     def _live(self, zygote: Zygote) -> None:
+        if self.deaf:
+            return
         if not zygote.loaded:
             self._load(zygote)
             return
@@ -264,7 +274,7 @@ class World:
 
     def _fork(self, zygote: Zygote, command: Message) -> None:
         worker = Worker(self._new_pid(), zygote.generation, zygote=zygote.pid, seat=command.seat, number=command.number)
-        worker.paused = command.paused
+        worker.paused, worker.probation = command.paused, command.probation
         self.children[worker.pid] = worker
         seat = self.master.cycles[worker.generation].board.seats[worker.seat]
         assert seat.stage is Stage.FREE

@@ -17,6 +17,7 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.numbers import Numbers
 from greenwsgi.serve.preamble import Preamble
 from greenwsgi.serve.service import Endpoint, Service, Timeouts
 from greenwsgi.serve.slots import Slots
@@ -51,6 +52,7 @@ class Site:
         harakiri: float = NEVER,
         siblings_have_room: Callable[[], bool] | None = None,
         preamble: Preamble | None = None,
+        capacity: int = 1000,
     ) -> None:
         self._pipe, self._log_fd = os.pipe()
         os.set_blocking(self._pipe, False)
@@ -62,9 +64,11 @@ class Site:
         self.clock = Hand()
         self.given_up: list[Exchange] = []
         self.finished = 0
+        log = ServerLog(self._log_fd)
         self.service = Service(
             application=application,
-            log=ServerLog(self._log_fd),
+            log=log,
+            numbers=Numbers(log),
             access=AccessLog(1, self._log_fd),
             seat=seat,
             total_requests=lambda: 1,
@@ -88,7 +92,7 @@ class Site:
             preamble,
         )
         self._acceptor = Acceptor(
-            listener.detach(), self.service, endpoint, siblings_have_room=siblings_have_room, capacity=1000
+            listener.detach(), self.service, endpoint, siblings_have_room=siblings_have_room, capacity=capacity
         )
         self._acceptor.start()
 

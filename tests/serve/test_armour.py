@@ -15,6 +15,7 @@ from greenwsgi.serve import acceptor, carriers, intake
 from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.intake import GRACE, Intake
+from greenwsgi.serve.turns import Turns
 from greenwsgi.shared.metrics import FULL, OVERLOADED
 from greenwsgi.wsgi.forwarded import TrustList, forwarding
 from tests.serve.conftest import Make
@@ -149,6 +150,7 @@ class Trickle:
     timeout = 1000.0
 
     def __init__(self, size: int, seconds: float) -> None:
+        self.turns = Turns()
         self.size, self.seconds, self.now = size, seconds, 0.0
 
     def recv(self, until: float) -> bytes:
@@ -200,31 +202,13 @@ def test_a_body_that_trickles(
     assert got == pieces
 
 
-def test_a_body_that_never_makes_its_reader_wait_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = Trickle(65536, 0.004)  # always there at once: what time passes, its framing takes
-    monkeypatch.setattr(intake, "_now", lambda: stream.now)
-    body = Intake(SimpleNamespace(protocol=Pieces(), stream=stream), False, 100)  # type: ignore[arg-type]
-    turns = []
-
-    def neighbour() -> None:
-        while True:
-            turns.append(stream.now)
-            gevent.sleep(0)
-
-    other = gevent.spawn(neighbour)
-    for _ in range(30):
-        body.pull()
-    other.kill()
-    assert len(turns) in (9, 10), "0.12 s of reading, a turn for the others each 0.01 s, and what rounding takes"
-
-
 def test_a_body_that_does_not_come_is_408(make: Make) -> None:
     def application(environ: Any, start_response: Any) -> list[bytes]:
         environ["wsgi.input"].read()
         return hello(environ, start_response)
 
     site = make(application)
-    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel") as client:
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n") as client:
         settle()
         site.later(31)
         assert read_all(client).startswith(b"HTTP/1.1 408 ")

@@ -177,7 +177,7 @@ def test_nor_read_what_comes_behind_an_answer_that_was_cut(make: Make) -> None:
         raise LookupError("midway")
 
     site = make(application)
-    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello") as client:
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n") as client:
         assert read_all(client).endswith(b"some\r\n")
         with pytest.raises(ValueError, match="has ended"):
             inputs[0].read(5)
@@ -193,9 +193,9 @@ def test_a_connection_whose_body_somebody_still_waits_for_is_not_kept(make: Make
         return hello(environ, start_response)
 
     site = make(application)
-    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello") as client:
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n") as client:
         assert read_answer(client)[1] == b"hello /"
-        client.sendall(b"world" + GET)
+        client.sendall(b"5\r\nworld\r\n0\r\n\r\n" + GET)
         assert read_all(client) == b""
     site.later(31)
     readers[0].get()

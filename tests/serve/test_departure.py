@@ -111,11 +111,11 @@ def test_pipelined_bytes_read_ahead_are_kept(make: Make) -> None:
 def test_a_request_whose_body_is_not_read_yet_is_watched_later(make: Make) -> None:
     poll = LongPoll()
     site = make(poll)
-    client = site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhel")
+    client = site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n")
     settle()
     look(site)
     assert not poll.departure.watching
-    client.sendall(b"lo")
+    client.sendall(b"2\r\nlo\r\n0\r\n\r\n")
     settle()
     look(site)
     assert poll.departure.watching

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from greenwsgi.log.server import ServerLog
+from greenwsgi.serve.deadlines import NEVER
+from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.monitor import EXIT_HARAKIRI, ROUND, Monitor
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat
@@ -44,14 +50,15 @@ def seat() -> Iterator[Seat]:
     ],
 )
 def test_when_it_ends_the_process(seat: Seat, beat: float, deadline: float, ends: bool) -> None:
-    read, write = os.pipe()
     left: list[int] = []
     seat.beat(beat)
     seat.begin(2, 90.0, deadline, b"1.2.3.4\tGET\t/stuck\tHTTP/1.1")
-    Monitor(seat, -1, 60, ServerLog(write), Hand(), left.append).look()
-    os.close(write)
-    with os.fdopen(read) as log:
-        said = log.read()
+
+    def story(monitor: Monitor, clock: Hand) -> None:
+        clock.now = 99.25
+        rounds(monitor, clock, 100.0)
+
+    said = watched(seat, story, 0, left.append)
     assert left == ([EXIT_HARAKIRI] if ends else [])
     assert bool(said) == ends
     if ends:
@@ -67,12 +74,11 @@ def watched(
     leave: Callable[[int], object] = os._exit,
 ) -> str:
     """What a monitor logs in a story."""
-    read, write = os.pipe()
     clock = Hand()
-    story(Monitor(seat, -1, 60, ServerLog(write), clock, leave, warning=warning), clock)
-    os.close(write)
-    with os.fdopen(read) as log:
-        return log.read()
+    with tempfile.TemporaryFile() as log:
+        story(Monitor(seat, -1, 60, ServerLog(log.fileno()), clock, leave, warning=warning), clock)
+        log.seek(0)
+        return log.read().decode()
 
 
 def rounds(monitor: Monitor, clock: Hand, end: float) -> None:
@@ -109,6 +115,60 @@ def test_each_blockage_is_told(seat: Seat) -> None:
     lines = watched(seat, twice, warning=1).splitlines()
     assert sum(line.endswith("turns again after 2.1 s") for line in lines) == 2
     assert seat.counters[BLOCKED_LOOPS] == 2
+
+
+def stand_in(self: Any, look: Callable[[], None]) -> None:
+    """Takes the place of Exchange.run: what the monitor knows a request's stack by."""
+    look()
+
+
+@pytest.mark.parametrize(
+    ("deadline", "innocent", "ends"),
+    [
+        (99.0, NEVER, True),
+        (200.0, 98.0, False),  # the one that is late waits for one that still has time
+        (NEVER, 98.0, True),  # it has no deadline that would end the wait of the other
+        (NEVER, NEVER, False),
+    ],
+)
+def test_only_a_request_that_blocks_the_loop_is_blamed(
+    seat: Seat, monkeypatch: pytest.MonkeyPatch, deadline: float, innocent: float, ends: bool
+) -> None:
+    monkeypatch.setattr(Exchange, "run", stand_in)
+    seat.beat(98.0)
+    seat.begin(1, 90.0, deadline, b"1.2.3.4\tGET\t/guilty\tHTTP/1.1")
+    seat.begin(2, 90.0, innocent, b"1.2.3.4\tGET\t/innocent\tHTTP/1.1")
+    left: list[int] = []
+
+    def blocks(monitor: Monitor, clock: Hand) -> None:
+        stand_in(SimpleNamespace(core=1, deadline=deadline, what="GET /guilty"), lambda: rounds(monitor, clock, 101.0))
+
+    said = watched(seat, blocks, warning=0, leave=left.append)
+    assert bool(left) == ends
+    assert ("past their deadline: GET /" in said) == ends
+
+
+def test_a_loop_that_many_greenlets_keep_busy_is_not_blocked(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look finds another request there: none of them blocks, and the first level ends those that are late."""
+    monkeypatch.setattr(Exchange, "run", stand_in)
+    seat.beat(98.0)
+    left: list[int] = []
+
+    def busy(monitor: Monitor, clock: Hand) -> None:
+        frames = []  # a frame that is kept has an address that no other gets
+
+        def look() -> None:
+            clock.now += ROUND
+            monitor.look()
+            frames.append(sys._getframe(1))
+
+        for core in range(4):
+            seat.begin(core, 90.0, 95.0, b"1.2.3.4\tGET\t/\tHTTP/1.1")
+        for core in (0, 1, 2, 3) * 4:
+            stand_in(SimpleNamespace(core=core, deadline=95.0, what="GET /"), look)
+
+    watched(seat, busy, warning=0, leave=left.append)
+    assert left == []
 
 
 @pytest.mark.parametrize(

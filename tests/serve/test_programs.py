@@ -19,6 +19,7 @@ from greenwsgi.log.server import ServerLog
 from greenwsgi.options.table.programs import Programs as Options
 from greenwsgi.serve.departure import Departure
 from greenwsgi.serve.programs import Programs, _Run
+from greenwsgi.serve.turns import Turns
 from greenwsgi.wsgi.body import EMPTY
 from tests.serve.conftest import Make
 from tests.serve.site import read_answer, settle, wait_until
@@ -40,7 +41,7 @@ def programs(folder: Path, log: ServerLog, **texts: str) -> Programs:
         (folder / name).chmod(0o755)
     settings = Settings(programs=Options(cgi=(str(folder),), cgi_processes=1))
     settings = replace(settings, limits=replace(settings.limits, queue_timeout=0.01))
-    return Programs(settings, lambda environ, start_response: [], log)
+    return Programs(settings, lambda environ, start_response: [], log, Turns())
 
 
 def ask(application: Any, path: str, start_response: Any = None, **variables: str) -> tuple[str, bytes]:

@@ -461,7 +461,7 @@ class Pair:
 def test_a_body_that_is_cut_short(secure: Secure) -> None:
     """By a client that ends the connection without TLS's word for it."""
     site = secure.site(echo)
-    client = secure.connect(site, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    client = secure.connect(site, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
     wait_until(lambda: site.service.running)
     socket.socket(fileno=client.detach()).close()
     wait_until(lambda: not site.service.connections)

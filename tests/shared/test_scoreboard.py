@@ -36,6 +36,9 @@ def test_heartbeat(board: Scoreboard) -> None:
     assert seat.heartbeat() == 0
     seat.beat(12.5)
     assert seat.heartbeat() == 12.5
+    assert seat.monitor_heartbeat() == 0
+    seat.beat_monitor(13.5)
+    assert (seat.heartbeat(), seat.monitor_heartbeat()) == (12.5, 13.5)
     assert seat.number == 1
 
 
@@ -51,6 +54,22 @@ def test_requests_run_from_begin_to_end(board: Scoreboard) -> None:
     seat.end(0)
     assert [request.core for request in seat.running()] == [CORES - 1]
     assert board.seats[0].running() == board.seats[2].running() == []
+
+
+def test_programs_are_noted_until_they_end(board: Scoreboard) -> None:
+    """They touch neither the requests that run nor the next seat, and a seat is wiped with them."""
+    seat, after = board.seats[0], board.seats[1]
+    after.begin(0, 1.0, 2.0, b"addr\tGET\t/\tHTTP/1.1")
+    for place in range(seat.places):
+        seat.begin(place, 1.0, 2.0, b"x" * 500)
+        seat.note_program(place, 100 + place, 7000 + place)
+    seat.note_program(0, 0, 0)
+    assert seat.programs() == [(100 + place, 7000 + place) for place in range(1, CORES)]
+    assert len(seat.running()) == CORES
+    assert len(after.running()) == 1
+    assert after.programs() == []
+    seat.wipe()
+    assert seat.programs() == []
 
 
 def test_a_short_line_leaves_nothing_of_a_long_one(board: Scoreboard) -> None:
@@ -77,11 +96,20 @@ def test_seats_do_not_overlap(board: Scoreboard) -> None:
         seat.counters[len(METRICS) - 1] = 1000 + seat.index
         seat.begin(CORES - 1, 1.0 + seat.index, 0.0, b"\xff" * 300)
     board.past[0] = 99
+    board.closing = True
     for seat in board.seats:
         assert (seat.number, seat.pid) == (seat.index + 1, 100 + seat.index)
         assert seat.counters[len(METRICS) - 1] == 1000 + seat.index
         assert [request.started for request in seat.running()] == [1.0 + seat.index]
     assert board.past[0] == 99
+    assert board.past[len(METRICS) - 1] == 0
+
+
+def test_all_who_have_the_board_see_that_the_server_stops(board: Scoreboard) -> None:
+    other = Scoreboard(os.dup(board.fd), len(board.seats), CORES)
+    before, board.closing = other.closing, True
+    assert (before, other.closing) == (False, True)
+    other.close()
 
 
 def test_a_wiped_seat_is_as_new(board: Scoreboard) -> None:

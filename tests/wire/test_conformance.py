@@ -72,6 +72,23 @@ def content(protocol: str, answer: bytes) -> bytes:
     return fastcgi_records.streams(answer)[fastcgi_records.STDOUT] if protocol.startswith("fastcgi") else answer
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("size", [1, 65528, 65529, 1_000_000])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pieces_are_a_chunk_that_is_not_joined(protocol: str, size: int, method: str, version: str) -> None:
+    """And where it is large, most of the pieces are a view of it."""
+    wires = [make(protocol) for _ in range(2)]
+    for wire in wires:
+        wire.receive_data(REQUESTS[protocol](method, "/", b"").replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+        assert isinstance(wire.next_event(), RequestHead)
+        wire.head("200 OK", [], -1, DATE, True)
+    data = bytes(range(250)) * (size // 250 + 1)
+    pieces = wires[0].pieces(data[:size])
+    assert b"".join(pieces) == wires[1].chunk(data[:size])
+    assert b"".join(wires[0].pieces(memoryview(data)[:size])) == b"".join(pieces)
+
+
 def test_every_protocol_is_tested_here() -> None:
     """A new row needs a way to write its requests."""
     assert REQUESTS.keys() == BAD.keys() == PROTOCOLS.keys()

@@ -93,6 +93,45 @@ def test_paths_are_translated_under_the_gateways_root() -> None:
     assert given(DOCUMENT_ROOT="/srv/www/")[b"PATH_TRANSLATED"] == b"/srv/www/more/path"
 
 
+GATEWAYS = {
+    *(
+        "REMOTE_USER",
+        "REMOTE_IDENT",
+        "REDIRECT_URL",
+        "REDIRECT_REMOTE_USER",
+        "CONTEXT_PREFIX",
+        "UNIQUE_ID",
+        "AUTH_TYPE",
+    ),
+    *("SSL_CIPHER", "SSL_TLS_SNI", "SSL_CLIENT_S_DN", "SSL_CLIENT_S_DN_Email", "SSL_CLIENT_SAN_OTHER_msUPN_0"),
+    *("SSL_SERVER_M_SERIAL", "SSL_SESSION_ID", "HTTPS_DN", "HTTP_X_FORWARDED_FOR", "HTTP_LD_PRELOAD", "DOCUMENT_ROOT"),
+}
+NOBODYS = {
+    *(
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "LD_AUDIT",
+        "PYTHONPATH",
+        "PYTHONSTARTUP",
+        "PERL5OPT",
+        "RUBYOPT",
+        "NODE_OPTIONS",
+    ),
+    *("PATH", "IFS", "ENV", "BASH_ENV", "BASH_FUNC_x%%", "HTTP_BASH_FUNC_x()", "HOME", "TMPDIR", "GCONV_PATH", "PS4"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "SSL_X", "OPENSSL_CONF", "CURL_CA_BUNDLE", "PHP_VALUE"),
+    *("HTTP_PROXY", "HTTP_proxy", "HTTP_Proxy", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy"),
+    *("HTTP_", "HTTP_A=B", "HTTP_A B", "HTTP_A\n", "HTTP_caf\xe9", "SSL_CLIENT_=", "REMOTE_A.B", "REDIRECT_", ""),
+    *("UWSGI_FILE", "_", "SHELLOPTS", "MALLOC_CHECK_", "GLIBC_TUNABLES", "LANG", "CONTEXT_X", "HTTPS_CERT"),
+}
+
+
+def test_what_a_gateway_may_say_and_what_it_may_not() -> None:
+    """The wire is not where the environment of a program comes from, but for names that mean a request's facts."""
+    found = variables(REQUEST | dict.fromkeys(GATEWAYS | NOBODYS, "wire"), SCRIPT, {"PATH": "/bin", "LANG": "C"})
+    assert {name.decode("latin-1") for name, value in found.items() if value == b"wire"} == GATEWAYS
+    assert (found[b"PATH"], found[b"LANG"], found[b"REDIRECT_STATUS"]) == (b"/bin", b"C", b"200")
+
+
 # Answers
 
 HTML = ("Content-Type", "text/html")
@@ -114,6 +153,7 @@ HTML = ("Content-Type", "text/html")
         (b"Location: http://x/\n\n", CgiHead("302 Found", [("Location", "http://x/")])),
         (b"Location: //x/\n\n", CgiHead("302 Found", [("Location", "//x/")])),
         (b"Location: /x?y\n\n", CgiHead("", redirect="/x?y")),
+        (b"Location: /x/../y?%\n\n", CgiHead("", redirect="/x/../y?%")),
         (b"Location: /x\nStatus: 301 Moved\n\n", CgiHead("301 Moved", [("Location", "/x")])),
         (b"Location: /x\nSet-Cookie: a=b\n\n", CgiHead("302 Found", [("Location", "/x"), ("Set-Cookie", "a=b")])),
         (b"Content-Type: text/html\nContent-Length: 7\n\n", CgiHead("200 OK", [HTML, ("Content-Length", "7")], "", 7)),
@@ -151,7 +191,7 @@ def test_what_a_head_says_may_be_sent() -> None:
         except CgiError:
             continue
         assert found is not None
-        Response(None, lambda data: None, None, False).start_response(found[0].status, found[0].headers)  # type: ignore[arg-type]
+        Response(None, None, None, False).start_response(found[0].status, found[0].headers)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -171,6 +211,8 @@ def test_what_a_head_says_may_be_sent() -> None:
         (b"Content-Type: a\rSet-Cookie: b\n\n", "no header line"),
         (b"Content Type: a\n\n", "no header line"),
         (b": a\n\n", "no header line"),
+        (b"Location: /x%00y\n\n", "Location '/x%00y': bad percent-encoding"),
+        (b"Location: /x%zz\n\n", "Location '/x%zz': bad percent-encoding"),
         (b"Content-Type: a\nContent-Length: -1\n\n", "Content-Length '-1' is no number"),
         (b"Content-Type: a\nContent-Length: 1\nContent-Length: 2\n\n", "more than one Content-Length: 1, 2"),
         (b"Content-Type: a\nContent-Length: 99999999999999999999\n\n", "is no number"),
@@ -194,3 +236,8 @@ def test_a_local_redirect_is_a_get_without_a_body() -> None:
     assert found["HTTP_HOST"] == "web"
     assert redirected(REQUEST | {"REQUEST_METHOD": "HEAD"}, "/")["REQUEST_METHOD"] == "HEAD"
     assert redirected({}, "/")["REQUEST_METHOD"] == "GET"
+
+
+def test_a_local_redirect_leads_where_a_request_would() -> None:
+    for location in ("/a/../b", "/a/%2e%2e/b", "/../b", "/..%2f..%2fb", "/./b?/../c"):
+        assert redirected({}, location)["PATH_INFO"] == "/b", location

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -32,6 +32,11 @@ class Outlet:
     def send(self, data: bytes) -> None:
         self.data += data
 
+    def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self.send(b"".join(pieces))
+
+    send_next = send
+
 
 def answer(application: Application, method: str = "GET", behind: Callable[[], None] | None = None) -> bytes:
     """All that goes out for one request over HTTP, whose connection is kept; what the application raises is 500.
@@ -41,7 +46,7 @@ def answer(application: Application, method: str = "GET", behind: Callable[[], N
     wire, outlet = make("http"), Outlet()
     wire.receive_data(f"{method} / HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert isinstance(wire.next_event(), RequestHead)
-    response = Response(wire, outlet.send, outlet, method == "HEAD")  # type: ignore[arg-type]
+    response = Response(wire, outlet, outlet, method == "HEAD")  # type: ignore[arg-type]
     try:
         run(application, {}, response)
     except (ResponseError, KeyError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from greenwsgi.wsgi.response import Response, ResponseError
+from greenwsgi.wsgi.response import LARGE, Response, ResponseError
 from greenwsgi.wsgi.runner import run
 
 
@@ -20,9 +21,16 @@ class Outlet:
 
     def __init__(self) -> None:
         self.sends: list[bytes] = []
+        self.pieces: list[bytes | memoryview] = []
 
     def send(self, data: bytes) -> None:
         self.sends.append(data)
+
+    def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
+        self.pieces += pieces
+        self.send(b"".join(pieces))
+
+    send_next = send
 
     @property
     def data(self) -> bytes:
@@ -38,13 +46,16 @@ class Plain:
     def chunk(self, data: bytes) -> bytes:
         return b"<" + data + b">"
 
+    def pieces(self, data: bytes | memoryview) -> list[bytes | memoryview]:
+        return [b"<", data, b">"]
+
     def end(self) -> bytes:
         return b"$"
 
 
 def answer(application: Any, *, bodiless: bool = False) -> tuple[Outlet, Response]:
     outlet = Outlet()
-    response = Response(Plain(), outlet.send, outlet, bodiless)  # type: ignore[arg-type]
+    response = Response(Plain(), outlet, outlet, bodiless)  # type: ignore[arg-type]
     run(application, {}, response)
     return outlet, response
 
@@ -61,6 +72,53 @@ def test_one_piece_has_its_length_known_and_leaves_in_one_send() -> None:
     outlet, response = answer(app(b"hello"))
     assert outlet.sends == [b"[200 OK 5 0]<hello>$"]
     assert response.sent == 5
+
+
+def test_a_large_piece_is_sent_as_it_is() -> None:
+    """60 slow readers of one constant must not be 60 copies of it."""
+    body = bytes(LARGE)
+    outlet, response = answer(app(body))
+    assert outlet.sends == [b"[200 OK %d 0]<" % LARGE + body + b">$"]
+    assert any(piece is body for piece in outlet.pieces)
+    assert response.sent == LARGE
+
+
+def test_a_large_piece_among_others() -> None:
+    body = bytes(LARGE)
+    outlet, _ = answer(app(b"a", body, b"b", headers=[("Content-Length", str(LARGE + 2))]))
+    assert outlet.sends == [b"[200 OK -1 1]<a>", b"<" + body + b">", b"<b>$"]
+    assert any(piece is body for piece in outlet.pieces)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_large_piece_that_is_no_bytes_is_not_copied(kind: Any) -> None:
+    body = kind(bytes(range(256)) * (LARGE // 256))
+    outlet, _ = answer(app(body))
+    assert outlet.data == b"[200 OK %d 0]<" % LARGE + bytes(body) + b">$"
+    assert any(isinstance(piece, memoryview) for piece in outlet.pieces)
+
+
+def test_a_large_piece_of_numbers_counts_its_bytes() -> None:
+    outlet, _ = answer(app(memoryview(bytes(LARGE)).cast("I")))  # type: ignore[arg-type]
+    assert outlet.data.startswith(b"[200 OK %d 0]<" % LARGE)
+
+
+def test_a_memoryview_with_gaps_is_copied() -> None:
+    outlet, _ = answer(app(memoryview(bytes(range(256)) * LARGE)[::256]))  # type: ignore[arg-type]
+    assert outlet.data == b"[200 OK %d 0]<" % LARGE + bytes(LARGE) + b">$"
+
+
+@pytest.mark.parametrize("declared", [1, LARGE - 1, LARGE, LARGE + 1, 2 * LARGE])
+def test_a_large_piece_is_cut_at_the_declared_length(declared: int) -> None:
+    body = bytes(range(256)) * (2 * LARGE // 256) + b"more"
+    outlet, response = answer(app(body, headers=[("Content-Length", str(declared))]))
+    assert outlet.data == b"[200 OK -1 1]<" + body[:declared] + b">$"
+    assert (response.sent, response.excess) == (declared, len(body) - declared)
+
+
+def test_a_large_piece_of_an_answer_without_body_is_not_sent() -> None:
+    outlet, _ = answer(app(bytes(LARGE)), bodiless=True)
+    assert outlet.data == b"[200 OK %d 0]$" % LARGE
 
 
 def test_several_pieces_have_an_unknown_length() -> None:
@@ -83,7 +141,7 @@ def test_headers_wait_for_the_first_piece_that_is_not_empty() -> None:
         seen.append(len(outlet.sends))
         yield b"x"
 
-    run(application, {}, Response(Plain(), outlet.send, outlet, False))  # type: ignore[arg-type]
+    run(application, {}, Response(Plain(), outlet, outlet, False))  # type: ignore[arg-type]
     assert seen == [0]
     assert outlet.sends[0] == b"[200 OK -1 0]<x>"
 
@@ -106,7 +164,7 @@ def test_a_body_longer_than_declared_is_cut_there_and_counted() -> None:
 
 def test_a_body_shorter_than_declared_closes_the_connection() -> None:
     outlet = Outlet()
-    response = Response(Plain(), outlet.send, outlet, False)  # type: ignore[arg-type]
+    response = Response(Plain(), outlet, outlet, False)  # type: ignore[arg-type]
     with pytest.raises(ResponseError, match="ended after 3 bytes, Content-Length said 5"):
         run(app(b"hel", headers=[("Content-Length", "5")]), {}, response)
     assert response.cut
@@ -227,7 +285,7 @@ def test_close_is_called_when_the_client_left() -> None:
 
     result = Closing(b"x")
     with pytest.raises(ConnectionError):
-        run(returning(result), {}, Response(Plain(), Gone().send, Gone(), False))  # type: ignore[arg-type]
+        run(returning(result), {}, Response(Plain(), Gone(), Gone(), False))  # type: ignore[arg-type]
     assert result.closed == 1
 
 
@@ -266,7 +324,7 @@ def test_close_is_called_when_the_client_left() -> None:
     ],
 )
 def test_what_start_response_refuses(status: Any, headers: Any, complaint: str) -> None:
-    response = Response(Plain(), Outlet().send, Outlet(), False)  # type: ignore[arg-type]
+    response = Response(Plain(), Outlet(), Outlet(), False)  # type: ignore[arg-type]
     if not complaint:
         response.start_response(status, headers)
         assert response.status == (status if " " in status else status + " ")
@@ -285,7 +343,7 @@ def test_only_bytes_are_a_body() -> None:
 
 def test_failing_replaces_the_whole_head() -> None:
     outlet = Outlet()
-    response = Response(Plain(), outlet.send, outlet, False)  # type: ignore[arg-type]
+    response = Response(Plain(), outlet, outlet, False)  # type: ignore[arg-type]
     response.start_response("200 OK", [("Content-Length", "99")])
     response.fail("500 Internal Server Error")
     assert outlet.data == b"[500 Internal Server Error 21 1]<Internal Server Error>$"

@@ -66,7 +66,7 @@ class Listening:
         default=False,
         help="Let another server listen on the same TCP addresses, so that a new release can start beside this one.",
         note="The kernel gives each of them a share of the connections. The master binds once, so workers come and go"
-        " without loss; but connections that wait in a server's queue when it ends are reset.",
+        " without loss. A server that stops answers what waits in its queue; if it is killed, that is reset.",
         status=Status.PARTIAL,
         reload=Reload.RESTART,
     )

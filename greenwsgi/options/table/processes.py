@@ -171,6 +171,15 @@ class Processes:
         default=60,
         help="How long requests may take to finish when their worker is replaced; then they are cut.",
     )
+    draining_generations: int = option(
+        "draining-generations",
+        kind=INTEGER,
+        default=2,
+        help="How many generations may finish their requests at a time after reloads; 0 means any number.",
+        note="When one more would, the oldest has one second left, and its requests are cut: each generation holds all"
+        " its processes and their memory until its last request has ended.",
+        reload=Reload.LIVE,
+    )
     uid: str = option(
         "uid",
         metavar="USER",

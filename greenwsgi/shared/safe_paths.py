@@ -1,0 +1,355 @@
+"""Files in folders where other users may write, opened and made so that no name can be swapped under the server.
+
+A server that is started by root opens its log, pidfile, sockets and fifos in folders that often belong to the service's
+user. That user can replace every name there at every moment, also by a symbolic link to a file of root's. Three rules
+keep such a file out of reach:
+
+- A folder is opened component by component and is then used by its descriptor only (`at`). A symbolic link of another
+  user is followed only to a folder of his own: there he could have put the file himself. In a folder where everybody
+  may write, such as /tmp, it is never followed, as the kernel has it under fs.protected_symlinks.
+- What needs a mode or an owner gets them in a new folder that only the server may enter (`aside`), and then its name.
+- A file is removed only if it is the one that was made, by its device and inode.
+
+Of a server that is not root only the last of this is asked: another user's links, a deploy user's `current` for one,
+give him no rights that he has not.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+MOST_LINKS = 40
+"""Symbolic links that one path may follow, as in the kernel."""
+
+_PATH_ONLY = getattr(os, "O_PATH", 0)
+_FOLDER = (_PATH_ONLY or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+_UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A name in a folder that is open. folder: its descriptor. path: as it was written.
+
+    native: the name lies in /proc, where links are the kernel's own (/dev/stdout leads there), and is followed.
+    """
+
+    folder: int
+    name: str
+    path: str
+    native: bool = False
+
+    def look(self) -> os.stat_result | None:
+        """What is there, a link itself; None if nothing is."""
+        try:
+            return os.stat(self.name, dir_fd=self.folder, follow_symlinks=self.native)
+        except FileNotFoundError:
+            return None
+
+    def open(self, flags: int, mode: int = 0o666) -> int:
+        """The descriptor. Raises OSError, for a symbolic link too."""
+        return os.open(self.name, flags if self.native else flags | os.O_NOFOLLOW, mode, dir_fd=self.folder)
+
+    def remove(self, file: tuple[int, int] | None) -> bool:
+        """Remove it if it is that file; was it? Raises OSError if it may not be removed."""
+        found = self.look()
+        if found is None or file_id(found) != file:
+            return False
+        os.unlink(self.name, dir_fd=self.folder)
+        return True
+
+
+def file_id(found: os.stat_result) -> tuple[int, int]:
+    """What tells a file from all others: its device and inode."""
+    return found.st_dev, found.st_ino
+
+
+def kind(mode: int) -> str:
+    """What sort of file it is, in words."""
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a fifo",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFBLK: "a device",
+        stat.S_IFCHR: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a file")
+
+
+# Finding
+
+
+@contextmanager
+def at(path: str, *, follow: bool = False) -> Iterator[Spot]:
+    """The place of a path, with its folder open meanwhile. follow: a symbolic link as the last component too.
+
+    Raises OSError.
+    """
+    walk = _Walk(path, follow)
+    try:
+        yield walk.spot()
+    finally:
+        _close(walk.folder)
+
+
+class _Walk:
+    """From the root, or from here, to the folder of a path."""
+
+    def __init__(self, path: str, follow: bool) -> None:
+        self._path = path
+        self._follow = follow
+        self._rest = _parts(path)
+        self._led_by: set[int] = set()
+        self._links = 0
+        self._proc = _proc()
+        self.folder = os.open("/" if path.startswith("/") else ".", _FOLDER)
+
+    def spot(self) -> Spot:
+        try:
+            return self._find()
+        except BaseException:
+            _close(self.folder)
+            self.folder = _UNKNOWN
+            raise
+
+    def _find(self) -> Spot:
+        while True:
+            if not self._rest or self._rest[0] == "..":
+                raise IsADirectoryError(errno.EISDIR, "this is a folder")
+            if self._proc is not None and os.fstat(self.folder).st_dev == self._proc:
+                return self._here("/".join(reversed(self._rest)), native=True)
+            part = self._rest.pop()
+            if not self._rest:
+                if not (self._follow and self._is_link(part)):
+                    return self._here(part)
+                self._go_by_link(part)
+            elif not self._enter(part):
+                self._go_by_link(part)
+
+    def _here(self, name: str, *, native: bool = False) -> Spot:
+        owner = os.fstat(self.folder).st_uid
+        if self._led_by and self._led_by != {owner}:
+            led = ", ".join("another user" if one == _UNKNOWN else f"user {one}" for one in sorted(self._led_by))
+            raise PermissionError(
+                errno.EPERM, f"a symbolic link of {led} leads there, and the folder is user {owner}'s: name it directly"
+            )
+        return Spot(self.folder, name, self._path, native)
+
+    def _is_link(self, part: str) -> bool:
+        try:
+            return stat.S_ISLNK(os.lstat(part, dir_fd=self.folder).st_mode)
+        except FileNotFoundError:
+            return False
+
+    def _enter(self, part: str) -> bool:
+        """Go on there, if it is no link."""
+        try:
+            self._replace(os.open(part, _FOLDER, dir_fd=self.folder))
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                return False
+            raise
+        return True
+
+    def _go_by_link(self, part: str) -> None:
+        target, owner = _read_link(self.folder, part)
+        if owner not in (0, os.geteuid()):
+            if os.fstat(self.folder).st_mode & stat.S_IWOTH:
+                whose = "another user" if owner == _UNKNOWN else f"user {owner}"
+                raise PermissionError(errno.EPERM, f"{part} is a symbolic link of {whose}, where everybody may write")
+            if os.geteuid() == 0:
+                self._led_by.add(owner)
+        self._links += 1
+        if self._links > MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if target.startswith("/"):
+            self._replace(os.open("/", _FOLDER))
+        self._rest += _parts(target)
+
+    def _replace(self, folder: int) -> None:
+        _close(self.folder)
+        self.folder = folder
+
+
+def _parts(path: str) -> list[str]:
+    """Its components, the last one first."""
+    return [part for part in path.split("/") if part not in ("", ".")][::-1]
+
+
+def _read_link(folder: int, name: str) -> tuple[str, int]:
+    """Where a symbolic link leads, and whose it is: of one and the same link. Raises OSError, NotADirectoryError."""
+    no_link = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if _PATH_ONLY:
+        fd = os.open(name, _PATH_ONLY | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISLNK(found.st_mode):
+                raise no_link
+            return os.readlink("", dir_fd=fd), found.st_uid
+        finally:
+            _close(fd)
+    found = os.lstat(name, dir_fd=folder)
+    if not stat.S_ISLNK(found.st_mode):
+        raise no_link
+    target = os.readlink(name, dir_fd=folder)
+    return target, found.st_uid if _keeps_names(folder) else _UNKNOWN  # it may be another one by now
+
+
+def _keeps_names(folder: int) -> bool:
+    """Can no other user replace in that folder what is not his own?"""
+    found = os.fstat(folder)
+    return found.st_uid in (0, os.geteuid()) and bool(found.st_mode & stat.S_ISVTX or not found.st_mode & 0o022)
+
+
+def _proc() -> int | None:
+    """The device of /proc; None where that is not mounted."""
+    if sys.platform != "linux":
+        return None
+    try:
+        proc = os.stat("/proc").st_dev
+    except OSError:
+        return None
+    return proc if proc != os.stat("/").st_dev else None
+
+
+def _close(fd: int) -> None:
+    """os.close is gevent's in a zygote, and may leave the descriptor open until its loop runs."""
+    if fd >= 0:
+        os.closerange(fd, fd + 1)
+
+
+# Making
+
+
+@contextmanager
+def aside(spot: Spot) -> Iterator[Spot]:
+    """The same name in a new folder beside the spot that only this process's user may enter.
+
+    What is made there can be given its mode and owner; `put` gives it its name. What stays there is removed. Raises
+    OSError.
+    """
+    private = f".greenwsgi-{secrets.token_hex(8)}"
+    umask = os.umask(0o077)
+    try:
+        os.mkdir(private, 0o700, dir_fd=spot.folder)
+    finally:
+        os.umask(umask)
+    folder = os.open(private, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=spot.folder)
+    try:
+        _check_private(folder)
+        yield Spot(folder, spot.name, spot.path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(spot.name, dir_fd=folder)
+        _remove_folder(spot.folder, private, folder)
+        _close(folder)
+
+
+def _check_private(folder: int) -> None:
+    """It may have been replaced since it was made, even by another folder of root's that was there already."""
+    found = os.fstat(folder)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077 or os.listdir(folder):
+        why = "another user has replaced it, or this file system does not keep owners and modes"
+        raise PermissionError(errno.EPERM, f"a folder that was made there for the start is not ours alone: {why}")
+
+
+def _remove_folder(parent: int, name: str, folder: int) -> None:
+    """An empty one that somebody has moved away is left to him."""
+    with suppress(OSError):
+        if os.path.samestat(os.lstat(name, dir_fd=parent), os.fstat(folder)):
+            os.rmdir(name, dir_fd=parent)
+
+
+def put(made: Spot, spot: Spot) -> None:
+    """Give what was made aside its name. Raises FileExistsError if there is something of that name, OSError."""
+    names = (made.name, spot.name)
+    try:
+        os.link(*names, src_dir_fd=made.folder, dst_dir_fd=spot.folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if spot.look() is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(*names, src_dir_fd=made.folder, dst_dir_fd=spot.folder)
+
+
+def remove(path: str, file: tuple[int, int] | None, *, follow: bool = False) -> bool:
+    """Remove the file of that path if it is that one; was it? A path that leads nowhere any more is no error."""
+    try:
+        with at(path, follow=follow) as spot:
+            return spot.remove(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+# Opening
+
+
+def open_log(path: str) -> int:
+    """Open a file for output, at its end; make it if there is none. /dev/stdout and terminals are files here.
+
+    A fifo is refused: opening it waits for its reader, and so does every line once it is full. Raises OSError.
+    """
+    with at(path, follow=True) as spot:
+        _check_log(spot.look(), spot)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
+        fd = spot.open(flags, 0o640)
+        try:
+            _check_log(os.fstat(fd), spot)
+            os.set_blocking(fd, True)
+        except BaseException:
+            _close(fd)
+            raise
+        return fd
+
+
+def _check_log(found: os.stat_result | None, spot: Spot) -> None:
+    """Raises OSError for what is no log."""
+    if found is None or stat.S_ISCHR(found.st_mode) or (spot.native and not stat.S_ISBLK(found.st_mode)):
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise FileExistsError(errno.EEXIST, f"there is {kind(found.st_mode)} of that name: name a file")
+    _check_names(found, spot)
+
+
+def _check_names(found: os.stat_result, spot: Spot) -> None:
+    if has_other_names(found, spot):
+        raise PermissionError(errno.EPERM, "that file has another name too (a hard link): remove one of them")
+
+
+def has_other_names(found: os.stat_result, spot: Spot) -> bool:
+    """Is it perhaps a file of root's, to which somebody made a hard link in a folder of his own?"""
+    return found.st_nlink > 1 and os.geteuid() == 0 and not _keeps_names_alone(spot.folder)
+
+
+def _keeps_names_alone(folder: int) -> bool:
+    found = os.fstat(folder)
+    return found.st_uid == 0 and not found.st_mode & 0o022
+
+
+def opener(path: str, flags: int) -> int:
+    """For the `opener` of open(): as it does, but only what is not led to a file of another user's choice.
+
+    A fifo without a reader is an error, and not waited for. Raises OSError.
+    """
+    with at(path, follow=True) as spot:
+        fd = spot.open(flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            found = os.fstat(fd)
+            if stat.S_ISREG(found.st_mode):
+                _check_names(found, spot)
+                if flags & os.O_TRUNC:
+                    os.ftruncate(fd, 0)
+            os.set_blocking(fd, True)
+        except BaseException:
+            _close(fd)
+            raise
+        return fd

@@ -1,0 +1,300 @@
+"""What answers at a control socket may be anybody: who it is matters, and no answer does more than end the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+
+from greenwsgi.cli import main
+from greenwsgi.errors import UsageError
+from greenwsgi.process import control, identity
+from greenwsgi.process.control import MOST_ANSWER, Caller
+from greenwsgi.process.fifo import tell
+from greenwsgi.process.target import Target
+
+Output = pytest.CaptureFixture[str]
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who listens on a unix socket")
+needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux has pidfds")
+
+
+@contextmanager
+def answering(path: Path, answer: bytes, *, close: bool = True) -> Iterator[None]:
+    """Somebody takes one connection there, reads a line and says that. close: then he hangs up."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        done = threading.Event()
+
+        def talk() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                try:
+                    connection.sendall(answer)
+                except OSError:  # he has read enough
+                    return
+                if not close:
+                    done.wait(30)
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            with socket.socket(socket.AF_UNIX) as late:  # if no client came
+                late.connect_ex(str(path))
+            thread.join(30)
+    path.unlink()
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\nfake line"
+ODD = "what answers there is no greenwsgi, or a much older or newer one"
+STATUS = {"version": ESCAPES, "pid": ESCAPES, "listeners": [ESCAPES], "generations": [], "workers": []}
+WHOLE = {"version": "1", "pid": 1, "state": "serves", "memory": 0, "listeners": [], "generations": [], "totals": []}
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("ping", b""),
+        ("ping", b"\n"),
+        ("ping", b"junk\n"),
+        ("ping", b"\xff\xfe\x00\xd8\n"),
+        ("ping", b'{"ok": true, "said": "po'),
+        ("ping", b"[" * 1_000_000 + b"\n"),
+        ("ping", b'{"ok": true, "said": ' + b'{"a":' * 100_000 + b"\n"),
+        ("ping", b'{"ok": true, "said": "pong", "generation": ' + b"9" * 5000 + b"}\n"),
+        ("ping", b"null\n"),
+        ("ping", b'{"ok": true}\n'),
+        ("ping", b'{"ok": true, "said": "pong"}\n'),
+        ("ping", b'{"ok": true, "said": "pong", "version": 1, "pid": "1", "generation": []}\n'),
+        ("ping", b"x" * (MOST_ANSWER + 200_000)),
+        ("reload", b"[]\n"),
+        ("reload", b'{"ok": "yes", "said": "x"}\n'),
+        ("reload", b'{"ok": 1, "said": "x"}\n'),
+        ("reload", b'{"ok": true, "said": ["x"]}\n'),
+        ("reload", b'{"ok": false}\n'),
+        ("reload", b'{"ok": false, "said": "x", "details": {}}\n'),
+        ("status", b'{"ok": true}\n'),
+        ("status", b'{"ok": true, "status": {}}\n'),
+        ("status", b'{"ok": true, "status": [1]}\n'),
+        ("status", b'{"ok": true, "status": null}\n'),
+        ("status", json.dumps({"ok": True, "status": STATUS}).encode() + b"\n"),
+        ("status", json.dumps({"ok": True, "status": WHOLE | {"memory": "x"}}).encode() + b"\n"),
+        ("status", json.dumps({"ok": True, "status": WHOLE | {"generations": [1]}}).encode() + b"\n"),
+        ("status", json.dumps({"ok": True, "status": WHOLE | {"totals": {"a": 1}}}).encode() + b"\n"),
+        ("status --json", b'{"ok": true, "status": [1]}\n'),
+    ],
+    ids=lambda value: value if type(value) is str else repr(value[:40]),
+)
+def test_an_answer_that_makes_no_sense_is_one_line(command: str, answer: bytes, tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "control"
+    with answering(path, answer):
+        assert main([*command.split(), str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"greenwsgi: error: {path}: ")
+    assert said.err.count("\n") == 1
+    assert ODD in said.err or "hung up without an answer" in said.err
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "status"),
+    [
+        ("reload", {"ok": True, "said": ESCAPES}, 0),
+        ("reload", {"ok": False, "said": ESCAPES, "details": ESCAPES}, 1),
+        ("ping", {"ok": True, "said": "pong", "version": ESCAPES, "pid": 1, "generation": 1}, 0),
+        ("status", {"ok": True, "status": WHOLE | {"version": ESCAPES}}, 0),
+    ],
+    ids=["said", "details", "version", "status"],
+)
+def test_a_terminal_obeys_no_answer(
+    command: str, answer: dict[str, object], status: int, tmp_path: Path, capsys: Output
+) -> None:
+    with answering(tmp_path / "control", json.dumps(answer).encode() + b"\n"):
+        assert main([command, str(tmp_path / "control")]) == status
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "\x07" not in said.out + said.err
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_an_answer_that_does_not_come_whole_is_not_waited_for(wait: bool, tmp_path: Path) -> None:
+    with answering(tmp_path / "control", b'{"ok": ', close=False):
+        caller = Caller(str(tmp_path / "control"), seconds=0.05)
+        with pytest.raises(UsageError, match="the server does not answer: timed out"):
+            caller.ask("reload", wait=wait)
+        caller.close()
+
+
+def test_who_never_ends_to_talk_is_not_waited_for(tmp_path: Path) -> None:
+    answer = b'{"ok": true, "said": "the server stops"}\n'
+    with answering(tmp_path / "control", answer + b"x" * 1_000_000):
+        caller = Caller(str(tmp_path / "control"))
+        assert caller.ask("stop")["ok"]
+        with pytest.raises(UsageError, match=ODD):
+            caller.wait_for_end()
+        caller.close()
+
+
+# Who answers
+
+_OTHER = """
+import os, socket, sys
+from greenwsgi.process.identity import Pidfile
+if sys.argv[1]:
+    Pidfile(sys.argv[1]).write()
+listening = socket.socket(socket.AF_UNIX)
+if sys.argv[2]:
+    listening.bind(sys.argv[2])
+    if len(sys.argv) > 3:
+        os.chmod(sys.argv[2], 0o666)
+        os.setuid(int(sys.argv[3]))
+    listening.listen()
+print("ready", flush=True)
+if sys.argv[2]:
+    connection, _ = listening.accept()
+    if connection.recv(4096):
+        connection.sendall(b'{"ok": true, "said": "done"}\\n')
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def other(pidfile: str = "", path: str = "", *user: str) -> Iterator[int]:
+    """Another process that has the pidfile, or answers at the path, or both; its pid."""
+    command = [sys.executable, "-c", _OTHER, pidfile, path, *user]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            yield process.pid
+        finally:
+            process.stdin.close()
+            process.kill()
+
+
+@needs_linux
+def test_who_answers_beside_a_pidfile_must_have_it_locked(tmp_path: Path, capsys: Output) -> None:
+    pidfile, path = tmp_path / "app.pid", tmp_path / "app.pid.control"
+    with other(str(pidfile)) as server, other("", str(path)) as stranger:
+        assert main(["reload", str(pidfile)]) == 2
+        assert capsys.readouterr().err == (
+            f"greenwsgi: error: {path}: process {stranger} answers there, but process {server} has the pidfile:"
+            " nothing is asked\n"
+        )
+    path.unlink()
+    with other(str(pidfile), str(path)):
+        assert main(["reload", str(pidfile)]) == 0
+        assert capsys.readouterr().out == "done\n"
+
+
+@needs_linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_answers_must_be_who_owns_the_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "control")
+    with other("", path, "54321") as stranger, pytest.raises(UsageError) as caught:
+        Target(path)
+    assert str(caught.value) == (
+        f"{path}: process {stranger} of user 54321 answers there, but the socket is user 0's: nothing is asked"
+    )
+    os.unlink(path)
+    with other("", path, "54321"):
+        os.chown(path, 54321, -1)
+        with Target(path) as target:
+            assert target.ask("reload") == {"ok": True, "said": "done"}
+
+
+def test_a_system_that_does_not_say_who_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_peer", lambda sock: (0, None))
+    with other("", str(tmp_path / "control")), Target(str(tmp_path / "control")) as target:
+        assert target.ask("reload")["ok"]
+
+
+# Signals
+
+
+@needs_pidfd
+def test_a_pid_that_is_used_again_is_not_signalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends, and its pid becomes a stranger's, before it is held by a descriptor."""
+    path = str(tmp_path / "app.pid")
+    with other(path) as server:
+        holder = identity.holder
+
+        def ends(name: str) -> int:
+            """Proven once; then the lock is gone."""
+            monkeypatch.setattr(identity, "holder", changed)
+            return holder(name)
+
+        def changed(name: str) -> int:
+            raise UsageError(f"{name}: no greenwsgi has this pidfile: process {server} is another one")
+
+        monkeypatch.setattr(identity, "holder", ends)
+        with pytest.raises(UsageError, match="is another one"):
+            Target(path)
+
+
+@needs_pidfd
+def test_a_server_that_has_ended_since_is_told_of(tmp_path: Path) -> None:
+    path = str(tmp_path / "app.pid")
+    with other(path):
+        target = Target(path)
+    with target, pytest.raises(UsageError, match="No such process"):
+        target.ask("stop")
+
+
+@needs_linux
+def test_a_stranger_in_a_pidfile_that_somebody_has_locked_lives_on(tmp_path: Path, capsys: Output) -> None:
+    """A flock proves nothing: every reader can have it."""
+    path = tmp_path / "app.pid"
+    code = "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print(); sys.stdin.read()"
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as stranger:
+        path.write_text(f"{stranger.pid}\n")
+        command = [sys.executable, "-uc", code, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == b"\n"
+            assert main(["stop", str(path)]) == 2
+            reader.communicate()
+        assert stranger.poll() is None
+        stranger.communicate()
+    assert stranger.returncode == 0, f"not {-SIGTERM}"
+    assert "no greenwsgi has this pidfile" in capsys.readouterr().err
+
+
+def test_a_fifo_that_became_a_file_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(UsageError, match="this is no fifo any more"):
+        tell(str(tmp_path / "file"), "q")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_full_fifo_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDWR | os.O_NONBLOCK)
+    _until(BlockingIOError, lambda: os.write(reader, b" " * 4096))
+    _until(BlockingIOError, lambda: os.write(reader, b" "))
+    with pytest.raises(UsageError, match="this fifo is full"):
+        tell(str(tmp_path / "fifo"), "q")
+    os.close(reader)
+
+
+def _until(error: type[Exception], act: Callable[[], object]) -> None:
+    while True:
+        try:
+            act()
+        except error:
+            return
