@@ -78,9 +78,13 @@ class Forks:
         forked_hub.exempt_popen(self.fork_program)
 
     def guard(self, descriptors: Iterable[int], listeners: Iterable[int]) -> None:
-        """These are the server's, as long as they are open as what they are now; listeners are among them."""
-        for fd in descriptors:
-            self._guarded[fd] = _identity(fd)
+        """These are the server's, as long as they are open as what they are now; listeners are among them.
+
+        Under inetd a listener is standard input too.
+        """
+        self._guarded = {fd: _identity(fd) for fd in descriptors}
+        files = {self._guarded[fd] for fd in listeners}
+        self._guarded |= {fd: file for fd in (0, 1, 2) if (file := _identity(fd)) in files}
         self._names = {self._files.name_of(fd) for fd in listeners} - {None}
 
     # The server's own forks

@@ -119,7 +119,7 @@ def test_a_child_ends_where_its_code_does(server: Server, way: str) -> None:
 def test_a_child_reads_nothing_more_of_its_request(server: Server) -> None:
     with server.connect() as sock:
         sock.settimeout(30)
-        sock.sendall(b"POST /plainly/read HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+        sock.sendall(b"POST /plainly/read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         said = json.loads(answered(sock))
         assert said["said"] == "read"
         assert said["status"] == 1
@@ -241,14 +241,14 @@ def test_a_child_holds_no_pipe_of_a_cgi_program(tmp_path: Path) -> None:
     program.chmod(0o755)
     with Server("--cgi", f"/cgi={program.parent}", app=APP) as server, server.connect() as sock:
         sock.settimeout(30)
-        sock.sendall(b"POST /cgi/cat.sh HTTP/1.0\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        sock.sendall(b"POST /cgi/cat.sh HTTP/1.0\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"a" * 50_000)
         ps.wait_until((program.parent / "started").exists, "the program's start")
         with child_of(server, "plainly"):
-            sock.sendall(b"def")
+            sock.sendall(b"b" * 50_000)
             data = b""
             while more := sock.recv(4096):
                 data += more
-            assert data.endswith(b"\r\n\r\nabcdef")
+            assert data.endswith(b"\r\n\r\n" + b"a" * 50_000 + b"b" * 50_000)
 
 
 # Reload, stop, failures
