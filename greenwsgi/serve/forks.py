@@ -29,7 +29,7 @@ from greenwsgi.log.server import ServerLog
 if TYPE_CHECKING:
     from greenwsgi.serve.service import Service
 
-EXIT_HOOK_FAILED = 1
+EXIT_FAILED = 1
 
 _HELD_BACK = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT),
@@ -78,13 +78,8 @@ class Forks:
         forked_hub.exempt_popen(self.fork_program)
 
     def guard(self, descriptors: Iterable[int], listeners: Iterable[int]) -> None:
-        """These are the server's, as long as they are open as what they are now; listeners are among them.
-
-        Under inetd a listener is standard input too.
-        """
+        """These are the server's, as long as they are open as what they are now; listeners are among them."""
         self._guarded = {fd: _identity(fd) for fd in descriptors}
-        files = {self._guarded[fd] for fd in listeners}
-        self._guarded |= {fd: file for fd in (0, 1, 2) if (file := _identity(fd)) in files}
         self._names = {self._files.name_of(fd) for fd in listeners} - {None}
 
     # The server's own forks
@@ -114,7 +109,7 @@ class Forks:
 
     def end(self, error: BaseException | None = None) -> NoReturn:
         """End this child as the program that it is: 0, or sys.exit()'s status, or 1 and the traceback in the log."""
-        status = 0
+        status = 0 if error is None else EXIT_FAILED  # an error may not even let itself be shown
         try:
             status = self._ends.status_of(error, self.log)
             _flush()
@@ -175,7 +170,7 @@ class Forks:
                 f" {type(error).__name__}: {error}"
             )
         finally:
-            os._exit(EXIT_HOOK_FAILED)
+            os._exit(EXIT_FAILED)
 
     def _still_guarded(self) -> Iterable[int]:
         """Not those that were closed since, by us or the application: the numbers may be other files now."""

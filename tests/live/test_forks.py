@@ -125,6 +125,15 @@ def test_a_child_reads_nothing_more_of_its_request(server: Server) -> None:
         assert said["status"] == 1
 
 
+def test_a_child_has_no_listener_that_was_standard_input() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with Server("--http-socket", "fd://0", app=APP, http=False, stdin=listener.fileno()) as server:
+            server.http_port = listener.getsockname()[1]
+            assert fork(server, "/plainly/look")["said"]["sockets"] == []
+
+
 # The parent
 
 
