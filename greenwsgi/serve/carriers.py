@@ -5,12 +5,10 @@ faults costs 25 to 35 us on the machine that this was measured on, a third of a 
 greenlet for each connection, 86 us with this).
 
 But a greenlet is also a place where applications leave things, and none of them may reach another client. The next
-request of a kept connection is another client's too, when the peer is a proxy. So between two requests a greenlet is
-looked at twice:
-
-- At the end of each request: does somebody know it, so that something may happen when it ends (`is_known`)? Then it
-  ends now, and what is left of its connection goes on in another one.
-- Before it runs the next request: is there anything at all that a new one would not have (`is_clean`)?
+request of a kept connection is another client's too, when the peer is a proxy. So at the end of each request its
+greenlet is looked at (`is_clean`). If there is anything at all that a new one would not have, it ends at once, and what
+is left of its connection goes on in another one. Whatever waits for its end, or wants to kill it, is told so then.
+An idle one is looked at again before it carries another connection.
 
 What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py leaves each of these:
 
@@ -42,6 +40,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from operator import attrgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
@@ -55,6 +54,9 @@ if TYPE_CHECKING:
 
 MOST_IDLE = 256
 
+_has_links = Greenlet.has_links
+_state = attrgetter("__dict__", "kwargs", "spawn_tree_locals", "gr_context", "parent")
+"""All that can be written; together, since that takes the fewest instructions."""
 _end_thread: Any = getattr(gevent.threading, "_cleanup", None)
 """The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
 without it, those greenlets end like all others that have links."""
@@ -64,12 +66,12 @@ class Carriers:
     """The greenlets of one worker's connections. All methods are to be called in the hub, except those that say so.
 
     made: how many greenlets there were.
-    references: what `is_clean` is to find in a carrier that runs and that nobody knows; 0 before they were counted.
+    references: what `is_clean` is to find in a carrier that runs and that nobody else knows; 0 before that was counted.
     """
 
     def __init__(self) -> None:
         self.made = 0
-        self._hub = hub = get_hub()
+        hub = get_hub()
         self._loop = hub.loop
         self._switch_to_hub = hub.switch
         self._idle: list[Any] = []
@@ -77,7 +79,7 @@ class Carriers:
         self._new: deque[Any] = deque()
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
         self._run = self._live
-        self._attributes: dict[str, Any] = {"_run": self._run}
+        self._state: tuple[Any, ...] = ({"_run": self._run}, {}, None, None, hub)
         self._references_idle = self.references = 0
 
     def carry(self, connection: Connection) -> None:
@@ -105,37 +107,32 @@ class Carriers:
         """Connections whose greenlet has not run yet."""
         return self._new
 
-    def is_known(self, carrier: Any) -> bool:
-        """In a carrier, at the end of a request: does somebody refer to it, wait for its end, or want to kill it?
-
-        What the hub has woken a carrier by refers to it once at least, and may do so more often. So if there is a
-        reference too many, this waits for a turn of the hub (0.5 us) and looks again.
-        """
-        carrier.gr_context = None
-        if carrier.has_links():
-            _forget_thread(carrier)
-        if carrier.has_links() or getweakrefcount(carrier):
-            return True
-        if getrefcount(carrier) == self.references:
-            return False
-        try:
-            self._turn(carrier)
-        except BaseException:  # thrown at a request that has ended: neither its connection nor the next one's concern
-            return True
-        return getrefcount(carrier) != self.references
-
     def is_clean(self, carrier: Any, references: int) -> bool:
-        """Does nothing tell it from a new one? `references`: how many it has if nobody knows it."""
+        """Does nothing tell it from a new one, once its context was replaced? `references`: how many it has then."""
+        carrier.gr_context = None
         return (
             getrefcount(carrier) == references
+            and not _has_links(carrier)
             and not getweakrefcount(carrier)
-            and carrier.__dict__ == self._attributes
-            and not carrier.has_links()
-            and not carrier.kwargs
-            and carrier.spawn_tree_locals is None
-            and carrier.gr_context is None
-            and carrier.parent is self._hub
+            and _state(carrier) == self._state
         )
+
+    def is_spent(self, connection: Connection) -> bool:
+        """In a carrier that is not clean, at the end of a request: is it to end?
+
+        Not if it only has a thread object, or has a reference too many because of what the hub has woken it by. That
+        refers to it once at least. So if there are more, this waits for a turn of the hub (0.5 us) and looks again.
+        """
+        if _has_links(connection.greenlet):
+            _forget_thread(connection.greenlet)
+        if self.is_clean(connection.greenlet, self.references):
+            return False
+        if not _has_links(connection.greenlet):
+            try:
+                self._turn(connection.greenlet.switch)
+            except BaseException:  # thrown at a request that has ended: its connection and the next one go on
+                return True
+        return not self.is_clean(connection.greenlet, self.references)
 
     def move(self, connection: Connection) -> None:
         """In a carrier, which is to end now: let its connection go on in another one after that.
@@ -156,9 +153,10 @@ class Carriers:
         self._least_idle = len(self._idle)
         self.shrink()
 
-    def _turn(self, carrier: Any) -> None:
-        """In a carrier: let the hub wake it by one reference."""
-        callback = self._loop.run_callback(carrier.switch)
+    def _turn(self, switch: Any) -> None:
+        """In a carrier, whose `switch` that is: let the hub wake it by that and by nothing else."""
+        callback = self._loop.run_callback(switch)
+        del switch
         try:
             self._switch_to_hub()
         finally:
@@ -176,8 +174,9 @@ class Carriers:
         connection: Connection | None = self._new.popleft()
         while connection is not None:
             connection.run()
-            if connection.greenlet is None or self.is_known(connection.greenlet) or len(self._idle) >= MOST_IDLE:
-                connection.greenlet = None
+            if connection.greenlet is None or len(self._idle) >= MOST_IDLE:
+                break
+            if not self.is_clean(connection.greenlet, self.references) and self.is_spent(connection):
                 break
             self._idle.append(connection.greenlet)
             connection.greenlet = None
@@ -193,12 +192,14 @@ class Carriers:
         switch = pattern.greenlet.switch
         switch()
         del switch
-        pattern.greenlet = self._idle.pop()
-        self._references_idle = self._references(pattern.greenlet)
-        _end(pattern.greenlet)
+        self._references_idle = -1  # if not even this one is clean, as under GEVENT_TRACK_GREENLET_TREE
+        if self._idle:
+            pattern.greenlet = self._idle.pop()
+            self._references_idle = self._references(pattern.greenlet)
+            _end(pattern.greenlet)
 
     def _references(self, carrier: Any) -> int:
-        """As `is_known` and `is_clean` count them."""
+        """As `is_clean` counts them."""
         return getrefcount(carrier)
 
 

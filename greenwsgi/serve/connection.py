@@ -39,7 +39,7 @@ class Connection:
     """One accepted socket; `run` serves it in a greenlet, and again in another one when it has to go on there.
 
     greenlet: the one it runs in; None when that is to end, which the connection may survive in another one.
-    head: of a request that has not begun yet, because it waits for another greenlet. over: there is no other request.
+    over: there is no next request, only the end of the connection is left.
     waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
     fresh: no request was ever begun.
     scheme: the client's; "" when the peer is a gateway, a web server which knows the client's address and scheme.
@@ -54,7 +54,6 @@ class Connection:
         "fresh",
         "greenlet",
         "guests",
-        "head",
         "lingers",
         "over",
         "peer",
@@ -78,7 +77,6 @@ class Connection:
             environ["REMOTE_PORT"] = str(address[1])
         self.greenlet: Any = None
         self.guests: Guests | None = None
-        self.head: RequestHead | None = None
         self.fresh = True
         self.lingers = False
         self.over = False
@@ -138,19 +136,15 @@ class Connection:
         if self.over:
             return False
         carriers = self.service.carriers
-        head = self.head or (self._first_head() if self.fresh else self._next_head())
-        self.head = None
+        head = self._first_head() if self.fresh else self._next_head()
         while head is not None:
             self.over = not Exchange(self, head).run()
-            if carriers.is_known(self.greenlet):
+            if not carriers.is_clean(self.greenlet, carriers.references) and carriers.is_spent(self):
                 self.greenlet = None
                 return self.lingers or not self.over
             if self.over:
                 break
             head = self._next_head()
-            if head is not None and not carriers.is_clean(self.greenlet, carriers.references):
-                self.greenlet, self.head = None, head
-                return True
         return False
 
     def drop(self) -> None:
@@ -199,7 +193,8 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
-        self.stream.turns.check(new=True)  # a hundred may have been accepted at once
+        if self.service.carriers.waiting:  # others were accepted at the same time, perhaps a hundred
+            self.stream.turns.check(new=True)
         data = b""
         if self.endpoint.preamble is not None:
             data = self.endpoint.preamble(self)

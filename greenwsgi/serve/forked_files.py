@@ -31,12 +31,19 @@ def accepted(names: Container[object]) -> Iterator[int]:
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(None)  # with one, looking at a socket makes it non-blocking for all who hold it
     try:
-        for fd in map(int, os.listdir("/proc/self/fd")):
+        for fd in _open_descriptors():
             with suppress(OSError):  # it was the one that listed the folder
                 if stat.S_ISSOCK(os.fstat(fd).st_mode) and name_of(fd) in names:
                     yield fd
     finally:
         socket.setdefaulttimeout(timeout)
+
+
+def _open_descriptors() -> list[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):  # another system, a container without it
+            return [int(name) for name in os.listdir(folder)]
+    return []
 
 
 def name_of(fd: int) -> object:

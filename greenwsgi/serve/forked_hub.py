@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import gevent.os
@@ -162,7 +162,9 @@ def renew(end: End) -> tuple[list[greenlet], bool]:
     old, current = local.get_hub_if_exists(), getcurrent()
     if old is not None and not isinstance(old.loop, corecext.loop) and not native:
         raise RuntimeError("gevent's loop is none of libev's (GEVENT_LOOP)")
-    found = list(_survivors())
+    found = _survivors(old)
+    if native:  # they were looked for in vain as long as the main thread's hub was not known
+        found += _survivors(*(one for one in found if isinstance(one, Hub)))
     _kept.append(found)
     _silence(found, native)
     for hub in found:
@@ -226,13 +228,23 @@ def _end_with(outermost: greenlet, old: Hub, end: End) -> None:
         loop.error_handler = old
 
 
-def _survivors() -> Iterator[Any]:
-    """All that could bring a greenlet of the parent to life, and the greenlets."""
+def _survivors(*hubs: Hub | None) -> list[Any]:
+    """All hubs, what could bring a greenlet of these to life, and the greenlets.
+
+    All of that refers to its hub or loop. Looking for what refers to something reads the heap, but does not count a
+    reference to each object, as gc.get_objects does, so that the child goes on to share the pages of its parent.
+    """
     wanted: set[type] = set()
-    for root in (greenlet, AbstractLinkable, Waiter, corecext.watcher, corecext.callback, corecext.loop):
+    for root in (greenlet, AbstractLinkable, Waiter, corecext.watcher):
         wanted |= _family(root)
+    loops: list[Any] = [hub.loop for hub in hubs if hub is not None and hub.loop is not None]
     gc.unfreeze()
-    return (one for one in gc.get_objects() if type(one) in wanted)
+    referrers = gc.get_referrers(*_family(Hub), *filter(None.__ne__, hubs), *loops)
+    found = [one for one in referrers if type(one) in wanted]
+    found += [waiting for loop in loops for waiting in loop._callbacks]
+    for one in [one for one in found if isinstance(one, AbstractLinkable)]:  # and the callback of each that runs now
+        found += [part for part in gc.get_referents(one) if type(part) is corecext.callback]
+    return [*found, *loops]
 
 
 def _family(root: type) -> set[type]:

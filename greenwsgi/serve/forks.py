@@ -29,7 +29,7 @@ from greenwsgi.log.server import ServerLog
 if TYPE_CHECKING:
     from greenwsgi.serve.service import Service
 
-EXIT_HOOK_FAILED = 1
+EXIT_FAILED = 1
 
 _HELD_BACK = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT),
@@ -79,8 +79,7 @@ class Forks:
 
     def guard(self, descriptors: Iterable[int], listeners: Iterable[int]) -> None:
         """These are the server's, as long as they are open as what they are now; listeners are among them."""
-        for fd in descriptors:
-            self._guarded[fd] = _identity(fd)
+        self._guarded = {fd: _identity(fd) for fd in descriptors}
         self._names = {self._files.name_of(fd) for fd in listeners} - {None}
 
     # The server's own forks
@@ -110,7 +109,7 @@ class Forks:
 
     def end(self, error: BaseException | None = None) -> NoReturn:
         """End this child as the program that it is: 0, or sys.exit()'s status, or 1 and the traceback in the log."""
-        status = 0
+        status = 0 if error is None else EXIT_FAILED  # an error may not even let itself be shown
         try:
             status = self._ends.status_of(error, self.log)
             _flush()
@@ -149,7 +148,7 @@ class Forks:
     def _become_child(self) -> None:
         """All of the hook's work."""
         collecting = gc.isenabled()
-        gc.disable()  # a collection would end greenlets of the parent
+        gc.disable()  # a collection would finalize what the parent has thrown away, and copy its pages
         self.child = True
         try:
             self._files.point_at_nothing({*self._still_guarded(), *self.descriptors(), *self._clients()})
@@ -160,7 +159,7 @@ class Forks:
             self.title(f"child of {os.getppid()}")
         except BaseException as error:
             self._fail(error)
-        gc.freeze()  # what there is now is the parent's, and is never collected here
+        gc.freeze()  # what there is now is the parent's: no collection of this process looks at it
         if collecting:
             gc.enable()
 
@@ -171,7 +170,7 @@ class Forks:
                 f" {type(error).__name__}: {error}"
             )
         finally:
-            os._exit(EXIT_HOOK_FAILED)
+            os._exit(EXIT_FAILED)
 
     def _still_guarded(self) -> Iterable[int]:
         """Not those that were closed since, by us or the application: the numbers may be other files now."""

@@ -62,11 +62,6 @@ class Turns:
         self._until = now + TURN
         return False
 
-    @property
-    def number(self) -> int:
-        """A number that changes whenever the loop polls."""
-        return self._loop.iteration
-
     def check(self, *, new: bool = False) -> None:
         """Give way if this turn is over. What is thrown into the greenlet meanwhile passes."""
         if self.over():

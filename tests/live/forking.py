@@ -343,6 +343,8 @@ def fork(environ, way, role):
     def say(what):
         os.write(write_end, json.dumps(what).encode())
 
+    if role is wake:
+        gevent.spawn(note, "spawned")  # it has not run yet when the fork comes
     pid = way(lambda: role(environ, say))
     close_now(write_end)
     said = {"worker": os.getpid(), "child": pid}

@@ -146,7 +146,7 @@ def test_a_worker_that_has_lost_its_descriptors_is_replaced() -> None:
         server.wait_for(r"GET /secret => generated 2 bytes", after=mark)
 
 
-@pytest.mark.parametrize("kind", ["listener", "log", "report", "lifeline"])
+@pytest.mark.parametrize("kind", ["listener", "log", "report"])
 def test_a_worker_that_has_lost_one_of_its_descriptors_is_replaced(kind: str) -> None:
     with Server(app=APP) as server:
         (worker,) = server.workers()
@@ -167,7 +167,6 @@ def one_of(server: Server, worker: int, kind: str) -> int:
         "listener": lambda fd, target: target.startswith("socket:"),
         "log": lambda fd, target: target == log,
         "report": lambda fd, target: target.startswith("pipe:") and target != log and "1" in flags(worker, fd)[-1:],
-        "lifeline": lambda fd, target: target.startswith("pipe:") and target != log and "0" in flags(worker, fd)[-1:],
     }
     (number,) = (fd for fd, target in found.items() if find[kind](fd, target))
     assert number >= 500

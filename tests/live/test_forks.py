@@ -119,10 +119,19 @@ def test_a_child_ends_where_its_code_does(server: Server, way: str) -> None:
 def test_a_child_reads_nothing_more_of_its_request(server: Server) -> None:
     with server.connect() as sock:
         sock.settimeout(30)
-        sock.sendall(b"POST /plainly/read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sock.sendall(b"POST /plainly/read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         said = json.loads(answered(sock))
         assert said["said"] == "read"
         assert said["status"] == 1
+
+
+def test_a_child_has_no_listener_that_was_standard_input() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with Server("--http-socket", "fd://0", app=APP, http=False, stdin=listener.fileno()) as server:
+            server.http_port = listener.getsockname()[1]
+            assert fork(server, "/plainly/look")["said"]["sockets"] == []
 
 
 # The parent
@@ -172,14 +181,15 @@ def test_a_child_wakes_nobody_of_the_parent(server: Server) -> None:
         server.get(path)
     clients = [later(lambda: server.get("/lock?one").text), later(lambda: server.get("/gate?two").text)]
     ps.wait_until(lambda: server.get("/waiting").text == "1 1", "both to wait")
-    for way in ("plainly", "by_original", "in_greenlet", "in_callback", "in_pool_thread", "nested"):
+    ways = ("plainly", "by_original", "in_greenlet", "in_callback", "in_pool_thread", "nested")
+    for way in ways:
         assert fork(server, f"/{way}/wake")["said"] == "woke", way
-    assert not notes.exists()
     server.get("/release")
     server.get("/open")
     assert [client() for client in clients] == ["one", "two"]
     worker = server.workers()[0]
-    assert sorted(notes.read_text().split("\n")) == ["", f"gate {worker}", f"lock {worker}"]
+    expected = [f"gate {worker}", f"lock {worker}", *[f"spawned {worker}"] * len(ways)]
+    assert sorted(notes.read_text().splitlines()) == expected, "what was spawned runs once, what waits is not ended"
 
 
 def test_terminate_ends_a_process_at_any_moment(server: Server) -> None:
@@ -224,6 +234,30 @@ def test_behind_nginx_each_client_has_its_own_answers() -> None:
         for way in ("plainly", "in_greenlet"):
             for role in ("answer", "fail", "leave?0"):
                 assert fork(server, f"/{way}/{role}")["child"]
+
+
+CAT = """#!/bin/sh
+touch "$(dirname "$0")/started"
+printf 'Content-Type: text/plain\\n\\n'
+exec cat
+"""
+
+
+def test_a_child_holds_no_pipe_of_a_cgi_program(tmp_path: Path) -> None:
+    program = tmp_path / "cgi" / "cat.sh"
+    program.parent.mkdir()
+    program.write_text(CAT)
+    program.chmod(0o755)
+    with Server("--cgi", f"/cgi={program.parent}", app=APP) as server, server.connect() as sock:
+        sock.settimeout(30)
+        sock.sendall(b"POST /cgi/cat.sh HTTP/1.0\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"a" * 50_000)
+        ps.wait_until((program.parent / "started").exists, "the program's start")
+        with child_of(server, "plainly"):
+            sock.sendall(b"b" * 50_000)
+            data = b""
+            while more := sock.recv(4096):
+                data += more
+            assert data.endswith(b"\r\n\r\n" + b"a" * 50_000 + b"b" * 50_000)
 
 
 # Reload, stop, failures

@@ -23,7 +23,7 @@ def test_a_fifo_opened_anew_leaves_no_descriptor_behind(tmp_path: Path) -> None:
     said = python(f"""{PATCHED}
 terminal, reader = os.dup(1), os.open({str(fifo)!r}, os.O_RDONLY | os.O_NONBLOCK)
 before = os.listdir("/proc/self/fd")
-ServerLog().reopen({str(fifo)!r})
+ServerLog().reopen({str(fifo)!r}, lambda path: os.open(path, os.O_WRONLY))
 os.write(terminal, str(os.listdir("/proc/self/fd") == before).encode())
 """)
     assert said == "True"

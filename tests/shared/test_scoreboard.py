@@ -217,3 +217,21 @@ def test_account_writes_the_four_of_every_request() -> None:
     assert not any(seat.counters[4:])
     assert not any(board.seats[0].counters)
     board.close()
+
+
+def test_a_process_may_leave_the_board_to_the_others() -> None:
+    board = Scoreboard.create(2, 3)
+    other = Scoreboard(os.dup(board.fd), 2, 3)
+    seat = other.seats[1]
+    seat.occupy(1, 1, 42)
+    other.detach()
+    seat.begin(0, 1.0, 2.0, b"a\tGET\t/\tHTTP/1.1")
+    seat.beat(5.0)
+    seat.counters[REQUESTS] += 1
+    other.past[REQUESTS] += 1
+    assert (seat.heartbeat(), seat.counters[REQUESTS], len(seat.running())) == (5.0, 1, 1)
+    theirs = board.seats[1]
+    assert (theirs.pid, theirs.heartbeat(), theirs.counters[REQUESTS], theirs.running()) == (42, 0.0, 0, [])
+    assert board.past[REQUESTS] == 0
+    other.close()
+    board.close()
