@@ -63,6 +63,12 @@ class Numbers:
         other = self.holders.get(moved)
         return moved if other is None or other.fileno() != moved else self.settle(moved, other)
 
+    def release(self, fds: Iterable[int]) -> None:
+        """The worker closes these of its `own` by itself."""
+        for fd in fds:
+            self._own.pop(fd, None)
+            self.holders.pop(fd, None)
+
     def lost(self) -> list[int]:
         """Those of `own` and the log's that are closed, or somebody else's by now."""
         lost = [fd for fd, own in self._own.items() if file_of(fd) != own.file]

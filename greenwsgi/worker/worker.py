@@ -396,6 +396,7 @@ class Worker:
     def _close_doors(self) -> None:
         """Accept no more; but if the server ends, accept first what waits: no other process will."""
         grace = 0.0 if all(one.near for one in self._boot.listeners) else HANDSHAKE
+        self._numbers.release(one.fd for one in self._boot.listeners)
         for acceptor in self._acceptors:
             if self._orphan:
                 acceptor.drain(0.0, ORPHAN_DRAIN)

@@ -36,7 +36,7 @@ def test_long_polls_and_streams_are_told_and_leave() -> None:
 
 def test_who_does_not_listen_is_cut_when_the_mercy_ends() -> None:
     with (
-        Server("--worker-reload-mercy", "1", app=HOLDS) as server,
+        Server("--worker-reload-mercy", "2", app=HOLDS) as server,
         Held(server.http_port, "/stubborn", 3) as held,
     ):
         held.wait_for(b"waiting")
@@ -45,6 +45,7 @@ def test_who_does_not_listen_is_cut_when_the_mercy_ends() -> None:
         ps.wait_gone(old)
         held.wait_for_the_end()
         # At the end of the mercy the worker leaves by itself and the master kills it: whoever is first says so.
-        server.wait_for("unfinished: worker-reload-mercy 1|SIGKILL: it did not leave within worker-reload-mercy 1")
+        server.wait_for("unfinished: worker-reload-mercy 2|SIGKILL: it did not leave within worker-reload-mercy 2")
         server.wait_for(rf"worker 1 \(pid {old}\) (ended|died by signal 9)")
+    assert "has closed descriptors" not in server.log, "its listeners, which it closes itself"
     assert len(re.findall(r"GET /stubborn .*killed", server.log)) == 3

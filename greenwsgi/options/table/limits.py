@@ -70,7 +70,7 @@ class Limits:
         kind=SIZE,
         default=240,
         help="Bytes of a request body that must come each second, after 10 s of grace; 0 is no such rule.",
-        note="While requests wait for slots, bodies that hold one and bring less than 16 times as much for 2 s get 408.",
+        note="While requests wait for slots, bodies that hold one and bring less than 16 times that for 2 s get 408.",
     )
     header_timeout: float = option(
         "header-timeout",
