@@ -40,7 +40,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from operator import attrgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
@@ -54,9 +53,6 @@ if TYPE_CHECKING:
 
 MOST_IDLE = 256
 
-_has_links = Greenlet.has_links
-_state = attrgetter("__dict__", "kwargs", "spawn_tree_locals", "gr_context", "parent")
-"""All that can be written; together, since that takes the fewest instructions."""
 _end_thread: Any = getattr(gevent.threading, "_cleanup", None)
 """The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
 without it, those greenlets end like all others that have links."""
@@ -71,7 +67,7 @@ class Carriers:
 
     def __init__(self) -> None:
         self.made = 0
-        hub = get_hub()
+        self._hub = hub = get_hub()
         self._loop = hub.loop
         self._switch_to_hub = hub.switch
         self._idle: list[Any] = []
@@ -79,7 +75,7 @@ class Carriers:
         self._new: deque[Any] = deque()
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
         self._run = self._live
-        self._state: tuple[Any, ...] = ({"_run": self._run}, {}, None, None, hub)
+        self._attributes: dict[str, Any] = {"_run": self._run}
         self._references_idle = self.references = 0
 
     def carry(self, connection: Connection) -> None:
@@ -112,9 +108,13 @@ class Carriers:
         carrier.gr_context = None
         return (
             getrefcount(carrier) == references
-            and not _has_links(carrier)
             and not getweakrefcount(carrier)
-            and _state(carrier) == self._state
+            and not carrier.has_links()
+            and carrier.__dict__ == self._attributes
+            and not carrier.kwargs
+            and carrier.spawn_tree_locals is None
+            and carrier.gr_context is None
+            and carrier.parent is self._hub
         )
 
     def is_spent(self, connection: Connection) -> bool:
@@ -123,11 +123,11 @@ class Carriers:
         Not if it only has a thread object, or has a reference too many because of what the hub has woken it by. That
         refers to it once at least. So if there are more, this waits for a turn of the hub (0.5 us) and looks again.
         """
-        if _has_links(connection.greenlet):
+        if connection.greenlet.has_links():
             _forget_thread(connection.greenlet)
         if self.is_clean(connection.greenlet, self.references):
             return False
-        if not _has_links(connection.greenlet):
+        if not connection.greenlet.has_links():
             try:
                 self._turn(connection.greenlet.switch)
             except BaseException:  # thrown at a request that has ended: its connection and the next one go on
