@@ -8,7 +8,7 @@ But a greenlet is also a place where applications leave things, and none of them
 request of a kept connection is another client's too, when the peer is a proxy. So at the end of each request its
 greenlet is looked at (`is_clean`). If there is anything at all that a new one would not have, it ends at once, and what
 is left of its connection goes on in another one. Whatever waits for its end, or wants to kill it, is told so then.
-An idle one is looked at again before it carries another connection.
+An idle one, to which nobody else refers, is only asked for its references again: the way to it is through gc.
 
 What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py leaves each of these:
 
@@ -24,8 +24,8 @@ What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py 
 - `kwargs`: its entries. `args`, `value`, `exc_info` and `__class__` cannot be written.
 - `spawn_tree_locals`, `parent`: the attributes themselves.
 - `dead`: somebody killed it while it was idle.
-- `gr_context`: context variables, such as those of decimal and structlog. It is replaced at the end of each request; a
-  destructor may have set some again.
+- `gr_context`: context variables, such as those of decimal and structlog. It is replaced at the end of each request,
+  twice, since a destructor may have set some again.
 
 Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, greenlet.settrace, hooks for asynchronous
 generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
@@ -40,7 +40,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from operator import attrgetter
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
 MOST_IDLE = 256
 
 _has_links = Greenlet.has_links
-_state = attrgetter("__dict__", "kwargs", "spawn_tree_locals", "gr_context", "parent")
-"""All that can be written; together, since that takes the fewest instructions."""
 _end_thread: Any = getattr(gevent.threading, "_cleanup", None)
 """The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
 without it, those greenlets end like all others that have links."""
@@ -71,7 +68,7 @@ class Carriers:
 
     def __init__(self) -> None:
         self.made = 0
-        hub = get_hub()
+        self._hub = hub = get_hub()
         self._loop = hub.loop
         self._switch_to_hub = hub.switch
         self._idle: list[Any] = []
@@ -79,7 +76,7 @@ class Carriers:
         self._new: deque[Any] = deque()
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
         self._run = self._live
-        self._state: tuple[Any, ...] = ({"_run": self._run}, {}, None, None, hub)
+        self._attributes = {"_run": self._run}
         self._references_idle = self.references = 0
 
     def carry(self, connection: Connection) -> None:
@@ -87,12 +84,12 @@ class Carriers:
         idle = self._idle
         while idle:
             connection.greenlet = idle.pop()
-            if not connection.greenlet.dead and self.is_clean(connection.greenlet, self._references_idle):
+            if getrefcount(connection.greenlet) == self._references_idle and not connection.greenlet.dead:
                 connection.greenlet.switch(connection)
                 break
             _end(connection.greenlet)
         else:
-            if not self._references_idle:
+            if not self.references:
                 self._count()
             connection.greenlet = Greenlet.spawn(self._run)
             if connection.greenlet.spawn_tree_locals is not None:  # GEVENT_TRACK_GREENLET_TREE: not all the same ones
@@ -107,14 +104,18 @@ class Carriers:
         """Connections whose greenlet has not run yet."""
         return self._new
 
-    def is_clean(self, carrier: Any, references: int) -> bool:
-        """Does nothing tell it from a new one, once its context was replaced? `references`: how many it has then."""
+    def is_clean(self, carrier: Any) -> bool:
+        """In a carrier: does nothing tell it from a new one, now that its context is replaced?"""
         carrier.gr_context = None
+        carrier.gr_context = None  # a destructor of what was in the context has perhaps begun another one
         return (
-            getrefcount(carrier) == references
-            and not _has_links(carrier)
+            getrefcount(carrier) == self.references
             and not getweakrefcount(carrier)
-            and _state(carrier) == self._state
+            and not _has_links(carrier)
+            and carrier.__dict__ == self._attributes
+            and not carrier.kwargs
+            and carrier.spawn_tree_locals is None
+            and carrier.parent is self._hub
         )
 
     def is_spent(self, connection: Connection) -> bool:
@@ -125,14 +126,14 @@ class Carriers:
         """
         if _has_links(connection.greenlet):
             _forget_thread(connection.greenlet)
-        if self.is_clean(connection.greenlet, self.references):
+        if self.is_clean(connection.greenlet):
             return False
         if not _has_links(connection.greenlet):
             try:
                 self._turn(connection.greenlet.switch)
             except BaseException:  # thrown at a request that has ended: its connection and the next one go on
                 return True
-        return not self.is_clean(connection.greenlet, self.references)
+        return not self.is_clean(connection.greenlet)
 
     def move(self, connection: Connection) -> None:
         """In a carrier, which is to end now: let its connection go on in another one after that.
@@ -173,10 +174,10 @@ class Carriers:
         """A carrier's life. It must not refer to itself while it waits: its references are counted."""
         connection: Connection | None = self._new.popleft()
         while connection is not None:
-            connection.run()
+            looked = connection.run()
             if connection.greenlet is None or len(self._idle) >= MOST_IDLE:
                 break
-            if not self.is_clean(connection.greenlet, self.references) and self.is_spent(connection):
+            if not looked and not self.is_clean(connection.greenlet) and self.is_spent(connection):
                 break
             self._idle.append(connection.greenlet)
             connection.greenlet = None
@@ -195,7 +196,7 @@ class Carriers:
         self._references_idle = -1  # if not even this one is clean, as under GEVENT_TRACK_GREENLET_TREE
         if self._idle:
             pattern.greenlet = self._idle.pop()
-            self._references_idle = self._references(pattern.greenlet)
+            self._references_idle = getrefcount(pattern.greenlet)
             _end(pattern.greenlet)
 
     def _references(self, carrier: Any) -> int:
@@ -211,8 +212,9 @@ class _Pattern:
     def __init__(self, carriers: Carriers) -> None:
         self._carriers = carriers
 
-    def run(self) -> None:
+    def run(self) -> bool:
         self._carriers.references = self._carriers._references(self.greenlet)
+        return False
 
 
 def _forget_thread(carrier: Any) -> None:

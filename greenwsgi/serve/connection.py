@@ -101,16 +101,18 @@ class Connection:
         """The peer, for the log."""
         return self.peer or f"a client of {self.endpoint.name}"
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Serve requests until the connection ends, or until it needs another greenlet.
 
-        This is the border at which every error of a connection stops.
+        This is the border at which every error of a connection stops. False when its greenlet was not looked at since
+        code of the application ran in it.
         """
         service = self.service
         service.connections.add(self)
-        moves = False
+        moves = looked = False
         try:
             moves = self._serve()
+            looked = True
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")
@@ -130,6 +132,7 @@ class Connection:
                     self._close()
                 finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
                     self._leave()
+        return looked
 
     def _serve(self) -> bool:
         """Serve requests; True when a greenlet other than this one is to go on with the connection (`Carriers`)."""
@@ -139,7 +142,7 @@ class Connection:
         head = self._first_head() if self.fresh else self._next_head()
         while head is not None:
             self.over = not Exchange(self, head).run()
-            if not carriers.is_clean(self.greenlet, carriers.references) and carriers.is_spent(self):
+            if not carriers.is_clean(self.greenlet) and carriers.is_spent(self):
                 self.greenlet = None
                 return self.lingers or not self.over
             if self.over:

@@ -22,6 +22,8 @@ from gevent.queue import Queue
 
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_answer, settle
+from tests.serve.test_fastcgi import read_answer as fastcgi_answer
+from tests.wire.cases.fastcgi_records import STDOUT, get
 
 KEEP = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -596,36 +598,19 @@ def test_a_kill_after_the_request_hits_nobody(make: Make) -> None:
         kept.clear()
 
 
-@pytest.mark.parametrize(
-    "leave",
-    [
-        weak_set.add,
-        kept.append,
-        lambda one: one.link(int),
-        lambda one: setattr(one, "mark", 1),
-        lambda one: one.kwargs.update(user="somebody"),
-        lambda one: setattr(one, "gr_context", contextvars.Context()),
-        lambda one: setattr(one, "spawn_tree_locals", {}),
-        lambda one: setattr(one, "parent", greenlet.greenlet(lambda _: None, get_hub())),
-    ],
-)
-def test_what_is_left_while_a_connection_is_idle_is_noticed(make: Make, leave: Any) -> None:
-    """By somebody who found the greenlet among all objects, and let go of it."""
+def test_an_idle_one_to_which_somebody_has_got_a_reference_is_not_taken(make: Make) -> None:
+    """It found it among all objects (gc): there is no other way to an idle one."""
     seen = Seen()
     site = seen.site = make(seen)
-    with site.connect(KEEP) as client:
-        read_answer(client)
-        settle()
-        (connection,) = site.service.connections
-        leave(connection.greenlet)
-        client.sendall(KEEP)
-        read_answer(client)
-        assert seen.made == [1, 2]
-        kept.clear()
+    closing(site, 1)
+    kept.append(site.service.carriers._idle[0])
+    closing(site, 2)
+    assert seen.made == [1, 2, 2]
+    kept.clear()
 
 
 @pytest.mark.parametrize("send", [closing, keeping])
-def test_what_a_destructor_leaves_is_noticed(make: Make, send: Any) -> None:
+def test_what_a_destructor_leaves_goes_too(make: Make, send: Any) -> None:
     """It runs when the context of its request goes."""
 
     class Last:
@@ -757,7 +742,7 @@ def test_a_connection_that_lingers_does_not_hold_up_who_waits_for_its_request(ma
 def test_nor_does_one_that_ends_by_an_error(make: Make) -> None:
     story = Story(WAITING["link"])
     site = make(story)
-    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n") as client:
+    with site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n") as client:
         read_answer(client)
     settle()  # the client has left in the middle of its body
     assert not site.service.connections
@@ -806,4 +791,23 @@ def test_no_memory_for_another_greenlet_ends_the_connection_and_nothing_else(
         client.sendall(KEEP)
         read_answer(client)
     assert errors == [MemoryError]
+    kept.clear()
+
+
+# Over the other protocol that keeps connections
+
+
+@pytest.mark.parametrize("leave", [context, weak_key, thread_local, attribute, tree, link, kill, timeout])
+def test_requests_of_a_kept_fastcgi_connection_share_nothing(make: Make, leave: Act) -> None:
+    seen = Seen(leave)
+    site = seen.site = make(seen, protocol="fastcgi")
+    with site.connect() as client:
+        for _ in range(TIMES):
+            client.sendall(get())
+            assert b"\r\n\r\nx" in fastcgi_answer(client)[STDOUT]
+            settle()
+    assert "error" not in site.log
+    assert seen.made == ([1] * TIMES if leave is context else list(range(1, TIMES + 1)))
+    for one in kept:
+        one.close()
     kept.clear()
