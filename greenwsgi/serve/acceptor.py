@@ -90,10 +90,11 @@ class Acceptor(StreamServer):
     def do_read(self) -> Any:
         """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
         listener, numbers = self.socket, self._service.numbers
-        if self._accepted_in == self.loop.iteration and self._service.turns.over():
+        turn = self.loop.iteration
+        if self._accepted_in == turn and self._service.turns.over():
             self._empty = False
             return None
-        self._accepted_in = self.loop.iteration
+        self._accepted_in = turn
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
             holder = numbers.holders.get(fd)

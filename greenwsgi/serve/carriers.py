@@ -39,7 +39,6 @@ somebody looks at a greenlet from outside at that moment, it is not taken again,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
@@ -73,7 +72,7 @@ class Carriers:
         self._switch_to_hub = hub.switch
         self._idle: list[Any] = []
         self._least_idle = 0
-        self._new: deque[Any] = deque()
+        self.waiting: deque[Any] = deque()
         """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
         self._run = self._live
         self._attributes = {"_run": self._run}
@@ -94,15 +93,10 @@ class Carriers:
             connection.greenlet = Greenlet.spawn(self._run)
             if connection.greenlet.spawn_tree_locals is not None:  # GEVENT_TRACK_GREENLET_TREE: not all the same ones
                 connection.greenlet.spawn_tree_locals = {}
-            self._new.append(connection)
+            self.waiting.append(connection)
             self.made += 1
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
-
-    @property
-    def waiting(self) -> Iterable[Connection]:
-        """Connections whose greenlet has not run yet."""
-        return self._new
 
     def is_clean(self, carrier: Any) -> bool:
         """In a carrier: does nothing tell it from a new one, now that its context is replaced?"""
@@ -172,7 +166,7 @@ class Carriers:
 
     def _live(self) -> None:
         """A carrier's life. It must not refer to itself while it waits: its references are counted."""
-        connection: Connection | None = self._new.popleft()
+        connection: Connection | None = self.waiting.popleft()
         while connection is not None:
             looked = connection.run()
             if connection.greenlet is None or len(self._idle) >= MOST_IDLE:
@@ -189,7 +183,7 @@ class Carriers:
         callbacks do not see it. One in the hub's frame stands for what wakes a carrier otherwise."""
         pattern: Any = _Pattern(self)
         pattern.greenlet = Greenlet(self._run)
-        self._new.append(pattern)
+        self.waiting.append(pattern)
         switch = pattern.greenlet.switch
         switch()
         del switch

@@ -216,7 +216,7 @@ class Connection:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
         protocol.next_request()
-        if not protocol.idle:  # a pipelined one, or a part of it
+        if protocol.waiting():  # a pipelined one, or a part of it
             service.turns.check()
             return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()

@@ -61,8 +61,7 @@ class Exchange:
         self._connection = connection
         self._head = head
         # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
-        self._environ = environ = connection.environ.copy()
-        environ.update(variables)
+        self._environ = environ = connection.environ | variables
         if not connection.scheme or service.forwarding is not None:
             self._find_client(environ)
         method = variables.get("REQUEST_METHOD", "")

@@ -143,7 +143,8 @@ class Response:
         if type(data) is not bytes:
             data = _as_bytes(data)
         self._begin(len(data), data, last=True)
-        self.finish()
+        if not self.over:
+            self.finish()
 
     def file(self, part: FilePart, sendfile: SendFile) -> None:
         """The whole body is a part of a file, which goes out without passing through here."""
@@ -189,7 +190,7 @@ class Response:
         head = protocol.head(self.status, self.headers, length, server.date, not server.draining)
         self.head_size = len(head)
         self.begun = True
-        if self._bodiless or self._declared >= 0:
+        if self._bodiless or 0 <= self._declared < len(data):
             data = self._within(data)
         else:
             self.sent = len(data)
@@ -198,7 +199,8 @@ class Response:
             if data:
                 head += protocol.chunk(data)
             if last:
-                head += self._end()
+                self.over = True
+                head += protocol.end()
             self._outlet.send(head)
         else:
             pieces = [head, *protocol.pieces(data)]

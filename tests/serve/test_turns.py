@@ -202,18 +202,18 @@ UPLOAD = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d
 
 
 PATHS: dict[str, tuple[str, bytes, int]] = {
-    "pipelined heads": ("http", get("/", close=False) * 500 + get("/"), 50),
+    "pipelined heads": ("http", get("/", close=False) * 500 + get("/"), 40),
     "tiny chunks": ("http", CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n", 10),
     "a fast upload": ("http", UPLOAD % (8 << 20) + bytes(8 << 20), 5),
-    "many pieces": ("http", get("/generate?500"), 40),
+    "many pieces": ("http", get("/generate?500"), 30),
     "a large piece": ("http", get("/large?64"), 0),
     "a file": ("http", get("/file?64"), 0),
-    "pipelined FastCGI": ("fastcgi", fastcgi_records.get() * 500 + fastcgi_records.get(flags=0), 50),
-    "replies": ("fastcgi", fastcgi_records.rec(99, id=0) * 500 + fastcgi_records.get(flags=0), 50),
+    "pipelined FastCGI": ("fastcgi", fastcgi_records.get() * 500 + fastcgi_records.get(flags=0), 40),
+    "replies": ("fastcgi", fastcgi_records.rec(99, id=0) * 500 + fastcgi_records.get(flags=0), 40),
     "records for no request": (
         "fastcgi",
         fastcgi_records.rec(fastcgi_records.ABORT, id=7) * 500_000 + fastcgi_records.get(flags=0),
-        90,
+        70,
     ),
 }
 """Protocol, all that a client sends, and how often the loop polls at least because somebody gives way.
