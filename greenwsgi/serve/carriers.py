@@ -100,8 +100,9 @@ class Carriers:
 
     def is_clean(self, carrier: Any) -> bool:
         """In a carrier: does nothing tell it from a new one, now that its context is replaced?"""
-        carrier.gr_context = None
-        carrier.gr_context = None  # a destructor of what was in the context has perhaps begun another one
+        if carrier.gr_context is not None:
+            carrier.gr_context = None
+            carrier.gr_context = None  # a destructor of what was in the context has perhaps begun another one
         return (
             getrefcount(carrier) == self.references
             and not getweakrefcount(carrier)

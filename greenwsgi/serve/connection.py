@@ -221,7 +221,12 @@ class Connection:
             return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
         data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
-        return self._take(data) if data else None
+        if not data:
+            return None
+        self.waiting_since = 0.0  # as `_take`, without the call
+        protocol.receive_data(data)
+        event = protocol.next_event()
+        return event if type(event) is RequestHead else self._read_slow_head(event)
 
     def _take(self, data: bytes) -> RequestHead | None:
         """The first bytes of a request, and usually all of its head."""
