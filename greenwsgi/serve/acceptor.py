@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
 BUSY_PAUSE = 0.01
-FEW_PASSES = 8
 REST_PAUSE = 0.02
 REST_BATCH = 100
 """While the server stops: seconds between two looks at the queue, and how many connections one look takes."""
@@ -69,8 +68,7 @@ class Acceptor(StreamServer):
         self._guests = guests
         self._accepted_in = -1
         """The pass of the loop in which a connection was accepted last."""
-        self._single = 0
-        """For how many passes one connection each is accepted."""
+        self._holders = service.numbers.holders
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
@@ -91,31 +89,17 @@ class Acceptor(StreamServer):
         return False
 
     def do_read(self) -> Any:
-        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run.
-
-        A second look in the same pass of the loop takes 2 us where it finds nothing. After one of these the next
-        FEW_PASSES do without; what waits then makes the next pass begin at once.
-        """
-        turn = self.loop.iteration
-        if self._accepted_in != turn:
-            self._accepted_in = turn
-            if self._single:
-                self._single -= 1
-            return self._accept()
-        if self._single or self._service.turns.over():
+        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
+        listener, holders, turn = self.socket, self._holders, self.loop.iteration
+        if self._accepted_in == turn and self._service.turns.over():
+            self._empty = False
             return None
-        accepted = self._accept()
-        if accepted is None:
-            self._single = FEW_PASSES
-        return accepted
-
-    def _accept(self) -> Any:
-        listener, numbers = self.socket, self._service.numbers
+        self._accepted_in = turn
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
-            holder = numbers.holders.get(fd)
+            holder = holders.get(fd)
             if holder is not None and holder.fileno() == fd:  # closed, but not by its holder
-                fd = numbers.settle(fd, holder)
+                fd = self._service.numbers.settle(fd, holder)
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
@@ -131,7 +115,7 @@ class Acceptor(StreamServer):
             self._empty = False
             self._pause(SHORTAGE_PAUSE)
             return None
-        numbers.holders[fd] = sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
+        holders[fd] = sock = _socket.socket(listener.family, listener.type, listener.proto, fd)
         sock.setblocking(False)
         return sock, address
 
@@ -174,8 +158,8 @@ class Acceptor(StreamServer):
 
     def _take_rest(self, earliest: float, latest: float) -> None:
         for _ in range(REST_BATCH):
-            self._empty = len(self._service.connections) < self._capacity and not self._service.turns.over()
-            accepted = self._accept() if self._empty else None  # which may find out that it is not
+            self._empty = len(self._service.connections) < self._capacity  # unless do_read finds out that it is not
+            accepted = self.do_read() if self._empty else None
             if accepted is None:
                 break
             self._empty = False

@@ -107,11 +107,18 @@ class Connection:
         This is the border at which every error of a connection stops. False when its greenlet was not looked at since
         code of the application ran in it.
         """
-        service = self.service
+        service, carriers = self.service, self.service.carriers
         service.connections.add(self)
         moves = looked = False
         try:
-            moves = self._serve()
+            head = None if self.over else self._first_head() if self.fresh else self._next_head()
+            while head is not None:
+                self.over = not Exchange(self, head).run()
+                if not carriers.is_clean(self.greenlet) and carriers.is_spent(self):
+                    self.greenlet = None
+                    moves = self.lingers or not self.over
+                    break
+                head = None if self.over else self._next_head()
             looked = True
         except PeerError as error:
             service.seat.counters[REFUSED] += 1
@@ -126,29 +133,15 @@ class Connection:
             service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
         finally:
             if moves:
-                service.carriers.move(self)
+                carriers.move(self)
             else:
                 try:
                     self._close()
                 finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
-                    self._leave()
+                    service.connections.discard(self)
+                    if self.guests is not None:
+                        self.guests.leave(self)
         return looked
-
-    def _serve(self) -> bool:
-        """Serve requests; True when a greenlet other than this one is to go on with the connection (`Carriers`)."""
-        if self.over:
-            return False
-        carriers = self.service.carriers
-        head = self._first_head() if self.fresh else self._next_head()
-        while head is not None:
-            self.over = not Exchange(self, head).run()
-            if not carriers.is_clean(self.greenlet) and carriers.is_spent(self):
-                self.greenlet = None
-                return self.lingers or not self.over
-            if self.over:
-                break
-            head = self._next_head()
-        return False
 
     def drop(self) -> None:
         """Close at once, without waiting for anything: there is no greenlet to go on in."""
@@ -156,12 +149,9 @@ class Connection:
             self.departure.close()
             self.stream.close()
         finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        self.service.connections.discard(self)
-        if self.guests is not None:
-            self.guests.leave(self)
+            self.service.connections.discard(self)
+            if self.guests is not None:
+                self.guests.leave(self)
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `status` where the protocol can say it; the connection ends after that."""
