@@ -45,8 +45,6 @@ class Acceptor(StreamServer):
     probation: set while the worker takes one connection at a time, since the one before it crashed.
     """
 
-    probation: Probation | None = None
-
     def __init__(
         self,
         fd: int,
@@ -66,8 +64,10 @@ class Acceptor(StreamServer):
         self._rest: Any = None
         self._paused = self._empty = False
         self._guests = guests
+        self.probation: Probation | None = None
         self._accepted_in = -1
-        """The pass of the loop in which a connection was accepted last."""
+        self._more = False
+        """The pass of the loop in which a connection was accepted last, and whether it was not the first."""
         self._holders = service.numbers.holders
         super().__init__(socket(fileno=fd))
 
@@ -91,10 +91,13 @@ class Acceptor(StreamServer):
     def do_read(self) -> Any:
         """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
         listener, holders, turn = self.socket, self._holders, self.loop.iteration
-        if self._accepted_in == turn and self._service.turns.over():
+        if self._accepted_in != turn:
+            self._accepted_in, self._more = turn, False
+        elif not self._more:  # usually there is none, and asking whether the turn is over takes 0.1 us
+            self._more = True
+        elif self._service.turns.over():
             self._empty = False
             return None
-        self._accepted_in = turn
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
             holder = holders.get(fd)

@@ -185,4 +185,3 @@ def assert_as_always(site: Site) -> None:
     assert site.service.finished == site._count
     assert type(site.service.connections) is set
     assert site._acceptor.probation is None
-    assert Acceptor.probation is None
