@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.soak import faults, handshakes, held, memory, reloads, slow
+from tests.soak import faults, floods, handshakes, held, memory, reloads, slow
 
 GAP = 0.2
 RETURN = 0.5
 GROWTH = 2e6
 NOTICE = 1.0
+WAIT = 0.1
 
 Lines = Iterator[tuple[object, bool]]
 """What came of each run, and whether it kept its promise."""
@@ -56,6 +57,13 @@ def run_handshakes(given: argparse.Namespace) -> Lines:
     yield halves, halves.closed == halves.lines == halves.sent and not halves.failed
 
 
+def run_floods(given: argparse.Namespace) -> Lines:
+    for flood in floods.FLOODS:
+        for clients in floods.COUNTS:
+            found = floods.beside(flood, clients, given.seconds / 12)
+            yield found, found.beside[1] - found.alone[1] < WAIT
+
+
 SCENARIOS: dict[str, Callable[[Any], Lines]] = {
     "reloads": run_reloads,
     "recycling": run_recycling,
@@ -64,6 +72,7 @@ SCENARIOS: dict[str, Callable[[Any], Lines]] = {
     "memory": run_memory,
     "slow": run_slow,
     "handshakes": run_handshakes,
+    "floods": run_floods,
 }
 
 
