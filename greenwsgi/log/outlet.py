@@ -1,8 +1,8 @@
 """Log lines of those who must never wait: the master, and the monitor of a worker.
 
-A log may be a pipe that nobody reads, a terminal that was stopped (Ctrl-S), a socket whose reader hangs. What it cannot
-take at once is kept, up to MOST_KEPT bytes, and tried again at each `flush`; what is more than that is dropped, counted
-and told of when the log takes lines again.
+A log may be a pipe or socket whose reader hangs, or a terminal that was stopped (Ctrl-S). What it cannot take at once
+is kept, up to MOST_KEPT bytes, and tried again at each `flush`; what is more than that is dropped, counted and told of
+when the log takes lines again.
 
 The descriptor's open file belongs to others too, to workers, to the shell and what else it started, so it is never made
 non-blocking. Instead a pipe or terminal is opened a second time, which on Linux gives an open file of our own; a socket

@@ -124,7 +124,7 @@ def _file_of(fd: int) -> tuple[int, int] | None:
 def write_whole(fd: int, data: bytes) -> None:
     """Write all of `data`; a log that cannot take it (a full disk, a closed pipe) must not stop the server.
 
-    A full pipe that nobody reads does stop a worker, as under uWSGI: the whole process waits until somebody reads on.
+    A full pipe that is not read does stop a worker, as under uWSGI: the whole process waits until it is read again.
     No greenlet may run meanwhile: its line would come into the middle of this one, and in the hub nothing can switch.
     The master never waits, see `Outlet`.
     """

@@ -53,7 +53,7 @@ class Listener:
     own: bool = True
 
     def quiet(self) -> None:
-        """Let no new connection begin, whoever else holds the socket; if it is ours. What waits can still be accepted.
+        """Let no new connection begin, if the socket is ours, whatever else holds it. What waits can still be accepted.
 
         A TCP listener drops the first packet of a handshake, which clients send again after a second; those that are
         under way are completed. A unix socket refuses at once.
@@ -69,8 +69,8 @@ class Listener:
     def refuse(self) -> None:
         """Have the kernel refuse new connections, whoever else holds the socket; if it is ours.
 
-        The queue of a TCP listener is reset. While the server stops nobody would accept new ones: their clients would
-        wait for its end, and then be reset.
+        The queue of a TCP listener is reset. While the server stops no process would accept new ones: their clients
+        would wait for its end, and then be reset.
         """
         if self.own:
             with suppress(OSError):  # it is refusing already; a system that cannot do that

@@ -8,7 +8,7 @@ But a greenlet is also a place where applications leave things, and none of them
 request of a kept connection is another client's too, when the peer is a proxy. So at the end of each request its
 greenlet is looked at (`is_clean`). If there is anything at all that a new one would not have, it ends at once, and what
 is left of its connection goes on in another one. Whatever waits for its end, or wants to kill it, is told so then.
-An idle one, to which nobody else refers, is only asked for its references again: the way to it is through gc.
+An idle one, to which nothing else refers, is only asked for its references again: the way to it is through gc.
 
 What can be left on a greenlet, and what finds it. tests/serve/test_carriers.py leaves each of these:
 
@@ -31,8 +31,8 @@ Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, gr
 generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
 what threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
 
-The count of references is compared with that of a greenlet that has run nobody's code. It must be exact, so what
-refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
+The count of references is compared with that of a greenlet that has run no application's code. It must be exact, so
+what refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
 somebody looks at a greenlet from outside at that moment, it is not taken again, which only costs time.
 """
 
@@ -62,7 +62,7 @@ class Carriers:
     """The greenlets of one worker's connections. All methods are to be called in the hub, except those that say so.
 
     made: how many greenlets there were.
-    references: what `is_clean` is to find in a carrier that runs and that nobody else knows; 0 before that was counted.
+    references: what `is_clean` is to find in one that runs and that nothing else refers to; 0 before that was counted.
     """
 
     def __init__(self) -> None:
@@ -180,8 +180,8 @@ class Carriers:
             connection = self._switch_to_hub()
 
     def _count(self) -> None:
-        """Count the references of a greenlet that nobody knows: it is not even started in gevent's way, so that spawn
-        callbacks do not see it. One in the hub's frame stands for what wakes a carrier otherwise."""
+        """Count the references of a greenlet that nothing else refers to: it is not started in gevent's way, so that
+        spawn callbacks do not see it. One in the hub's frame stands for what wakes a carrier otherwise."""
         pattern: Any = _Pattern(self)
         pattern.greenlet = Greenlet(self._run)
         self.waiting.append(pattern)

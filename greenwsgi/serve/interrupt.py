@@ -21,7 +21,7 @@ _WAITING = frozenset({"gevent._socketcommon", "gevent._socket3", "gevent.ssl"})
 def interrupt(greenlet: Any, error: BaseException) -> None:
     """Throw `error` into the greenlet. To be called in the hub, while that greenlet waits.
 
-    If it waited on a connected socket of the application's, nobody can read or write there any more afterwards: no
+    If it waited on a connected socket of the application's, it is shut down afterwards: no
     other request may get the answer. Nothing is left to do where the socket was closed meanwhile, as it should be.
     """
     sock = _waits_on(greenlet)

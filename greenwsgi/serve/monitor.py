@@ -66,7 +66,7 @@ class Monitor:
         self._mercy = mercy
         self._log = log
         self._own_log = ServerLog.of_thread(log.fd, _poll)
-        """The thread's: where it waited for a log that nobody reads, nothing would end this process."""
+        """The thread's: where it waited for a log that is not read, nothing would end this process."""
         self._clock = clock
         self._leave = leave
         self._warning = max(warning, LEAST_WARNING) if warning > 0 else inf

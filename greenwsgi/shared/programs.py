@@ -48,7 +48,7 @@ def _become(command: str, environ: Mapping[str, str]) -> None:
 
 
 def start_of(pid: int) -> int:
-    """When a process started, in clock ticks since the machine did: with its pid, it is nobody else. 0: not known."""
+    """When a process started, in clock ticks since the machine did: with its pid, it is this process. 0: not known."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[19])  # proc(5), field 22

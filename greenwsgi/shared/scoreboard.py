@@ -232,7 +232,7 @@ class Scoreboard:
 
     @property
     def closing(self) -> bool:
-        """The whole server stops: after these workers nobody accepts what waits in the listeners' queues."""
+        """The whole server stops: after these workers no process accepts what waits in the listeners' queues."""
         return bool(_CLOSING.unpack_from(self._view, len(self._view) - _CLOSING.size)[0])
 
     @closing.setter

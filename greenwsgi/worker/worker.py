@@ -78,8 +78,8 @@ class WorkerBoot:
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
-    forks: the at-fork hook, which is to know of all that a child of the application shall not have.
-    paused: whether it shall accept nothing, until SIGCONT. probation: the worker before it crashed.
+    forks: the at-fork hook, which has to know of all that a child of the application must not have.
+    paused: whether it accepts nothing, until SIGCONT. probation: the worker before it crashed.
     """
 
     settings: Settings
@@ -359,7 +359,7 @@ class Worker:
         what = f"the application has closed descriptors of the server: {', '.join(map(str, lost))}"
         log.error(what)
         self._retire(what)
-        if self._boot.report.fd in lost:  # nobody has heard that
+        if self._boot.report.fd in lost:  # the master has not heard that
             self._status = EXIT_CRASHED
             self._leave.set()
 

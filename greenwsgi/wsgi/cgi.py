@@ -30,7 +30,7 @@ _PASSED = frozenset(
 _PASSED_FAMILY = re.compile(r"HTTP_[A-Z0-9_]+|(?:REDIRECT|REMOTE|SSL_CLIENT|SSL_SERVER)_[A-Za-z0-9_]+")
 """What of a request's variables reaches a program: RFC 3875's, and what mod_ssl and nginx's users tell of TLS.
 
-A gateway may send any name, and so may whoever can reach its socket. LD_PRELOAD or PYTHONPATH would run code of
+A gateway may send any name, as may every process that can reach its socket. LD_PRELOAD or PYTHONPATH would run code of
 theirs, SSL_CERT_FILE would have the program trust their certificates. HTTP_ names are those that a header can have.
 """
 
