@@ -74,9 +74,9 @@ class Processes:
     def end_group(self, pid: int, started: int) -> None:
         """Kill the process group of a CGI program whose worker is dead: what the program has started and left in it.
 
-        Only if it is proven to be that program's. While a child of ours is not reaped its pid belongs to
-        no other process, nor does its group's number; that child is the program if it started when its worker wrote down. `started`: as
-        programs.start_of has it.
+        Only if it is proven to be that program's. While a child of ours is not reaped its pid belongs to no other
+        process, nor does its group's number; that child is the program if it started when its worker wrote down.
+        `started`: as programs.start_of has it.
         """
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # ChildProcessError: no child of ours

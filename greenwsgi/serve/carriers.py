@@ -31,8 +31,8 @@ Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, gr
 generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
 what threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
 
-The count of references is compared with that of a greenlet that has run no application's code. It must be exact, so
-what refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
+The count of references is compared with that of a greenlet that has run no application. It must be exact, so what
+refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
 somebody looks at a greenlet from outside at that moment, it is not taken again, which only costs time.
 """
 
