@@ -143,7 +143,7 @@ class Exchange:
         if service.finished is not None:
             service.finished()
         whole = self._intake is None or self._intake.close(keep=not response.cut)
-        if response.cut or not whole:
+        if response.cut or not whole or connection.stream.sending:
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
         connection.lingers = service.draining
@@ -161,6 +161,11 @@ class Exchange:
     def give_up_body(self) -> bool:
         """Its slot is needed: the next sweep of the deadlines ends the wait for its body, if there is one."""
         return self._intake is not None and self._intake.give_up(self._connection.service.deadlines.waiting)
+
+    def look(self) -> None:
+        """Has its client left, if it has sent more than is read before its answer?"""
+        if self._connection.departure.full:
+            self._connection.departure.look()
 
     def watch(self) -> bool:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
