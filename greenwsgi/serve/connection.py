@@ -20,7 +20,6 @@ from greenwsgi.serve.slots import Overloaded
 from greenwsgi.serve.stream import Stream
 from greenwsgi.shared.metrics import REFUSED
 from greenwsgi.wire.events import Event, ProtocolRow, Reply, RequestHead
-from greenwsgi.wsgi.errors import GatewayErrors
 
 _now = SystemClock.monotonic
 
@@ -92,9 +91,6 @@ class Connection:
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
         self.departure = departure = Departure(stream, protocol)
         self.environ["greenwsgi.disconnected"] = departure
-        if self.service.gateway_errors:
-            errors = self.endpoint.environ["wsgi.errors"]
-            self.environ["wsgi.errors"] = errors if row.scheme else GatewayErrors(protocol.complain, errors)
 
     @property
     def who(self) -> str:

@@ -22,6 +22,7 @@ from greenwsgi.shared.metrics import CLIENT_GONE, EXCEPTIONS, FULL, HARAKIRIS
 from greenwsgi.wire.events import RequestHead
 from greenwsgi.wsgi.body import open_body
 from greenwsgi.wsgi.environ import gateway_scheme
+from greenwsgi.wsgi.errors import GatewayErrors
 from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.runner import run
 
@@ -76,7 +77,9 @@ class Exchange:
             environ["wsgi.input"] = open_body(self._intake.pull)
             if head.length <= SMALL and connection.protocol.waiting() < head.length and not head.expects_continue:
                 self._intake.fetch(service)
-        self._response = Response(connection.protocol, connection.stream, service, method == "HEAD")
+        self._response = response = Response(connection.protocol, connection.stream, service, method == "HEAD")
+        if service.gateway_errors and not connection.scheme:
+            environ["wsgi.errors"] = GatewayErrors(connection.protocol.complain, environ["wsgi.errors"], response)
         connection.stream.waits = 0
         self.strikes = 0
         self.seen = False
