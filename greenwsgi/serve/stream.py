@@ -274,7 +274,7 @@ class Stream:
         try:
             while room > 0 and (size := len(Stream.recv(self, deadline))):  # what it was is not kept while this waits
                 room -= size
-                self.turns.check()
+                self.turns.give_way()  # after each: these bytes are the least of all that is to be done
         except PeerGone:
             return
 
