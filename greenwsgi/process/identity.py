@@ -21,17 +21,22 @@ from greenwsgi.shared.safe_paths import Spot
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user and group to become. `groups`: all groups, supplementary ones too; None leaves each as it is."""
+    """A user and group to become. `groups`: all groups, supplementary ones too; None leaves each as it is.
+
+    from_uid: the group is only the user's number, since nothing else says which group it is.
+    """
 
     uid: int | None
     gid: int | None
     groups: tuple[int, ...] | None
+    from_uid: bool = False
 
     def assume(self) -> None:
         """Become it, for good. Only root can become somebody else: see `possible`."""
-        if self.groups is not None and os.geteuid() == 0:
+        root = os.geteuid() == 0
+        if self.groups is not None and root:
             os.setgroups(self.groups)
-        if self.gid is not None and self.gid != os.getegid():
+        if self.gid is not None and (root or self.gid != os.getegid()):  # as root for the real and the saved one too
             os.setgid(self.gid)
         if self.uid is not None and self.uid != os.geteuid():
             os.setuid(self.uid)
@@ -79,17 +84,21 @@ def owner(text: str, origin: Origin) -> Owner:
 def find(user: str, group: str, more: Sequence[str] = ()) -> Identity:
     """Look up `uid` and `gid`, each a name, a number, or "" for none given, and groups to have besides (`add-gid`).
 
-    A user without a group takes his own group, not root's, and his supplementary groups. Raises UsageError for one who
-    is not known; a number need not be known.
+    A user without a group takes his own group, not root's, and his supplementary groups. A number need not have an
+    account; the group then has the same number, and there are no supplementary groups but those of `add-gid`. Raises
+    UsageError for a name that is not known.
     """
     account = _account(user)
     uid = account.pw_uid if account else int(user) if user else None
     gid = _gid(group) if group else account.pw_gid if account else None
     added = tuple(_gid(one) for one in more)
+    from_uid = gid is None and uid not in (None, os.geteuid())
+    if from_uid:
+        gid = uid
     if gid is None:
         return Identity(uid, gid, (*os.getgroups(), *added) if added else None)
     own = tuple(os.getgrouplist(account.pw_name, gid)) if account else (gid,)
-    return Identity(uid, gid, tuple(dict.fromkeys((*own, *added))))
+    return Identity(uid, gid, tuple(dict.fromkeys((*own, *added))), from_uid)
 
 
 def _account(user: str) -> pwd.struct_passwd | None:

@@ -112,6 +112,8 @@ class Opening:
         elif who is not None and not who.possible:
             self.log.warning(f"only root can run as {who}; this stays uid {os.geteuid()} and gid {os.getegid()}")
             return NOBODY_ELSE
+        elif who is not None and who.from_uid:
+            self.log.warning(f"uid {who.uid} has no account, so this runs as gid {who.gid} too; gid sets another group")
         return who or NOBODY_ELSE
 
     def _warn_of(self, what: str) -> None:

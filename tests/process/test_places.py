@@ -89,7 +89,23 @@ def test_without_root_the_server_stays_who_it_is(
     """As under uWSGI: the same file serves in a container, which has its user."""
     monkeypatch.setattr(Identity, "possible", False)
     take(socket="app.sock", uid="54322", master_fifo="fifo")
-    assert f"warning: only root can run as uid 54322; this stays uid {os.geteuid()} and gid" in log.read_text()
+    assert (
+        f"warning: only root can run as uid 54322 and gid 54322; this stays uid {os.geteuid()} and gid"
+        in log.read_text()
+    )
     for name in ("app.sock", "fifo"):
         made = (tmp_path / name).stat()
         assert (made.st_uid, made.st_gid) == (os.getuid(), os.getgid())
+
+
+@pytest.mark.parametrize(("given", "warned"), [({}, True), ({"gid": "54323"}, False)])
+def test_a_user_without_an_account_gets_a_group_of_the_same_number(
+    given: dict[str, str], warned: bool, take: Take, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[Identity] = []
+    monkeypatch.setattr(Identity, "possible", True)
+    monkeypatch.setattr(Identity, "assume", lambda who: became.append(who))
+    take(uid="54322", **given)
+    assert [(who.uid, who.gid) for who in became] == [(54322, int(given.get("gid", "54322")))]
+    said = "warning: uid 54322 has no account, so this runs as gid 54322 too; gid sets another group"
+    assert (said in log.read_text()) is warned
