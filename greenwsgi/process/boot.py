@@ -69,7 +69,7 @@ def _serve(
         title.show("master", settings.machine)
         line = _KilledLine(log)
         bound = [one.bound for one in places.listeners]
-        processes, clock = Processes(), SystemClock()
+        processes, clock = Processes(apart=places.dropped), SystemClock()
         master = Master(settings, bound, log, inbox, processes, clock, line, home.there(reread), signals, handed)
         if places.log_file:
             _look_after_log(places.log_file, master)

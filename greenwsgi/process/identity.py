@@ -47,6 +47,11 @@ class Identity:
         return os.geteuid() == 0 or (self.uid in (None, os.geteuid()) and self.gid in (None, os.getegid()))
 
     @property
+    def drops(self) -> bool:
+        """Are we root, and become somebody else?"""
+        return os.geteuid() == 0 and self.uid not in (None, 0)
+
+    @property
     def owner(self) -> tuple[int, int]:
         """Who shall own a file, as chown has it: -1 leaves it as it is."""
         return -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid

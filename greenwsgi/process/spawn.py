@@ -18,14 +18,20 @@ from greenwsgi.log.server import write_whole
 from greenwsgi.shared.programs import start_of
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _FIRST_UNNAMED = 3
 
 
 class Processes:
-    """The operating system's processes, for the master. `adopts`: orphaned descendants become its children."""
+    """The operating system's processes, for the master. `adopts`: orphaned descendants become its children.
 
-    def __init__(self) -> None:
+    apart: what it starts gets a session of its own, and so no terminal: an application of another user than the
+    terminal's could type commands there (TIOCSTI). Signals of the terminal then reach the master alone.
+    """
+
+    def __init__(self, *, apart: bool = False) -> None:
+        self._apart = apart
         self.adopts = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def start(self, arguments: list[str], descriptors: Iterable[int], environ: Mapping[str, str] | None = None) -> int:
@@ -35,12 +41,12 @@ class Processes:
         with the master where the system has that. environ: the master's own, if None. Raises OSError if there cannot be
         another process.
         """
-        master, named = os.getpid(), list(descriptors)
+        master, named, apart = os.getpid(), list(descriptors), self._apart
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
             if pid == 0:
-                _become(lambda: _prepare(master, named), arguments, environ or os.environ)
+                _become(lambda: _prepare(master, named, apart), arguments, environ or os.environ)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -131,6 +137,14 @@ def become_again(arguments: list[str], descriptors: Iterable[int], environ: Mapp
             os.set_inheritable(fd, False)
 
 
+def hide() -> None:
+    """Let no other process of our user look into this one: at its memory, its descriptors (ptrace, /proc/PID/fd).
+
+    The kernel does that when privileges are dropped, and forgets it when a program is executed.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
 def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[str, str]) -> None:
     """In the forked child: be the program, or be gone. Nothing of the master may run on here."""
     try:
@@ -142,10 +156,12 @@ def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[
         os._exit(127)
 
 
-def _prepare(master: int, named: list[int]) -> None:
+def _prepare(master: int, named: list[int], apart: bool) -> None:
     _prctl(_PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != master:  # it died before it could be asked for
         os._exit(1)
+    if apart:
+        os.setsid()
     for fd in _open_descriptors():
         with suppress(OSError):  # it is not open (any more)
             os.set_inheritable(fd, fd in named)

@@ -14,27 +14,31 @@ def run(
     fork: Callable[[], int] = os.fork,
     waitpid: Callable[[int, int], tuple[int, int]] = os.waitpid,
     environ: Mapping[str, str] | None = None,
+    *,
+    apart: bool = False,
 ) -> int:
     """Run it by the shell; its exit status, negative for a signal. Everything waits until it has ended.
 
     It has our folder, environment (or that one) and standard three descriptors, no other descriptor, and no signal
-    blocked. fork, waitpid: the system's own, where gevent has put others in their place. Raises OSError if there cannot
-    be a process.
+    blocked. fork, waitpid: the system's own, where gevent has put others in their place. apart: it gets a session of
+    its own, and so no terminal. Raises OSError if there cannot be a process.
     """
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         pid = fork()
         if pid == 0:
-            _become(command, os.environ if environ is None else environ)
+            _become(command, os.environ if environ is None else environ, apart)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     _, status = waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)
 
 
-def _become(command: str, environ: Mapping[str, str]) -> None:
+def _become(command: str, environ: Mapping[str, str], apart: bool) -> None:
     """In the forked child: be the shell, or be gone."""
     try:
+        if apart:
+            os.setsid()
         signal.set_wakeup_fd(-1)  # a signal that comes now is none for those we come from
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and a program would inherit that
             signal.signal(number, signal.SIG_DFL)

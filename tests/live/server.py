@@ -26,6 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from tests.live import ps
 from tests.live.client import PATIENCE, Answer, free_port, http_request, read_answer, uwsgi_packet
 
@@ -274,3 +276,13 @@ class Log:
         with self._changed:
             self._over = True
             self._changed.notify_all()
+
+
+def nobody_else() -> int:
+    """A user that can run this Python."""
+    nobody = 65534
+    try:
+        subprocess.run([sys.executable, "-c", ""], user=nobody, timeout=PATIENCE, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this Python lies where only root may look")
+    return nobody

@@ -15,7 +15,7 @@ import pytest
 from greenwsgi.process.identity import holder
 from tests.live import ps
 from tests.live.client import PATIENCE
-from tests.live.server import HELLO, ROOT, Server
+from tests.live.server import HELLO, ROOT, Server, nobody_else
 
 PID = """
 import os
@@ -511,7 +511,7 @@ def test_atexit_functions_run_in_workers_that_drained() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
-    nobody = _nobody()
+    nobody = nobody_else()
     app = PID.replace("os.getpid()", "(os.getresuid(), os.getresgid(), os.getgroups())")
     options = ("--socket", "app.sock", "--chmod-socket=660", "--pidfile", "app.pid")
     server = Server("--uid", str(nobody), "--gid", str(nobody), *options, app=app)
@@ -527,7 +527,7 @@ def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
 @needs_linux
 def test_all_places_in_the_users_own_folder() -> None:
     """Made by root there, kept by the user over a reload and a re-exec, and removed at the end."""
-    nobody = _nobody()
+    nobody = nobody_else()
     places = {name: f"run/app.{name}" for name in ("sock", "pid", "fifo")}
     options = ("--socket", places["sock"], "--chmod-socket=660", "--pidfile", places["pid"])
     server = Server("--uid", str(nobody), "--gid", str(nobody), *options, "--master-fifo", places["fifo"], app=PID)
@@ -556,13 +556,3 @@ def test_all_places_in_the_users_own_folder() -> None:
 def _ask(server: Server, *arguments: str) -> None:
     command = [sys.executable, "-m", "greenwsgi", *arguments]
     subprocess.run(command, cwd=server.folder, env=server._env, timeout=PATIENCE, check=True, stdout=subprocess.DEVNULL)
-
-
-def _nobody() -> int:
-    """A user that can run this Python."""
-    nobody = 65534
-    try:
-        subprocess.run([sys.executable, "-c", ""], user=nobody, timeout=PATIENCE, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this Python lies where only root may look")
-    return nobody
