@@ -15,7 +15,7 @@ from contextlib import suppress
 from signal import SIGKILL, Signals
 
 from greenwsgi.log.server import write_whole
-from greenwsgi.shared.programs import start_of
+from greenwsgi.shared.programs import end_group
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -78,18 +78,8 @@ class Processes:
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
     def end_group(self, pid: int, started: int) -> None:
-        """Kill the process group of a CGI program whose worker is dead: what the program has started and left in it.
-
-        Only if it is proven to be that program's. While a child of ours is not reaped its pid belongs to no other
-        process, nor does its group's number; that child is the program if it started when its worker wrote down.
-        `started`: as programs.start_of has it.
-        """
-        try:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # ChildProcessError: no child of ours
-            if start_of(pid) == started and os.getpgid(pid) == pid:
-                os.killpg(pid, SIGKILL)
-        except (AttributeError, ChildProcessError, ProcessLookupError, PermissionError):
-            return  # macOS before Python 3.13 has no waitid, and there orphans are not ours anyway
+        """Kill the process group of a CGI program whose worker is dead, as programs.end_group does."""
+        end_group(pid, started)
 
 
 def _dead_child() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 _NOT_FOUND = 127
 
@@ -58,3 +58,24 @@ def start_of(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[19])  # proc(5), field 22
     except (OSError, IndexError, ValueError):  # it is gone; another system
         return 0
+
+
+def end_groups(noted: Iterable[tuple[int, int]]) -> None:
+    """Kill the groups of those programs, (pid, started) each. Also for a signal handler, and for a thread."""
+    for pid, started in noted:
+        end_group(pid, started)
+
+
+def end_group(pid: int, started: int) -> None:
+    """Kill the process group of a CGI program, our child: what the program has started and left in it.
+
+    Only if it is proven to be that program's. While a child of ours is not reaped its pid belongs to no other process,
+    nor does its group's number; that child is the program if it started when its worker wrote down. `started`: as
+    start_of has it.
+    """
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # ChildProcessError: no child of ours
+        if start_of(pid) == started and os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGKILL)
+    except (AttributeError, ChildProcessError, ProcessLookupError, PermissionError):
+        return  # macOS before Python 3.13 has no waitid, and there orphans are not the master's anyway
