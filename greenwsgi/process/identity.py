@@ -32,8 +32,18 @@ class Identity:
     from_uid: bool = False
 
     def assume(self) -> None:
-        """Become it, for good. Only root can become somebody else: see `possible`."""
-        root = os.geteuid() == 0
+        """Become it, for good. Only root can become somebody else: see `possible`.
+
+        Raises UsageError for a root that may not: it is to end then, since some of root's groups may be left.
+        """
+        try:
+            self._assume(root=os.geteuid() == 0)
+        except OSError as error:
+            why = f"{error.strerror}; it takes the capabilities SETUID and SETGID"
+            become = f"become {self}" if str(self) else "have more groups"
+            raise UsageError(f"cannot {become}: {why}", Origin(self.option)) from None
+
+    def _assume(self, *, root: bool) -> None:
         if self.groups is not None and root:
             os.setgroups(self.groups)
         if self.gid is not None and (root or self.gid != os.getegid()):  # as root for the real and the saved one too
@@ -45,6 +55,11 @@ class Identity:
     def possible(self) -> bool:
         """May we become it? Anybody may be who he is."""
         return os.geteuid() == 0 or (self.uid in (None, os.geteuid()) and self.gid in (None, os.getegid()))
+
+    @property
+    def option(self) -> str:
+        """The first one that asks for it."""
+        return "uid" if self.uid is not None else "gid" if self.gid is not None else "add-gid"
 
     @property
     def drops(self) -> bool:

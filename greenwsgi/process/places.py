@@ -94,7 +94,7 @@ class Opening:
         )
         if self.handed is None:
             self._leave_terminal(places.dropped)
-            who.assume()
+            self._written(who.option, who.assume)
             if places.dropped:
                 spawn.hide()
             moments = self.settings.moments

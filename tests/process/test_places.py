@@ -98,6 +98,31 @@ def test_without_root_the_server_stays_who_it_is(
         assert (made.st_uid, made.st_gid) == (os.getuid(), os.getgid())
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"uid": "54322", "gid": "54323"}, "uid: cannot become uid 54322 and gid 54323"),
+        ({"gid": "54323"}, "gid: cannot become gid 54323"),
+        ({"add_gid": "7"}, "add-gid: cannot have more groups"),
+    ],
+)
+def test_root_that_may_not_become_somebody_else_is_a_mistake_of_one_line(
+    given: dict[str, str], said: str, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may take these rights from it. To go on would leave root's groups."""
+
+    def refuse(_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "setgroups", refuse)
+    monkeypatch.setattr("greenwsgi.process.places.Opening._leave_terminal", lambda *_: None)  # it is pytest's
+    with pytest.raises(UsageError) as caught:
+        take(**given)
+    why = "Operation not permitted; it takes the capabilities SETUID and SETGID"
+    assert str(caught.value) == f"x.ini:3: {said}: {why}"
+
+
 @pytest.mark.parametrize(("given", "warned"), [({}, True), ({"gid": "54323"}, False)])
 def test_a_user_without_an_account_gets_a_group_of_the_same_number(
     given: dict[str, str], warned: bool, take: Take, log: Path, monkeypatch: pytest.MonkeyPatch
