@@ -109,6 +109,7 @@ def test_a_hook_of_that_user_has_no_terminal() -> None:
 def test_an_interrupt_at_the_terminal_ends_the_server() -> None:
     with at_terminal(*as_nobody()) as (server, keyboard, _):
         children = [pid for pid in server.processes() if pid != server.pid]
+        assert len(children) == 2
         os.write(keyboard, b"\x03")
         server.wait(status=0)
         for pid in children:
