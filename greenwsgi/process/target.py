@@ -27,12 +27,12 @@ class Target:
         self.name = name
         self._caller: Caller | None = None
         self._pid = 0
-        self._process = -1
+        self._process = self._owner = -1
         path = name if control.is_socket(name) else name + BESIDE
         if control.is_socket(path):
             self._caller = Caller(path, 0 if path == name or self._is_fifo() else self._master())
         elif not self._is_fifo():
-            self._pid = identity.holder(name)
+            self._pid = identity.holder(name).pid
             self._process = self._hold()
 
     @property
@@ -86,7 +86,7 @@ class Target:
     def _master(self) -> int:
         """The pid of the process that has the pidfile locked; 0 if that cannot be said."""
         with suppress(UsageError):
-            return max(0, identity.named_and_locked_by(self.name)[1] or 0)
+            return max(0, identity.claim(self.name).locker or 0)
         return 0
 
     def _hold(self) -> int:
@@ -96,7 +96,8 @@ class Target:
         except OSError as error:
             raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
         try:
-            if identity.holder(self.name) != self._pid:
+            pid, self._owner = identity.holder(self.name)
+            if pid != self._pid:
                 raise UsageError(f"{self.name}: another server has just taken this pidfile: ask again")
         except UsageError:
             if process >= 0:
@@ -106,7 +107,7 @@ class Target:
 
     def _signal(self, number: Signals) -> None:
         try:
-            spawn.signal_server(self._pid, self._process, number)
+            spawn.signal_server(self._pid, self._process, number, self._owner)
         except OSError as error:
             raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from greenwsgi.cli import main
 from greenwsgi.errors import UsageError
-from greenwsgi.process import control, identity
+from greenwsgi.process import control, identity, spawn
 from greenwsgi.process.control import MOST_ANSWER, Caller
 from greenwsgi.process.fifo import tell
 from greenwsgi.process.target import Target
@@ -25,6 +26,7 @@ from greenwsgi.process.target import Target
 Output = pytest.CaptureFixture[str]
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who listens on a unix socket")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux has pidfds")
 
 
@@ -234,17 +236,133 @@ def test_a_pid_that_is_used_again_is_not_signalled(tmp_path: Path, monkeypatch: 
     with other(path) as server:
         holder = identity.holder
 
-        def ends(name: str) -> int:
+        def ends(name: str) -> identity.Holder:
             """Proven once; then the lock is gone."""
             monkeypatch.setattr(identity, "holder", changed)
             return holder(name)
 
-        def changed(name: str) -> int:
+        def changed(name: str) -> identity.Holder:
             raise UsageError(f"{name}: no greenwsgi has this pidfile: process {server} is another one")
 
         monkeypatch.setattr(identity, "holder", ends)
         with pytest.raises(UsageError, match="is another one"):
             Target(path)
+
+
+_LOCKS_AND_EXECUTES = """
+import fcntl, os, sys
+file, program = map(int, sys.argv[1:])
+os.setuid(54321)
+fcntl.lockf(file, fcntl.LOCK_EX)
+os.pwrite(file, b"%d" % os.getpid(), 0)
+os.execve(program, ["cat"], {})
+"""
+
+
+@contextmanager
+def locks_and_executes(path: Path, mode: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A user's process that has locked his pidfile and then executes root's `cat`, which has that mode."""
+    program = path.with_name("cat")
+    shutil.copy(shutil.which("cat") or "", program)
+    program.chmod(mode)
+    path.touch(0o644)
+    os.chown(path, 54321, 54321)
+    with path.open("r+") as file, program.open("rb") as cat:
+        fds = (file.fileno(), cat.fileno())
+        command = [sys.executable, "-c", _LOCKS_AND_EXECUTES, *map(str, fds)]
+        process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"\n"
+        yield process
+        process.stdin.close()
+
+
+@needs_pidfd
+@needs_root
+def test_a_set_uid_program_that_a_users_lock_leads_to_lives_on(tmp_path: Path, capsys: Output) -> None:
+    """The lock and the pid stay over an exec: by them a user could have root signal a program that is not his."""
+    path = tmp_path / "app.pid"
+    with locks_and_executes(path, 0o4755) as process:
+        if b"Uid:\t54321\t0\t" not in Path(f"/proc/{process.pid}/status").read_bytes():
+            pytest.skip("set-uid programs do nothing in this filesystem")
+        for command in ("stop", "reload"):
+            assert main([command, str(path)]) == 2
+            assert capsys.readouterr().err == (
+                f"greenwsgi: error: {path}: process {process.pid} has it locked and runs as user 0 and 54321, but the"
+                " file is user 54321's: nothing is signalled\n"
+            )
+        assert process.poll() is None
+    assert process.returncode == 0
+
+
+@needs_pidfd
+@needs_root
+def test_a_users_own_server_is_signalled(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "app.pid"
+    with locks_and_executes(path, 0o755) as process:
+        assert main(["stop", str(path)]) == 0
+        assert capsys.readouterr().out == "stop is asked for\n"
+        assert process.wait() == -SIGTERM
+    assert os.getresuid() == (0, 0, 0)
+
+
+@needs_pidfd
+@needs_root
+def test_a_signal_is_sent_with_the_rights_of_the_pidfiles_owner() -> None:
+    """A process that was his when it was looked at may have executed a set-uid program since."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as roots:
+        held = spawn.hold(roots.pid)
+        for by in (held, -1):
+            with pytest.raises(PermissionError):
+                spawn.signal_server(roots.pid, by, SIGTERM, 54321)
+        assert roots.poll() is None
+        assert os.getresuid() == (0, 0, 0)
+        spawn.signal_server(roots.pid, held, SIGTERM, 0)
+        os.close(held)
+    assert roots.returncode == -SIGTERM
+
+
+@needs_pidfd
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "runs_as", "said"),
+    [
+        (0, 0o644, "0", ""),
+        (0, 0o600, "54321", ""),  # a master that root has started
+        (54321, 0o644, "54321", ""),
+        (54321, 0o644, "0", "runs as user 0, but the file is user 54321's"),
+        (54321, 0o644, "54322", "runs as user 54322, but the file is user 54321's"),
+        (0, 0o666, "54321", ""),  # made by root for a server's user
+        (0, 0o664, "0", "runs as user 0, but others than root may write the file"),
+    ],
+)
+def test_who_may_have_a_pidfile_locked(owner: int, mode: int, runs_as: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.pid"
+    with other(str(path), str(tmp_path / "sock"), runs_as) as server:
+        os.chown(path, owner, owner)
+        path.chmod(mode)
+        if said:
+            with pytest.raises(UsageError, match=said):
+                identity.holder(str(path))
+        else:
+            assert identity.holder(str(path)) == (server, owner)
+
+
+def test_a_lock_whose_process_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock stays while another process shares its descriptors."""
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("without /proc nothing tells a process's users")
+    path = tmp_path / "app.pid"
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    path.write_text(f"{process.pid}\n")
+    monkeypatch.setattr("greenwsgi.process.locks.writer", lambda fd: process.pid)
+    with pytest.raises(UsageError, match="which has it locked, is gone or cannot be seen: nothing is signalled"):
+        identity.holder(str(path))
 
 
 @needs_pidfd
