@@ -8,7 +8,7 @@ import os
 import pwd
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -120,8 +120,8 @@ class Pidfile:
     """The file that holds the master's pid; written at the start, removed at the end if it still is ours.
 
     The master keeps it locked (see locks) while it lives: so `holder` tells a server from a dead or foreign process.
-    It must not open the file again: closing that would give the lock up. fd: the file that an image of this process
-    before a re-exec has opened and locked.
+    It must not open the file again: closing that would give the lock up. After what may do so, as the configuration and
+    hooks may, it is locked again. fd: the file that an image of this process before a re-exec has opened and locked.
     """
 
     def __init__(self, path: str, fd: int = -1) -> None:
@@ -140,6 +140,15 @@ class Pidfile:
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}", Origin("pidfile")) from None
         return before if before not in (0, os.getpid()) and lives(before) else 0
+
+    def lock_again(self, warn: Callable[[str], None]) -> None:
+        """Be its holder, whatever descriptor of it was closed meanwhile; that another process has it locked is told."""
+        if self.fd < 0:
+            return
+        try:
+            locks.take(self.fd)
+        except OSError as error:
+            warn(f"pidfile {self.path} is not locked any more, and so does not lead here: {error.strerror}")
 
     def remove(self) -> None:
         """Raises OSError if it may not be removed."""

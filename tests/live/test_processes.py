@@ -553,6 +553,16 @@ def test_all_places_in_the_users_own_folder() -> None:
         assert os.listdir(server.folder / "run") == []
 
 
+@needs_linux
+@pytest.mark.parametrize("line", ["env = PID=@({})", "for-readline = {}\nenv = PID=%(_)\nendfor ="])
+def test_a_configuration_that_reads_the_pidfile_leaves_it_locked(line: str) -> None:
+    with Server("app.ini", "--pidfile", "app.pid", files={"app.ini": "[uwsgi]\n"}) as server:
+        pidfile = server.folder / "app.pid"
+        server.write("app.ini", f"[uwsgi]\n{line.format(pidfile)}\n")
+        _ask(server, "reload", "--wait", str(pidfile))
+        assert holder(str(pidfile)).pid == server.pid
+
+
 def _ask(server: Server, *arguments: str) -> None:
     command = [sys.executable, "-m", "greenwsgi", *arguments]
     subprocess.run(command, cwd=server.folder, env=server._env, timeout=PATIENCE, check=True, stdout=subprocess.DEVNULL)

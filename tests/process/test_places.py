@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -93,3 +95,50 @@ def test_without_root_the_server_stays_who_it_is(
     for name in ("app.sock", "fifo"):
         made = (tmp_path / name).stat()
         assert (made.st_uid, made.st_gid) == (os.getuid(), os.getgid())
+
+
+_ASK = """
+import sys
+from greenwsgi.process.identity import holder
+print(holder(sys.argv[1]).pid)
+"""
+
+
+def holder_of(path: Path) -> int:
+    """As another process sees it."""
+    asked = subprocess.run([sys.executable, "-c", _ASK, str(path)], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    return int(asked.stdout)
+
+
+def test_the_pidfile_stays_locked_over_hooks_and_readings(take: Take, log: Path, tmp_path: Path) -> None:
+    """A process that closes any descriptor of a file loses its lock on it."""
+    path = tmp_path / "app.pid"
+    places = take(pidfile="app.pid", hook_as_user="touch:app.pid")
+    assert holder_of(path) == os.getpid()
+    assert places.kept_over(Path.read_text, ServerLog(-1))(path) == f"{os.getpid()}\n"
+    assert holder_of(path) == os.getpid()
+
+    def fail(name: Path) -> int:
+        return int(name.read_text() + "x")
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        places.kept_over(fail, ServerLog(-1))(path)
+    assert holder_of(path) == os.getpid()
+    assert "not locked any more" not in log.read_text()
+
+
+def test_a_pidfile_that_another_process_has_locked_meanwhile_is_told_of(take: Take, log: Path, tmp_path: Path) -> None:
+    places = take(pidfile="app.pid")
+    path = tmp_path / "app.pid"
+    path.read_text()
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+'); fcntl.lockf(file, fcntl.LOCK_EX); print(); sys.stdin.read()"
+    )
+    command = [sys.executable, "-uc", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as locker, log.open("ab") as file:
+        assert locker.stdout is not None
+        assert locker.stdout.readline() == b"\n"
+        places.keep(ServerLog(file.fileno()))
+        locker.communicate()
+    assert f"warning: pidfile {path} is not locked any more" in log.read_text()
