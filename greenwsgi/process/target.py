@@ -6,7 +6,6 @@ import os
 import select
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from signal import Signals
 from typing import Any, Self
 
@@ -84,10 +83,15 @@ class Target:
         return UsageError(f"{self.name}: the server has no control socket: start it with control-socket")
 
     def _master(self) -> int:
-        """The pid of the process that has the pidfile locked; 0 if that cannot be said."""
-        with suppress(UsageError):
-            return max(0, identity.claim(self.name).locker or 0)
-        return 0
+        """The pid of the process that has the pidfile locked; 0 if that cannot be said.
+
+        Raises UsageError if none has: then what listens beside the file is not its server.
+        """
+        try:
+            locker = identity.claim(self.name).locker
+        except UsageError:  # there is no such file
+            return 0
+        return identity.holder(self.name).pid if locker is None else max(0, locker)
 
     def _hold(self) -> int:
         """A descriptor of the pidfile's process. It may have ended, and its pid been used again, before it was made."""

@@ -220,6 +220,29 @@ def test_who_answers_must_be_who_owns_the_socket(tmp_path: Path) -> None:
             assert target.ask("reload") == {"ok": True, "said": "done"}
 
 
+@pytest.mark.parametrize("command", [["ping"], ["status"], ["reload", "--wait"], ["stop", "--wait"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("4194305\n", "no greenwsgi has this pidfile: process 4194305 is gone"),
+        ("1\n", "no greenwsgi has this pidfile: process 1 is another one"),
+        ("", "this is no pidfile"),
+    ],
+    ids=["gone", "another", "empty"],
+)
+def test_beside_a_pidfile_that_no_process_has_locked_nothing_is_asked(
+    command: list[str], text: str, said: str, tmp_path: Path, capsys: Output
+) -> None:
+    """In a folder like /tmp any user can put a socket beside the pidfile that a dead server has left."""
+    path = tmp_path / "app.pid"
+    path.write_text(text)
+    with answering(tmp_path / "app.pid.control", b'{"ok": true, "said": "done", "version": "1", "pid": 1}\n'):
+        assert main([*command, str(path)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"greenwsgi: error: {path}: {said}\n"
+
+
 def test_a_system_that_does_not_say_who_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_peer", lambda sock: (0, None))
     with other("", str(tmp_path / "control")), Target(str(tmp_path / "control")) as target:
