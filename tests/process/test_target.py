@@ -132,6 +132,37 @@ def test_a_terminal_obeys_no_answer(
     assert "\x07" not in said.out + said.err
 
 
+_GENERATION = {"generation": 1, "stage": ESCAPES, "zygote": ESCAPES, "age": 1, "memory": 0, "failure": ESCAPES}
+_WORKER = dict.fromkeys(("worker", "pid", "stage", "requests", "in_flight", "exceptions", "harakiris"), ESCAPES)
+_TOTALS = ("worker", "respawns", "requests", "exceptions", "harakiris", "client_gone", "refused", "overloaded")
+
+
+def test_no_text_of_a_status_makes_a_line(tmp_path: Path, capsys: Output) -> None:
+    worker = _WORKER | {"age": 1, "memory": 0}
+    status: dict[str, object] = dict.fromkeys(("version", "pid", "state"), ESCAPES)
+    status |= {"memory": 0, "listeners": [ESCAPES], "generations": [_GENERATION | {"workers": [worker]}]}
+    status["totals"] = [dict.fromkeys(_TOTALS, ESCAPES)]
+    with answering(tmp_path / "control", json.dumps({"ok": True, "status": status}).encode() + b"\n"):
+        assert main(["status", str(tmp_path / "control")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 8, "a head, a table of three rows, a failure, a table of two rows with its title"
+    assert not any(line.startswith("fake line") for line in shown.splitlines())
+    assert all(c.isprintable() for c in shown.replace("\n", ""))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_obeys_nothing_that_connect_and_read_shows(
+    terminal: bool, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that reads the output gets it as it was said."""
+    said = "\x1b]0;owned\x07\x9b2Jé\n".encode() + b"\xff\n\xc3"
+    monkeypatch.setattr("greenwsgi.subcommands.ask.connect_and_read", lambda address: iter([said[:-7], said[-7:]]))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert main(["--connect-and-read", "socket"]) == 0
+    shown = capfdbinary.readouterr().out
+    assert shown == (b"\\x1b]0;owned\\x07\\x9b2J\xc3\xa9\n\\xff\n\\xc3" if terminal else said)
+
+
 @pytest.mark.parametrize("wait", [False, True])
 def test_an_answer_that_does_not_come_whole_is_not_waited_for(wait: bool, tmp_path: Path) -> None:
     with answering(tmp_path / "control", b'{"ok": ', close=False):
