@@ -365,6 +365,31 @@ def test_a_users_own_server_is_signalled(tmp_path: Path, capsys: Output) -> None
 
 
 @needs_pidfd
+def test_a_dead_socket_beside_a_pidfile_does_not_keep_it_from_its_server(tmp_path: Path, capsys: Output) -> None:
+    """Any user who may write in the folder can put one there; the pidfile's lock proves the server."""
+    path = tmp_path / "app.pid"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "app.pid.control"))
+    refused = f"greenwsgi: error: {path}.control: no server answers: Connection refused\n"
+    with other(str(path)) as server:
+        for command in (["ping"], ["status"], ["reload", "--wait"], ["ask", "pause"]):
+            assert main([*command, str(path)]) == 2
+            assert capsys.readouterr() == ("", refused)
+        assert main(["stop", f"{path}.control"]) == 2
+        assert capsys.readouterr().err == refused
+        with Target(str(path)) as found:
+            assert not found.answers
+        assert os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        assert main(["stop", "--wait", str(path)]) == 0
+        assert capsys.readouterr().out == "stop is asked for\n"
+        ended = os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
+        assert ended
+        assert ended.si_status == SIGTERM
+    assert main(["stop", str(path)]) == 2
+    assert "no greenwsgi has this pidfile" in capsys.readouterr().err
+
+
+@needs_pidfd
 @needs_root
 def test_a_signal_is_sent_with_the_rights_of_the_pidfiles_owner() -> None:
     """A process that was his when it was looked at may have executed a set-uid program since."""
