@@ -70,7 +70,8 @@ def _serve(
         line = _KilledLine(log)
         bound = [one.bound for one in places.listeners]
         processes, clock = Processes(apart=places.dropped), SystemClock()
-        master = Master(settings, bound, log, inbox, processes, clock, line, home.there(reread), signals, handed)
+        reread = places.kept_over(home.there(reread), log)
+        master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
         if places.log_file:
             _look_after_log(places.log_file, master)
         master.ready = ready or master.ready

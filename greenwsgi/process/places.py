@@ -26,6 +26,7 @@ from greenwsgi.process.inbox import Inbox
 from greenwsgi.shared import descriptors, programs, shares
 from greenwsgi.shared.hooks import Hooks
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -39,6 +40,22 @@ class Places:
     pidfile: Pidfile | None
     log_file: str
     dropped: bool
+
+    def keep(self, log: ServerLog) -> None:
+        """Lock the pidfile again, after what may have opened and closed it."""
+        if self.pidfile:
+            self.pidfile.lock_again(log.warning)
+
+    def kept_over(self, act: Callable[[S], T], log: ServerLog) -> Callable[[S], T]:
+        """The same; the pidfile is locked after it, whatever it reads."""
+
+        def do(given: S) -> T:
+            try:
+                return act(given)
+            finally:
+                self.keep(log)
+
+        return do
 
     def hand_over(self, handed: Handover) -> Handover:
         """The same with these."""
@@ -99,6 +116,8 @@ class Opening:
                 spawn.hide()
             moments = self.settings.moments
             self._hooks(places.dropped).perform("as-user", moments.hook_as_user, moments.exec_as_user)
+            places.keep(self.log)
+        self.made.callback(places.keep, self.log)
         self.made.callback(lambda: self._hooks_at_the_end(places.dropped))
         return places
 

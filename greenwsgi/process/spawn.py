@@ -10,8 +10,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from signal import SIGKILL, Signals
 
 from greenwsgi.log.server import write_whole
@@ -96,12 +96,31 @@ def hold(pid: int) -> int:
     return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # only Linux has it
 
 
-def signal_server(pid: int, held: int, number: Signals) -> None:
-    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError."""
-    if held >= 0:
-        signal.pidfd_send_signal(held, number)
-    else:
-        os.kill(pid, number)
+def signal_server(pid: int, held: int, number: Signals, user: int) -> None:
+    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError.
+
+    Root sends it as that user, who could have sent it himself: the process may have executed a set-uid program since.
+    """
+    with _as(user):
+        if held >= 0:
+            signal.pidfd_send_signal(held, number)
+        else:
+            os.kill(pid, number)
+
+
+@contextmanager
+def _as(user: int) -> Iterator[None]:
+    """With the rights of that user alone, if we are root and can become him; root comes back by the saved uid."""
+    before: tuple[int, int, int] | None = None
+    if os.geteuid() == 0 and user > 0 and hasattr(os, "setresuid"):
+        with suppress(OSError):  # a container's root may lack the capability; a user it does not know
+            before = os.getresuid()
+            os.setresuid(user, user, 0)
+    try:
+        yield
+    finally:
+        if before:
+            os.setresuid(*before)
 
 
 def lives(pid: int) -> bool:

@@ -541,16 +541,26 @@ def test_all_places_in_the_users_own_folder() -> None:
             assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (nobody, nobody, mode), name
         names = {*places.values(), "run/app.pid.control", "run/app.fifo.control"}
         assert {f"run/{name}" for name in os.listdir(server.folder / "run")} == names
-        assert holder(str(pidfile)) == server.pid
+        assert holder(str(pidfile)).pid == server.pid
         assert server.get().text
         _ask(server, "reload", "--wait", str(pidfile))
         mark = server.mark()
         _ask(server, "ask", "reexec", str(pidfile))
         server.wait_for(r"reloaded: generation 3 serves", after=mark)
-        assert holder(str(pidfile)) == server.pid
+        assert holder(str(pidfile)).pid == server.pid
         _ask(server, "stop", "--wait", str(server.folder / places["fifo"]))
         server.wait(status=0)
         assert os.listdir(server.folder / "run") == []
+
+
+@needs_linux
+@pytest.mark.parametrize("line", ["env = PID=@({})", "for-readline = {}\nenv = PID=%(_)\nendfor ="])
+def test_a_configuration_that_reads_the_pidfile_leaves_it_locked(line: str) -> None:
+    with Server("app.ini", "--pidfile", "app.pid", files={"app.ini": "[uwsgi]\n"}) as server:
+        pidfile = server.folder / "app.pid"
+        server.write("app.ini", f"[uwsgi]\n{line.format(pidfile)}\n")
+        _ask(server, "reload", "--wait", str(pidfile))
+        assert holder(str(pidfile)).pid == server.pid
 
 
 def _ask(server: Server, *arguments: str) -> None:

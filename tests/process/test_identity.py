@@ -205,7 +205,7 @@ def asked_for_holder(path: str) -> str:
 from greenwsgi.errors import UsageError
 from greenwsgi.process.identity import holder
 try:
-    print(holder({path!r}))
+    print(holder({path!r}).pid)
 except UsageError as error:
     print(error)
 """).strip()
@@ -264,7 +264,7 @@ def test_who_has_the_lock_must_be_who_the_file_names(tmp_path: Path) -> None:
             f"{path}: it names process {os.getpid()}, but process {locker} has it locked: neither is signalled"
         )
         path.write_text(f"{locker}\n")
-        assert holder(str(path)) == locker
+        assert holder(str(path)) == (locker, os.geteuid())
 
 
 @pytest.mark.parametrize("seen", [0, -1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -135,3 +137,50 @@ def test_a_user_without_an_account_gets_a_group_of_the_same_number(
     assert [(who.uid, who.gid) for who in became] == [(54322, int(given.get("gid", "54322")))]
     said = "warning: uid 54322 has no account, so this runs as gid 54322 too; gid sets another group"
     assert (said in log.read_text()) is warned
+
+
+_ASK = """
+import sys
+from greenwsgi.process.identity import holder
+print(holder(sys.argv[1]).pid)
+"""
+
+
+def holder_of(path: Path) -> int:
+    """As another process sees it."""
+    asked = subprocess.run([sys.executable, "-c", _ASK, str(path)], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    return int(asked.stdout)
+
+
+def test_the_pidfile_stays_locked_over_hooks_and_readings(take: Take, log: Path, tmp_path: Path) -> None:
+    """A process that closes any descriptor of a file loses its lock on it."""
+    path = tmp_path / "app.pid"
+    places = take(pidfile="app.pid", hook_as_user="touch:app.pid")
+    assert holder_of(path) == os.getpid()
+    assert places.kept_over(Path.read_text, ServerLog(-1))(path) == f"{os.getpid()}\n"
+    assert holder_of(path) == os.getpid()
+
+    def fail(name: Path) -> int:
+        return int(name.read_text() + "x")
+
+    with pytest.raises(ValueError, match="invalid literal"):
+        places.kept_over(fail, ServerLog(-1))(path)
+    assert holder_of(path) == os.getpid()
+    assert "not locked any more" not in log.read_text()
+
+
+def test_a_pidfile_that_another_process_has_locked_meanwhile_is_told_of(take: Take, log: Path, tmp_path: Path) -> None:
+    places = take(pidfile="app.pid")
+    path = tmp_path / "app.pid"
+    path.read_text()
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'r+'); fcntl.lockf(file, fcntl.LOCK_EX); print(); sys.stdin.read()"
+    )
+    command = [sys.executable, "-uc", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as locker, log.open("ab") as file:
+        assert locker.stdout is not None
+        assert locker.stdout.readline() == b"\n"
+        places.keep(ServerLog(file.fileno()))
+        locker.communicate()
+    assert f"warning: pidfile {path} is not locked any more" in log.read_text()
