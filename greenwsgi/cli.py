@@ -136,12 +136,14 @@ def _go_on(arguments: Sequence[str]) -> int:
 
     A configuration that has become wrong since the rehearsal must not end the server: then it goes on with the old one.
     """
-    from greenwsgi.process import boot, handover
+    from greenwsgi.process import boot, handover, spawn
 
     try:
         rehearses, handed = handover.announced(os.environ)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if handed.dropped:
+        spawn.hide()
     environ, log = dict(os.environ), ServerLog()
     with log.never_waiting():
         try:

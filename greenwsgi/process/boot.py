@@ -69,8 +69,9 @@ def _serve(
         title.show("master", settings.machine)
         line = _KilledLine(log)
         bound = [one.bound for one in places.listeners]
-        processes, clock = Processes(), SystemClock()
-        master = Master(settings, bound, log, inbox, processes, clock, line, home.there(reread), signals, handed)
+        processes, clock = Processes(apart=places.dropped), SystemClock()
+        reread = places.kept_over(home.there(reread), log)
+        master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
         if places.log_file:
             _look_after_log(places.log_file, master)
         master.ready = ready or master.ready

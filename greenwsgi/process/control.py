@@ -281,13 +281,17 @@ def is_socket(path: str) -> bool:
         return False
 
 
+class NoAnswerError(UsageError):
+    """There is no listening end that can be connected to."""
+
+
 class Caller:
     """A connection to a server's control socket.
 
     Whatever answers there may be somebody else's: in the folder of a service its user can put a socket of his own in
     place. So who it is is looked at first, and answers are bounded in size, time and shape. pid: the process that it
-    must be, 0 for any; then its user must be root, the caller, or the socket's owner. Raises UsageError, here and
-    later, when there is no answer or one that makes no sense.
+    must be, 0 for any; then its user must be root, the caller, or the socket's owner. Raises NoAnswerError, and
+    UsageError, here and later, when there is no answer or one that makes no sense.
     """
 
     def __init__(self, path: str, pid: int = 0, seconds: float = 10.0) -> None:
@@ -302,7 +306,7 @@ class Caller:
             self._check(*_peer(self._sock), pid, found.st_uid)
         except OSError as error:
             self._sock.close()
-            raise UsageError(f"{path}: no server answers: {error.strerror or error}") from None
+            raise NoAnswerError(f"{path}: no server answers: {error.strerror or error}") from None
         except UsageError:
             self._sock.close()
             raise

@@ -36,6 +36,7 @@ class Handover:
     an option names.
     listeners: as inherited.keep has them. pidfile, control, fifo: their descriptors, -1 for none; slot: the fifo's.
     control_file: the device and inode of the control socket's file, by which it is known again at the end.
+    dropped: whether the server was started by root, and became another user.
     """
 
     fleet: Fleet
@@ -54,6 +55,7 @@ class Handover:
     fifo: int = -1
     slot: int = 0
     folder: str = ""
+    dropped: bool = False
     paths: dict[str, list[str]] = field(default_factory=dict)
 
     def descriptors(self) -> list[int]:

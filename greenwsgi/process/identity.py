@@ -8,9 +8,10 @@ import os
 import pwd
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.process import locks
@@ -21,17 +22,32 @@ from greenwsgi.shared.safe_paths import Spot
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user and group to become. `groups`: all groups, supplementary ones too; None leaves each as it is."""
+    """A user and group to become. `groups`: all groups, supplementary ones too; None leaves each as it is.
+
+    from_uid: the group is only the user's number, since nothing else says which group it is.
+    """
 
     uid: int | None
     gid: int | None
     groups: tuple[int, ...] | None
+    from_uid: bool = False
 
     def assume(self) -> None:
-        """Become it, for good. Only root can become somebody else: see `possible`."""
-        if self.groups is not None and os.geteuid() == 0:
+        """Become it, for good. Only root can become somebody else: see `possible`.
+
+        Raises UsageError for a root that may not: it is to end then, since some of root's groups may be left.
+        """
+        try:
+            self._assume(root=os.geteuid() == 0)
+        except OSError as error:
+            why = f"{error.strerror}; it takes the capabilities SETUID and SETGID"
+            become = f"become {self}" if str(self) else "have more groups"
+            raise UsageError(f"cannot {become}: {why}", Origin(self.option)) from None
+
+    def _assume(self, *, root: bool) -> None:
+        if self.groups is not None and root:
             os.setgroups(self.groups)
-        if self.gid is not None and self.gid != os.getegid():
+        if self.gid is not None and (root or self.gid != os.getegid()):  # as root for the real and the saved one too
             os.setgid(self.gid)
         if self.uid is not None and self.uid != os.geteuid():
             os.setuid(self.uid)
@@ -40,6 +56,16 @@ class Identity:
     def possible(self) -> bool:
         """May we become it? Anybody may be who he is."""
         return os.geteuid() == 0 or (self.uid in (None, os.geteuid()) and self.gid in (None, os.getegid()))
+
+    @property
+    def option(self) -> str:
+        """The first one that asks for it."""
+        return "uid" if self.uid is not None else "gid" if self.gid is not None else "add-gid"
+
+    @property
+    def drops(self) -> bool:
+        """Are we root, and become somebody else?"""
+        return os.geteuid() == 0 and self.uid not in (None, 0)
 
     @property
     def owner(self) -> tuple[int, int]:
@@ -79,17 +105,21 @@ def owner(text: str, origin: Origin) -> Owner:
 def find(user: str, group: str, more: Sequence[str] = ()) -> Identity:
     """Look up `uid` and `gid`, each a name, a number, or "" for none given, and groups to have besides (`add-gid`).
 
-    A user without a group takes his own group, not root's, and his supplementary groups. Raises UsageError for one who
-    is not known; a number need not be known.
+    A user without a group takes his own group, not root's, and his supplementary groups. A number need not have an
+    account; the group then has the same number, and there are no supplementary groups but those of `add-gid`. Raises
+    UsageError for a name that is not known.
     """
     account = _account(user)
     uid = account.pw_uid if account else int(user) if user else None
     gid = _gid(group) if group else account.pw_gid if account else None
     added = tuple(_gid(one) for one in more)
+    from_uid = gid is None and uid not in (None, os.geteuid())
+    if from_uid:
+        gid = uid
     if gid is None:
         return Identity(uid, gid, (*os.getgroups(), *added) if added else None)
     own = tuple(os.getgrouplist(account.pw_name, gid)) if account else (gid,)
-    return Identity(uid, gid, tuple(dict.fromkeys((*own, *added))))
+    return Identity(uid, gid, tuple(dict.fromkeys((*own, *added))), from_uid)
 
 
 def _account(user: str) -> pwd.struct_passwd | None:
@@ -119,8 +149,8 @@ class Pidfile:
     """The file that holds the master's pid; written at the start, removed at the end if it still is ours.
 
     The master keeps it locked (see locks) while it lives: so `holder` tells a server from a dead or foreign process.
-    It must not open the file again: closing that would give the lock up. fd: the file that an image of this process
-    before a re-exec has opened and locked.
+    It must not open the file again: closing that would give the lock up. After what may do so, as the configuration and
+    hooks may, it is locked again. fd: the file that an image of this process before a re-exec has opened and locked.
     """
 
     def __init__(self, path: str, fd: int = -1) -> None:
@@ -139,6 +169,15 @@ class Pidfile:
         except OSError as error:
             raise UsageError(f"cannot write {self.path}: {error.strerror}", Origin("pidfile")) from None
         return before if before not in (0, os.getpid()) and lives(before) else 0
+
+    def lock_again(self, warn: Callable[[str], None]) -> None:
+        """Be its holder, whatever descriptor of it was closed meanwhile; that another process has it locked is told."""
+        if self.fd < 0:
+            return
+        try:
+            locks.take(self.fd)
+        except OSError as error:
+            warn(f"pidfile {self.path} is not locked any more, and so does not lead here: {error.strerror}")
 
     def remove(self) -> None:
         """Raises OSError if it may not be removed."""
@@ -230,9 +269,25 @@ def _fill(fd: int) -> bool:
     return True
 
 
-def holder(path: str) -> int:
-    """The pid of the server that has this pidfile locked, and so lives. Raises UsageError if there is none."""
-    pid, locker = named_and_locked_by(path)
+class Holder(NamedTuple):
+    """The server that has a pidfile locked. owner: the file's; nothing that he may not signal himself is the server."""
+
+    pid: int
+    owner: int
+
+
+class Claim(NamedTuple):
+    """What a pidfile says. pid: 0 for none; locker: as locks.writer has it; misfit: as locks.misfit has it."""
+
+    pid: int
+    locker: int | None
+    owner: int
+    misfit: str
+
+
+def holder(path: str) -> Holder:
+    """The server that has this pidfile locked, and so lives. Raises UsageError if there is none."""
+    pid, locker, owner, misfit = claim(path)
     if not pid:
         raise UsageError(f"{path}: this is no pidfile")
     if locker is None:
@@ -243,21 +298,23 @@ def holder(path: str) -> int:
         raise UsageError(f"{path}: the server that has this pidfile cannot be seen from here: ask it in its container")
     if locker != pid:
         raise UsageError(f"{path}: it names process {pid}, but process {locker} has it locked: neither is signalled")
-    return pid
+    if misfit:
+        raise UsageError(f"{path}: {misfit}: nothing is signalled")
+    return Holder(pid, owner)
 
 
-def named_and_locked_by(path: str) -> tuple[int, int | None]:
-    """The pid in a pidfile, 0 for none, and of whom has it locked, as locks.writer has it. Raises UsageError.
-
-    Not for our own pidfile, whose lock would be given up.
-    """
+def claim(path: str) -> Claim:
+    """Read a pidfile. Raises UsageError. Not for our own pidfile, whose lock would be given up."""
     try:
         with safe_paths.at(path, follow=True) as spot:
             fd = spot.open(os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                return 0, None
-            return _pid_of(fd), locks.writer(fd)
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                return Claim(0, None, found.st_uid, "")
+            locker = locks.writer(fd)
+            misfit = locks.misfit(found, locker) if locker and locker > 0 else ""
+            return Claim(_pid_of(fd), locker, found.st_uid, misfit)
         finally:
             os.close(fd)
     except OSError as error:

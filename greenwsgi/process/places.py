@@ -15,7 +15,7 @@ from typing import TypeVar
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server import ServerLog
-from greenwsgi.process import control, identity, inherited, listeners, words
+from greenwsgi.process import control, identity, inherited, listeners, spawn, words
 from greenwsgi.process.binding import Listener
 from greenwsgi.process.control import ControlSocket
 from greenwsgi.process.fifo import Fifos
@@ -23,21 +23,39 @@ from greenwsgi.process.handover import Handover
 from greenwsgi.process.home import Home
 from greenwsgi.process.identity import NOBODY_ELSE, Identity, Pidfile
 from greenwsgi.process.inbox import Inbox
-from greenwsgi.shared import programs, shares
+from greenwsgi.shared import descriptors, programs, shares
 from greenwsgi.shared.hooks import Hooks
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Places:
-    """All of them. log_file: "" where the log goes to no file."""
+    """All of them. log_file: "" where the log goes to no file. dropped: were we root, and are somebody else now?"""
 
     listeners: list[Listener]
     control: ControlSocket | None
     fifos: Fifos | None
     pidfile: Pidfile | None
     log_file: str
+    dropped: bool
+
+    def keep(self, log: ServerLog) -> None:
+        """Lock the pidfile again, after what may have opened and closed it."""
+        if self.pidfile:
+            self.pidfile.lock_again(log.warning)
+
+    def kept_over(self, act: Callable[[S], T], log: ServerLog) -> Callable[[S], T]:
+        """The same; the pidfile is locked after it, whatever it reads."""
+
+        def do(given: S) -> T:
+            try:
+                return act(given)
+            finally:
+                self.keep(log)
+
+        return do
 
     def hand_over(self, handed: Handover) -> Handover:
         """The same with these."""
@@ -49,6 +67,7 @@ class Places:
             control_file=list(self.control.file or ()) if self.control else [],
             fifo=self.fifos.fd if self.fifos else -1,
             slot=self.fifos.slot if self.fifos else 0,
+            dropped=self.dropped,
             paths={
                 "pidfile": [self.pidfile.path] if self.pidfile else [],
                 "control-socket": self.control.paths if self.control else [],
@@ -88,12 +107,18 @@ class Opening:
             fifos=self._try(lambda: self._written("master-fifo", lambda: self._fifos(who, fifos))),
             pidfile=self._try(lambda: self._written("pidfile", lambda: self._pidfile(pidfile))),
             log_file=self._log_file(),
+            dropped=self.handed.dropped if self.handed else who.drops,
         )
         if self.handed is None:
-            who.assume()
+            self._leave_terminal(places.dropped)
+            self._written(who.option, who.assume)
+            if places.dropped:
+                spawn.hide()
             moments = self.settings.moments
-            self._hooks.perform("as-user", moments.hook_as_user, moments.exec_as_user)
-        self.made.callback(self._hooks_at_the_end)
+            self._hooks(places.dropped).perform("as-user", moments.hook_as_user, moments.exec_as_user)
+            places.keep(self.log)
+        self.made.callback(places.keep, self.log)
+        self.made.callback(lambda: self._hooks_at_the_end(places.dropped))
         return places
 
     def _identity(self) -> Identity:
@@ -112,25 +137,34 @@ class Opening:
         elif who is not None and not who.possible:
             self.log.warning(f"only root can run as {who}; this stays uid {os.geteuid()} and gid {os.getegid()}")
             return NOBODY_ELSE
+        elif who is not None and who.from_uid:
+            self.log.warning(f"uid {who.uid} has no account, so this runs as gid {who.gid} too; gid sets another group")
         return who or NOBODY_ELSE
 
     def _warn_of(self, what: str) -> None:
         self.log.warning(f"{what} has changed, but takes a restart; it stays as it was")
 
-    @property
-    def _hooks(self) -> Hooks:
-        return Hooks(self.log, partial(programs.run, environ=self.settings.environment_over(os.environ)))
+    def _leave_terminal(self, dropped: bool) -> None:
+        """What is typed where the server was started is for no other user, nor for one in the background."""
+        if dropped or self.settings.logging.daemonize:
+            descriptors.no_input()  # a listener that it may have been has another number by now
+        for fd in descriptors.make_terminals_write_only() if dropped else ():
+            self.log.warning(f"descriptor {fd} is a terminal that the application can read; redirect it, or use logto")
+
+    def _hooks(self, dropped: bool = False) -> Hooks:
+        environ = self.settings.environment_over(os.environ)
+        return Hooks(self.log, partial(programs.run, environ=environ, apart=dropped))
 
     def _hooks_as_root(self) -> None:
-        moments, hooks = self.settings.moments, self._hooks
+        moments, hooks = self.settings.moments, self._hooks()
         hooks.perform("asap", moments.hook_asap, moments.exec_asap)
         hooks.perform("pre-jail", moments.hook_pre_jail, moments.exec_pre_jail)
         hooks.perform("in-jail", moments.hook_in_jail, moments.exec_in_jail)
         hooks.perform("as-root", moments.hook_as_root, moments.exec_as_root)
 
-    def _hooks_at_the_end(self) -> None:
+    def _hooks_at_the_end(self, dropped: bool) -> None:
         moments = self.settings.moments
-        self._hooks.attempt("as-user-atexit", moments.hook_as_user_atexit, moments.exec_as_user_atexit)
+        self._hooks(dropped).attempt("as-user-atexit", moments.hook_as_user_atexit, moments.exec_as_user_atexit)
 
     def _try(self, take: Callable[[], T | None]) -> T | None:
         """After a re-exec no place is worth the end of a server that runs."""

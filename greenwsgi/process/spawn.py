@@ -10,22 +10,28 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from signal import SIGKILL, Signals
 
 from greenwsgi.log.server import write_whole
-from greenwsgi.shared.programs import start_of
+from greenwsgi.shared.programs import end_group
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _FIRST_UNNAMED = 3
 
 
 class Processes:
-    """The operating system's processes, for the master. `adopts`: orphaned descendants become its children."""
+    """The operating system's processes, for the master. `adopts`: orphaned descendants become its children.
 
-    def __init__(self) -> None:
+    apart: what it starts gets a session of its own, and so no terminal: an application of another user than the
+    terminal's could type commands there (TIOCSTI). Signals of the terminal then reach the master alone.
+    """
+
+    def __init__(self, *, apart: bool = False) -> None:
+        self._apart = apart
         self.adopts = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def start(self, arguments: list[str], descriptors: Iterable[int], environ: Mapping[str, str] | None = None) -> int:
@@ -35,12 +41,12 @@ class Processes:
         with the master where the system has that. environ: the master's own, if None. Raises OSError if there cannot be
         another process.
         """
-        master, named = os.getpid(), list(descriptors)
+        master, named, apart = os.getpid(), list(descriptors), self._apart
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             pid = os.fork()
             if pid == 0:
-                _become(lambda: _prepare(master, named), arguments, environ or os.environ)
+                _become(lambda: _prepare(master, named, apart), arguments, environ or os.environ)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -72,18 +78,8 @@ class Processes:
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
     def end_group(self, pid: int, started: int) -> None:
-        """Kill the process group of a CGI program whose worker is dead: what the program has started and left in it.
-
-        Only if it is proven to be that program's. While a child of ours is not reaped its pid belongs to no other
-        process, nor does its group's number; that child is the program if it started when its worker wrote down.
-        `started`: as programs.start_of has it.
-        """
-        try:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # ChildProcessError: no child of ours
-            if start_of(pid) == started and os.getpgid(pid) == pid:
-                os.killpg(pid, SIGKILL)
-        except (AttributeError, ChildProcessError, ProcessLookupError, PermissionError):
-            return  # macOS before Python 3.13 has no waitid, and there orphans are not ours anyway
+        """Kill the process group of a CGI program whose worker is dead, as programs.end_group does."""
+        end_group(pid, started)
 
 
 def _dead_child() -> int:
@@ -100,12 +96,31 @@ def hold(pid: int) -> int:
     return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # only Linux has it
 
 
-def signal_server(pid: int, held: int, number: Signals) -> None:
-    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError."""
-    if held >= 0:
-        signal.pidfd_send_signal(held, number)
-    else:
-        os.kill(pid, number)
+def signal_server(pid: int, held: int, number: Signals, user: int) -> None:
+    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError.
+
+    Root sends it as that user, who could have sent it himself: the process may have executed a set-uid program since.
+    """
+    with _as(user):
+        if held >= 0:
+            signal.pidfd_send_signal(held, number)
+        else:
+            os.kill(pid, number)
+
+
+@contextmanager
+def _as(user: int) -> Iterator[None]:
+    """With the rights of that user alone, if we are root and can become him; root comes back by the saved uid."""
+    before: tuple[int, int, int] | None = None
+    if os.geteuid() == 0 and user > 0 and hasattr(os, "setresuid"):
+        with suppress(OSError):  # a container's root may lack the capability; a user it does not know
+            before = os.getresuid()
+            os.setresuid(user, user, 0)
+    try:
+        yield
+    finally:
+        if before:
+            os.setresuid(*before)
 
 
 def lives(pid: int) -> bool:
@@ -131,6 +146,14 @@ def become_again(arguments: list[str], descriptors: Iterable[int], environ: Mapp
             os.set_inheritable(fd, False)
 
 
+def hide() -> None:
+    """Let no other process of our user look into this one: at its memory, its descriptors (ptrace, /proc/PID/fd).
+
+    The kernel does that when privileges are dropped, and forgets it when a program is executed.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
 def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[str, str]) -> None:
     """In the forked child: be the program, or be gone. Nothing of the master may run on here."""
     try:
@@ -142,10 +165,12 @@ def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[
         os._exit(127)
 
 
-def _prepare(master: int, named: list[int]) -> None:
+def _prepare(master: int, named: list[int], apart: bool) -> None:
     _prctl(_PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != master:  # it died before it could be asked for
         os._exit(1)
+    if apart:
+        os.setsid()
     for fd in _open_descriptors():
         with suppress(OSError):  # it is not open (any more)
             os.set_inheritable(fd, fd in named)

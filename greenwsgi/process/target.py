@@ -6,33 +6,41 @@ import os
 import select
 import stat
 from collections.abc import Callable
-from contextlib import suppress
 from signal import Signals
 from typing import Any, Self
 
 from greenwsgi.errors import UsageError
 from greenwsgi.process import control, fifo, identity, spawn
 from greenwsgi.process.commands import BY_NAME
-from greenwsgi.process.control import BESIDE, Caller
+from greenwsgi.process.control import BESIDE, Caller, NoAnswerError
 
 
 class Target:
     """The server that `name` leads to. Raises UsageError, here and later, when there is none or it does not answer.
 
     Where the server has a control socket, everything goes that way. By a pidfile or a fifo alone, commands that have a
-    signal or a letter can be asked for, and nobody learns what became of them.
+    signal or a letter can be asked for, and nobody learns what became of them. So it is too if the socket beside a
+    pidfile cannot be connected to: any user may have put it there, and the file's lock proves the server.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._caller: Caller | None = None
         self._pid = 0
-        self._process = -1
+        self._process = self._owner = -1
+        self._no_answer: UsageError | None = None
         path = name if control.is_socket(name) else name + BESIDE
+        by_pidfile = path != name and not self._is_fifo()
         if control.is_socket(path):
-            self._caller = Caller(path, 0 if path == name or self._is_fifo() else self._master())
-        elif not self._is_fifo():
-            self._pid = identity.holder(name)
+            master = self._master() if by_pidfile else 0
+            try:
+                self._caller = Caller(path, master)
+            except NoAnswerError as error:
+                if not master:
+                    raise
+                self._no_answer = error
+        if by_pidfile and not self._caller:
+            self._pid = identity.holder(name).pid
             self._process = self._hold()
 
     @property
@@ -47,6 +55,8 @@ class Target:
         if wait or command not in BY_NAME:
             raise self._silent()
         row = BY_NAME[command]
+        if self._no_answer and not row.signals:
+            raise self._no_answer
         if self._pid and row.signals:
             self._signal(row.signals[0])
         elif not self._pid and row.letters:
@@ -81,13 +91,20 @@ class Target:
         return lambda: select.select([self._process], [], [])
 
     def _silent(self) -> UsageError:
-        return UsageError(f"{self.name}: the server has no control socket: start it with control-socket")
+        return self._no_answer or UsageError(
+            f"{self.name}: the server has no control socket: start it with control-socket"
+        )
 
     def _master(self) -> int:
-        """The pid of the process that has the pidfile locked; 0 if that cannot be said."""
-        with suppress(UsageError):
-            return max(0, identity.named_and_locked_by(self.name)[1] or 0)
-        return 0
+        """The pid of the process that has the pidfile locked; 0 if that cannot be said.
+
+        Raises UsageError if none has: then what listens beside the file is not its server.
+        """
+        try:
+            locker = identity.claim(self.name).locker
+        except UsageError:  # there is no such file
+            return 0
+        return identity.holder(self.name).pid if locker is None else max(0, locker)
 
     def _hold(self) -> int:
         """A descriptor of the pidfile's process. It may have ended, and its pid been used again, before it was made."""
@@ -96,7 +113,8 @@ class Target:
         except OSError as error:
             raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
         try:
-            if identity.holder(self.name) != self._pid:
+            pid, self._owner = identity.holder(self.name)
+            if pid != self._pid:
                 raise UsageError(f"{self.name}: another server has just taken this pidfile: ask again")
         except UsageError:
             if process >= 0:
@@ -106,7 +124,7 @@ class Target:
 
     def _signal(self, number: Signals) -> None:
         try:
-            spawn.signal_server(self._pid, self._process, number)
+            spawn.signal_server(self._pid, self._process, number, self._owner)
         except OSError as error:
             raise UsageError(f"{self.name}: process {self._pid}: {error.strerror}") from None
 

@@ -21,6 +21,7 @@ from greenwsgi.clock import Clock
 from greenwsgi.log.server import LAST_WORDS, ServerLog
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
+from greenwsgi.shared.programs import end_groups
 from greenwsgi.shared.scoreboard import RunningRequest, Seat
 
 ROUND = 0.25
@@ -97,7 +98,7 @@ class Monitor:
         while self._clock.monotonic() < deadline:
             _sleep(ROUND)
             self.look()
-        self._leave(EXIT_ORPHAN)
+        self._end(EXIT_ORPHAN)
 
     def look(self) -> None:
         """One round: report a blocked loop, and end the process if a request is too far past its deadline."""
@@ -124,7 +125,12 @@ class Monitor:
         if self._stuck(frame, now) and blocked >= BLOCKED and (late := self._late(_exchange(frame), now)):
             self._own_log.error(self._report(frame, blocked, late))
             self._own_log.flush(LAST_WORDS)
-            self._leave(EXIT_HARAKIRI)
+            self._end(EXIT_HARAKIRI)
+
+    def _end(self, status: int) -> None:
+        """End the process, and the CGI programs that it runs: there may be no master to do that."""
+        end_groups(self._seat.programs())
+        self._leave(status)
 
     def _stuck(self, frame: FrameType | None, now: float) -> bool:
         """Has the same greenlet kept the loop for STUCK? Each has a stack, and each request a frame, of its own."""

@@ -58,6 +58,34 @@ def open_standard() -> None:
     close(fd)
 
 
+def no_input() -> None:
+    """Make standard input /dev/null, here and in all that is started from now on."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != 0:
+        os.dup2(null, 0)
+        close(null)
+
+
+def make_terminals_write_only() -> list[int]:
+    """Open each descriptor of a terminal again, for writing alone, under its number; returns those that stay readable.
+
+    Whoever has such a descriptor could read what is typed there, a password for one. To open a terminal takes its
+    owner or root, so this has to be done before privileges are dropped.
+    """
+    left = []
+    for fd in _numbers():
+        if not os.isatty(fd) or fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            continue
+        try:
+            again = os.open(f"/dev/fd/{fd}", os.O_WRONLY | os.O_NOCTTY)
+        except OSError:
+            left.append(fd)
+            continue
+        os.dup2(again, fd, os.get_inheritable(fd))
+        close(again)
+    return left
+
+
 def close(fd: int) -> None:
     """Close it now: under gevent os.close may wait for the loop. One that is closed already is left alone."""
     os.closerange(fd, fd + 1)
@@ -70,6 +98,14 @@ def file_of(fd: int) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _numbers() -> list[int]:
+    """Of all that is open; some may be closed already."""
+    try:
+        return [int(name) for name in os.listdir("/dev/fd")]
+    except OSError:  # a system, or a container, without that folder
+        return list(STANDARD)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from greenwsgi.config.show import printable
@@ -53,7 +54,7 @@ def status(arguments: Sequence[str]) -> int:
         if not answer["ok"]:
             return _tell(answer)
         try:
-            shown = statuses.table(answer["status"]).rstrip("\n")
+            shown = statuses.table(_plain(answer["status"])).rstrip("\n")
             written = json.dumps(answer["status"], indent=2)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
             raise target.odd() from None  # what answers there may be anything
@@ -91,15 +92,37 @@ def as_uwsgi_does(config: Config) -> int:
         if path := getattr(config, name):
             with Target(path) as target:
                 return _tell(_paused(target, name))
-    for said in connect_and_read(config.connect_and_read):
-        sys.stdout.buffer.write(said)
-    sys.stdout.flush()
+    _show(connect_and_read(config.connect_and_read))
     return 0
+
+
+def _show(pieces: Iterable[bytes]) -> None:
+    """To standard output: a terminal obeys nothing of it, a program gets it as it is."""
+    if sys.stdout.isatty():
+        decoder = getincrementaldecoder("utf-8")("backslashreplace")
+        for said in pieces:
+            print(printable(decoder.decode(said)), end="")
+        print(printable(decoder.decode(b"", final=True)), end="")
+    else:
+        for said in pieces:
+            sys.stdout.buffer.write(said)
+    sys.stdout.flush()
 
 
 def _paused(target: Target, name: str) -> dict[str, Any]:
     """Of pausing there is one signal and one letter, which do whichever changes something."""
     return target.ask(name if target.answers or name not in ("pause", "resume") else "pause-or-resume")
+
+
+def _plain(value: Any) -> Any:
+    """The same with each text on one line, and nothing in it that a terminal would obey."""
+    if isinstance(value, str):
+        return printable(value).replace("\n", "\\n")
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return value
 
 
 def _parser(name: str) -> Arguments:

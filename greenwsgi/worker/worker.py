@@ -42,6 +42,7 @@ from greenwsgi.shared import descriptors, shares
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Report
 from greenwsgi.shared.metrics import FULL, REQUESTS
+from greenwsgi.shared.programs import end_groups
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.events import WireLimits
 from greenwsgi.worker.limits import Limits, measure
@@ -210,11 +211,16 @@ class Worker:
             hub.loop.run_callback_threadsafe(self._leave.set)
 
         signal.signal(signal.SIGTERM, drain)
-        signal.signal(signal.SIGQUIT, lambda *_: os._exit(0))
+        signal.signal(signal.SIGQUIT, lambda *_: self._end())
         for masters in (signal.SIGINT, signal.SIGHUP):
             signal.signal(masters, lambda *_: None)
         signal.signal(signal.SIGTSTP, lambda *_: hub.loop.run_callback_threadsafe(self._pause, True))
         signal.signal(signal.SIGCONT, lambda *_: hub.loop.run_callback_threadsafe(self._pause, False))
+
+    def _end(self) -> None:
+        """End at once, and the CGI programs too: there may be no master to do that."""
+        end_groups(self._boot.seat.programs())
+        os._exit(0)
 
     def _make_service(self, application: Application) -> Service:
         boot, settings = self._boot, self._boot.settings

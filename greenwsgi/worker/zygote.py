@@ -313,7 +313,10 @@ class Zygote:
             self._forks.returned(error)
             self._log.error(f"worker {order.number} ends:\n{traceback.format_exc()}")
         finally:
-            leave(status)
+            try:
+                programs.end_groups(self._board.seats[order.seat].programs())  # there may be no master to do that
+            finally:
+                leave(status)
 
     def _live(self, order: Message) -> int:
         for fd in (self._boot.commands, *self._pidfds.values()):

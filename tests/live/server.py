@@ -26,6 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from tests.live import ps
 from tests.live.client import PATIENCE, Answer, free_port, http_request, read_answer, uwsgi_packet
 
@@ -82,6 +84,7 @@ class Server:
         self._cwd = cwd or self.folder
         self._env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
         self._log = Log()
+        self._sessions: set[int] = set()
         self._process: subprocess.Popen[bytes] | None = None
 
     # Life
@@ -125,6 +128,7 @@ class Server:
 
     def stop(self, sig: int = signal.SIGTERM, *, status: int = 0) -> None:
         """Send `sig`, wait for the end, check the exit status and that nothing is left behind."""
+        self.processes()  # whose end is looked for
         self.signal(sig)
         self.wait(status=status)
 
@@ -167,8 +171,11 @@ class Server:
         os.kill(self.pid, sig)
 
     def processes(self) -> list[int]:
-        """Every living process of the server's session; the master's too while it lives."""
-        return [process.pid for process in ps.living() if process.session == self.pid]
+        """Every living process of the server's session, and of the sessions that its zygotes were seen to have."""
+        living = ps.living()
+        apart = [one.pid for one in living if one.parent == self.pid and one.session == one.pid]
+        self._sessions |= {self.pid, *(pid for pid in apart if b"zygote" in ps.title(pid))}
+        return [process.pid for process in living if process.session in self._sessions]
 
     def zygotes(self) -> list[int]:
         """The master's children that are no workers: one a generation."""
@@ -274,3 +281,13 @@ class Log:
         with self._changed:
             self._over = True
             self._changed.notify_all()
+
+
+def nobody_else() -> int:
+    """A user that can run this Python."""
+    nobody = 65534
+    try:
+        subprocess.run([sys.executable, "-c", ""], user=nobody, timeout=PATIENCE, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this Python lies where only root may look")
+    return nobody

@@ -362,6 +362,35 @@ def test_a_worker_that_dies_takes_its_programs_and_their_children_along(
         ps.wait_until(lambda: worker not in server.workers() and len(server.workers()) == 1, "the next worker")
 
 
+BLOCKS = """
+from gevent.monkey import get_original
+def app(environ, start_response):
+    get_original("time", "sleep")(1000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+@pytest.mark.parametrize("how", ["it drains", "it is told to end at once", "its loop is blocked"])
+def test_a_worker_that_leaves_since_its_master_died_takes_its_programs_and_their_children_along(
+    programs: Path, tmp_path: Path, how: str
+) -> None:
+    mercy = "60" if how == "it is told to end at once" else "1"
+    options = ("--cgi", f"/cgi={programs}", "--worker-reload-mercy", mercy)
+    with Server(*options, app=BLOCKS) as server, server.connect() as client, server.connect() as other:
+        client.sendall(f"GET /cgi/wait.sh?{tmp_path}/a HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        group = pid_in(tmp_path / "a")
+        ps.wait_until(lambda: sum(one.session == group for one in ps.living()) == 2, "the program's child")
+        (worker,) = server.workers()
+        if how == "its loop is blocked":
+            other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.wait_for("loop is blocked")
+        os.kill(server.pid, signal.SIGKILL)
+        if how == "it is told to end at once":
+            os.kill(worker, signal.SIGQUIT)
+        ps.wait_gone(worker)
+        ps.wait_until(lambda: group_is_gone(group), "the end of the program and its child")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_what_a_program_leaves_behind_when_it_has_ended_is_nobody_s_business(programs: Path, tmp_path: Path) -> None:
     """Neither while its worker lives nor when that dies: the group's number may be another's."""

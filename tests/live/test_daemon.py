@@ -46,6 +46,32 @@ def test_the_server_goes_to_the_background(how: str, tmp_path: Path) -> None:
     assert (tmp_path / "server.log").read_text().rstrip().endswith("stopped")
 
 
+WHERE_INPUT_IS = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [os.readlink("/proc/self/fd/0").encode()]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells of the end of a process that is no child")
+def test_its_application_does_not_read_at_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(WHERE_INPUT_IS)
+    keyboard, terminal = os.openpty()
+    port = free_port()
+    how = f"< {os.ttyname(terminal)}"
+    done = started(tmp_path, "--http-socket", f"127.0.0.1:{port}", "--pidfile", "x.pid", how=how)
+    assert done.returncode == 0, done.stderr
+    ended = os.pidfd_open(pid := int((tmp_path / "x.pid").read_text()))
+    try:
+        assert http_request(port, "GET", "/").text == os.devnull
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        assert select.select([ended], [], [], PATIENCE)[0]
+        for fd in (ended, keyboard, terminal):
+            os.close(fd)
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells of the end of a process that is no child")
 def test_a_fallback_goes_to_the_background_too(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(HELLO)

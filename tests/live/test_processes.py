@@ -15,7 +15,7 @@ import pytest
 from greenwsgi.process.identity import holder
 from tests.live import ps
 from tests.live.client import PATIENCE
-from tests.live.server import HELLO, ROOT, Server
+from tests.live.server import HELLO, ROOT, Server, nobody_else
 
 PID = """
 import os
@@ -511,7 +511,7 @@ def test_atexit_functions_run_in_workers_that_drained() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
-    nobody = _nobody()
+    nobody = nobody_else()
     app = PID.replace("os.getpid()", "(os.getresuid(), os.getresgid(), os.getgroups())")
     options = ("--socket", "app.sock", "--chmod-socket=660", "--pidfile", "app.pid")
     server = Server("--uid", str(nobody), "--gid", str(nobody), *options, app=app)
@@ -527,7 +527,7 @@ def test_privileges_are_dropped_after_the_sockets_are_bound() -> None:
 @needs_linux
 def test_all_places_in_the_users_own_folder() -> None:
     """Made by root there, kept by the user over a reload and a re-exec, and removed at the end."""
-    nobody = _nobody()
+    nobody = nobody_else()
     places = {name: f"run/app.{name}" for name in ("sock", "pid", "fifo")}
     options = ("--socket", places["sock"], "--chmod-socket=660", "--pidfile", places["pid"])
     server = Server("--uid", str(nobody), "--gid", str(nobody), *options, "--master-fifo", places["fifo"], app=PID)
@@ -541,28 +541,28 @@ def test_all_places_in_the_users_own_folder() -> None:
             assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (nobody, nobody, mode), name
         names = {*places.values(), "run/app.pid.control", "run/app.fifo.control"}
         assert {f"run/{name}" for name in os.listdir(server.folder / "run")} == names
-        assert holder(str(pidfile)) == server.pid
+        assert holder(str(pidfile)).pid == server.pid
         assert server.get().text
         _ask(server, "reload", "--wait", str(pidfile))
         mark = server.mark()
         _ask(server, "ask", "reexec", str(pidfile))
         server.wait_for(r"reloaded: generation 3 serves", after=mark)
-        assert holder(str(pidfile)) == server.pid
+        assert holder(str(pidfile)).pid == server.pid
         _ask(server, "stop", "--wait", str(server.folder / places["fifo"]))
         server.wait(status=0)
         assert os.listdir(server.folder / "run") == []
 
 
+@needs_linux
+@pytest.mark.parametrize("line", ["env = PID=@({})", "for-readline = {}\nenv = PID=%(_)\nendfor ="])
+def test_a_configuration_that_reads_the_pidfile_leaves_it_locked(line: str) -> None:
+    with Server("app.ini", "--pidfile", "app.pid", files={"app.ini": "[uwsgi]\n"}) as server:
+        pidfile = server.folder / "app.pid"
+        server.write("app.ini", f"[uwsgi]\n{line.format(pidfile)}\n")
+        _ask(server, "reload", "--wait", str(pidfile))
+        assert holder(str(pidfile)).pid == server.pid
+
+
 def _ask(server: Server, *arguments: str) -> None:
     command = [sys.executable, "-m", "greenwsgi", *arguments]
     subprocess.run(command, cwd=server.folder, env=server._env, timeout=PATIENCE, check=True, stdout=subprocess.DEVNULL)
-
-
-def _nobody() -> int:
-    """A user that can run this Python."""
-    nobody = 65534
-    try:
-        subprocess.run([sys.executable, "-c", ""], user=nobody, timeout=PATIENCE, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this Python lies where only root may look")
-    return nobody

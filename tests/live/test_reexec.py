@@ -44,7 +44,7 @@ def test_each_way_no_request_fails_and_nothing_leaks() -> None:
         assert load.failures == []
         assert load.retries == 0
         assert (server.folder / "app.pid").read_text() == f"{server.pid}\n"
-        assert holder(str(server.folder / "app.pid")) == server.pid, "its lock stays over the exec"
+        assert holder(str(server.folder / "app.pid")).pid == server.pid, "its lock stays over the exec"
         assert control(server, b'{"command": "ping"}')["pid"] == server.pid
         assert len(server.workers()) == 2
 

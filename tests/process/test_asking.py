@@ -422,7 +422,7 @@ def held(tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 
 def test_the_holder_of_a_pidfile(held: tuple[str, int]) -> None:
-    assert holder(held[0]) == held[1]
+    assert holder(held[0]).pid == held[1]
 
 
 def test_a_held_pidfile_can_be_taken_over(held: tuple[str, int]) -> None:

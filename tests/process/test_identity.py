@@ -53,7 +53,15 @@ def test_a_group_that_is_given_replaces_the_users_own() -> None:
 
 def test_numbers_need_no_account() -> None:
     assert find("54321", "54322") == Identity(54321, 54322, (54322,))
+    assert find("54321", "") == Identity(54321, 54321, (54321,), from_uid=True)
+    assert find("54321", "", ["54323"]) == Identity(54321, 54321, (54321, 54323), from_uid=True)
+
+
+def test_a_number_without_an_account_that_it_is_already_keeps_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as any user, whose group is root's."""
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
     assert find("54321", "") == Identity(54321, None, None)
+    assert find("54321", "").possible
 
 
 @pytest.mark.parametrize(
@@ -92,6 +100,26 @@ def test_a_user_without_a_group_is_not_left_with_roots() -> None:
     assert in_child(f"find({somebody().pw_name!r}, '').assume(); print(os.getegid(), 0 in os.getgroups())") == (
         f"{somebody().pw_gid} False"
     )
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("find_it", "groups"),
+    [("find('54321', '')", "[54321]"), ("find('54321', '', ['7'])", "[7, 54321]"), ("find('54321', '9')", "[9]")],
+)
+def test_without_an_account_nothing_of_roots_is_left(find_it: str, groups: str) -> None:
+    gid = 9 if "'9'" in find_it else 54321
+    code = (
+        f"os.setgroups([0, 4, 42]); {find_it}.assume(); print(os.getresuid(), os.getresgid(), sorted(os.getgroups()))"
+    )
+    assert in_child(code) == f"(54321, 54321, 54321) ({gid}, {gid}, {gid}) {groups}"
+
+
+@needs_root
+def test_no_part_of_roots_group_is_left() -> None:
+    """Where it started with another effective group."""
+    code = "os.setresgid(0, 54322, 0); Identity(54321, 54322, ()).assume(); print(os.getresgid())"
+    assert in_child(code) == "(54322, 54322, 54322)"
 
 
 @needs_root
@@ -177,7 +205,7 @@ def asked_for_holder(path: str) -> str:
 from greenwsgi.errors import UsageError
 from greenwsgi.process.identity import holder
 try:
-    print(holder({path!r}))
+    print(holder({path!r}).pid)
 except UsageError as error:
     print(error)
 """).strip()
@@ -236,7 +264,7 @@ def test_who_has_the_lock_must_be_who_the_file_names(tmp_path: Path) -> None:
             f"{path}: it names process {os.getpid()}, but process {locker} has it locked: neither is signalled"
         )
         path.write_text(f"{locker}\n")
-        assert holder(str(path)) == locker
+        assert holder(str(path)) == (locker, os.geteuid())
 
 
 @pytest.mark.parametrize("seen", [0, -1])

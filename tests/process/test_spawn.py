@@ -71,6 +71,16 @@ print(*run(program), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     assert in_child(RUN + code) == "True 0 set()"
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_program_is_in_our_session_or_in_its_own(apart: bool) -> None:
+    code = f"""
+processes = Processes(apart={apart})
+program = "import os, sys; os.write(int(sys.argv[1]), str(os.getsid(0) == os.getpid()).encode())"
+print(*run(program))
+"""
+    assert in_child(RUN + code) == f"{apart} 0"
+
+
 @pytest.mark.parametrize(
     ("program", "status"),
     [("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", -9), ("pass", 0)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from greenwsgi.cli import main
 from greenwsgi.errors import UsageError
-from greenwsgi.process import control, identity
+from greenwsgi.process import control, identity, spawn
 from greenwsgi.process.control import MOST_ANSWER, Caller
 from greenwsgi.process.fifo import tell
 from greenwsgi.process.target import Target
@@ -25,6 +26,7 @@ from greenwsgi.process.target import Target
 Output = pytest.CaptureFixture[str]
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who listens on a unix socket")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 needs_pidfd = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux has pidfds")
 
 
@@ -130,6 +132,37 @@ def test_a_terminal_obeys_no_answer(
     assert "\x07" not in said.out + said.err
 
 
+_GENERATION = {"generation": 1, "stage": ESCAPES, "zygote": ESCAPES, "age": 1, "memory": 0, "failure": ESCAPES}
+_WORKER = dict.fromkeys(("worker", "pid", "stage", "requests", "in_flight", "exceptions", "harakiris"), ESCAPES)
+_TOTALS = ("worker", "respawns", "requests", "exceptions", "harakiris", "client_gone", "refused", "overloaded")
+
+
+def test_no_text_of_a_status_makes_a_line(tmp_path: Path, capsys: Output) -> None:
+    worker = _WORKER | {"age": 1, "memory": 0}
+    status: dict[str, object] = dict.fromkeys(("version", "pid", "state"), ESCAPES)
+    status |= {"memory": 0, "listeners": [ESCAPES], "generations": [_GENERATION | {"workers": [worker]}]}
+    status["totals"] = [dict.fromkeys(_TOTALS, ESCAPES)]
+    with answering(tmp_path / "control", json.dumps({"ok": True, "status": status}).encode() + b"\n"):
+        assert main(["status", str(tmp_path / "control")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 8, "a head, a table of three rows, a failure, a table of two rows with its title"
+    assert not any(line.startswith("fake line") for line in shown.splitlines())
+    assert all(c.isprintable() for c in shown.replace("\n", ""))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_obeys_nothing_that_connect_and_read_shows(
+    terminal: bool, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that reads the output gets it as it was said."""
+    said = "\x1b]0;owned\x07\x9b2Jé\n".encode() + b"\xff\n\xc3"
+    monkeypatch.setattr("greenwsgi.subcommands.ask.connect_and_read", lambda address: iter([said[:-7], said[-7:]]))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert main(["--connect-and-read", "socket"]) == 0
+    shown = capfdbinary.readouterr().out
+    assert shown == (b"\\x1b]0;owned\\x07\\x9b2J\xc3\xa9\n\\xff\n\\xc3" if terminal else said)
+
+
 @pytest.mark.parametrize("wait", [False, True])
 def test_an_answer_that_does_not_come_whole_is_not_waited_for(wait: bool, tmp_path: Path) -> None:
     with answering(tmp_path / "control", b'{"ok": ', close=False):
@@ -218,6 +251,29 @@ def test_who_answers_must_be_who_owns_the_socket(tmp_path: Path) -> None:
             assert target.ask("reload") == {"ok": True, "said": "done"}
 
 
+@pytest.mark.parametrize("command", [["ping"], ["status"], ["reload", "--wait"], ["stop", "--wait"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("4194305\n", "no greenwsgi has this pidfile: process 4194305 is gone"),
+        ("1\n", "no greenwsgi has this pidfile: process 1 is another one"),
+        ("", "this is no pidfile"),
+    ],
+    ids=["gone", "another", "empty"],
+)
+def test_beside_a_pidfile_that_no_process_has_locked_nothing_is_asked(
+    command: list[str], text: str, said: str, tmp_path: Path, capsys: Output
+) -> None:
+    """In a folder like /tmp any user can put a socket beside the pidfile that a dead server has left."""
+    path = tmp_path / "app.pid"
+    path.write_text(text)
+    with answering(tmp_path / "app.pid.control", b'{"ok": true, "said": "done", "version": "1", "pid": 1}\n'):
+        assert main([*command, str(path)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == f"greenwsgi: error: {path}: {said}\n"
+
+
 def test_a_system_that_does_not_say_who_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_peer", lambda sock: (0, None))
     with other("", str(tmp_path / "control")), Target(str(tmp_path / "control")) as target:
@@ -234,17 +290,158 @@ def test_a_pid_that_is_used_again_is_not_signalled(tmp_path: Path, monkeypatch: 
     with other(path) as server:
         holder = identity.holder
 
-        def ends(name: str) -> int:
+        def ends(name: str) -> identity.Holder:
             """Proven once; then the lock is gone."""
             monkeypatch.setattr(identity, "holder", changed)
             return holder(name)
 
-        def changed(name: str) -> int:
+        def changed(name: str) -> identity.Holder:
             raise UsageError(f"{name}: no greenwsgi has this pidfile: process {server} is another one")
 
         monkeypatch.setattr(identity, "holder", ends)
         with pytest.raises(UsageError, match="is another one"):
             Target(path)
+
+
+_LOCKS_AND_EXECUTES = """
+import fcntl, os, sys
+file, program = map(int, sys.argv[1:])
+os.setuid(54321)
+fcntl.lockf(file, fcntl.LOCK_EX)
+os.pwrite(file, b"%d" % os.getpid(), 0)
+os.execve(program, ["cat"], {})
+"""
+
+
+@contextmanager
+def locks_and_executes(path: Path, mode: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A user's process that has locked his pidfile and then executes root's `cat`, which has that mode."""
+    program = path.with_name("cat")
+    shutil.copy(shutil.which("cat") or "", program)
+    program.chmod(mode)
+    path.touch(0o644)
+    os.chown(path, 54321, 54321)
+    with path.open("r+") as file, program.open("rb") as cat:
+        fds = (file.fileno(), cat.fileno())
+        command = [sys.executable, "-c", _LOCKS_AND_EXECUTES, *map(str, fds)]
+        process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"\n"
+        yield process
+        process.stdin.close()
+
+
+@needs_pidfd
+@needs_root
+def test_a_set_uid_program_that_a_users_lock_leads_to_lives_on(tmp_path: Path, capsys: Output) -> None:
+    """The lock and the pid stay over an exec: by them a user could have root signal a program that is not his."""
+    path = tmp_path / "app.pid"
+    with locks_and_executes(path, 0o4755) as process:
+        if b"Uid:\t54321\t0\t" not in Path(f"/proc/{process.pid}/status").read_bytes():
+            pytest.skip("set-uid programs do nothing in this filesystem")
+        for command in ("stop", "reload"):
+            assert main([command, str(path)]) == 2
+            assert capsys.readouterr().err == (
+                f"greenwsgi: error: {path}: process {process.pid} has it locked and runs as user 0 and 54321, but the"
+                " file is user 54321's: nothing is signalled\n"
+            )
+        assert process.poll() is None
+    assert process.returncode == 0
+
+
+@needs_pidfd
+@needs_root
+def test_a_users_own_server_is_signalled(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "app.pid"
+    with locks_and_executes(path, 0o755) as process:
+        assert main(["stop", str(path)]) == 0
+        assert capsys.readouterr().out == "stop is asked for\n"
+        assert process.wait() == -SIGTERM
+    assert os.getresuid() == (0, 0, 0)
+
+
+@needs_pidfd
+def test_a_dead_socket_beside_a_pidfile_does_not_keep_it_from_its_server(tmp_path: Path, capsys: Output) -> None:
+    """Any user who may write in the folder can put one there; the pidfile's lock proves the server."""
+    path = tmp_path / "app.pid"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "app.pid.control"))
+    refused = f"greenwsgi: error: {path}.control: no server answers: Connection refused\n"
+    with other(str(path)) as server:
+        for command in (["ping"], ["status"], ["reload", "--wait"], ["ask", "pause"]):
+            assert main([*command, str(path)]) == 2
+            assert capsys.readouterr() == ("", refused)
+        assert main(["stop", f"{path}.control"]) == 2
+        assert capsys.readouterr().err == refused
+        with Target(str(path)) as found:
+            assert not found.answers
+        assert os.waitid(os.P_PID, server, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        assert main(["stop", "--wait", str(path)]) == 0
+        assert capsys.readouterr().out == "stop is asked for\n"
+        ended = os.waitid(os.P_PID, server, os.WEXITED | os.WNOWAIT)
+        assert ended
+        assert ended.si_status == SIGTERM
+    assert main(["stop", str(path)]) == 2
+    assert "no greenwsgi has this pidfile" in capsys.readouterr().err
+
+
+@needs_pidfd
+@needs_root
+def test_a_signal_is_sent_with_the_rights_of_the_pidfiles_owner() -> None:
+    """A process that was his when it was looked at may have executed a set-uid program since."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as roots:
+        held = spawn.hold(roots.pid)
+        for by in (held, -1):
+            with pytest.raises(PermissionError):
+                spawn.signal_server(roots.pid, by, SIGTERM, 54321)
+        assert roots.poll() is None
+        assert os.getresuid() == (0, 0, 0)
+        spawn.signal_server(roots.pid, held, SIGTERM, 0)
+        os.close(held)
+    assert roots.returncode == -SIGTERM
+
+
+@needs_pidfd
+@needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "runs_as", "said"),
+    [
+        (0, 0o644, "0", ""),
+        (0, 0o600, "54321", ""),  # a master that root has started
+        (54321, 0o644, "54321", ""),
+        (54321, 0o644, "0", "runs as user 0, but the file is user 54321's"),
+        (54321, 0o644, "54322", "runs as user 54322, but the file is user 54321's"),
+        (0, 0o666, "54321", ""),  # made by root for a server's user
+        (0, 0o664, "0", "runs as user 0, but others than root may write the file"),
+    ],
+)
+def test_who_may_have_a_pidfile_locked(owner: int, mode: int, runs_as: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.pid"
+    with other(str(path), str(tmp_path / "sock"), runs_as) as server:
+        os.chown(path, owner, owner)
+        path.chmod(mode)
+        if said:
+            with pytest.raises(UsageError, match=said):
+                identity.holder(str(path))
+        else:
+            assert identity.holder(str(path)) == (server, owner)
+
+
+def test_a_lock_whose_process_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock stays while another process shares its descriptors."""
+    if not os.path.exists("/proc/self/status"):
+        pytest.skip("without /proc nothing tells a process's users")
+    path = tmp_path / "app.pid"
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    path.write_text(f"{process.pid}\n")
+    monkeypatch.setattr("greenwsgi.process.locks.writer", lambda fd: process.pid)
+    with pytest.raises(UsageError, match="which has it locked, is gone or cannot be seen: nothing is signalled"):
+        identity.holder(str(path))
 
 
 @needs_pidfd
