@@ -6,7 +6,8 @@ keep such a file out of reach:
 
 - A folder is opened component by component and is then used by its descriptor only (`at`). A symbolic link of another
   user is followed only to a folder of his own: there he could have put the file himself. In a folder where everybody
-  may write, such as /tmp, it is never followed, as the kernel has it under fs.protected_symlinks.
+  may write, such as /tmp, it is never followed, as the kernel has it under fs.protected_symlinks. A link of root's in
+  another user's folder counts as that user's link, since he can rename it.
 - What needs a mode or an owner gets them in a new folder that only the server may enter (`aside`), and then its name.
 - A file is removed only if it is the one that was made, by its device and inode.
 
@@ -107,7 +108,7 @@ class _Walk:
         self._path = path
         self._follow = follow
         self._rest = _parts(path)
-        self._led_by: set[int] = set()
+        self._led_by: dict[int, str] = {}
         self._links = 0
         self._proc = _proc()
         self.folder = os.open("/" if path.startswith("/") else ".", _FOLDER)
@@ -136,10 +137,10 @@ class _Walk:
 
     def _here(self, name: str, *, native: bool = False) -> Spot:
         owner = os.fstat(self.folder).st_uid
-        if self._led_by and self._led_by != {owner}:
-            led = ", ".join("another user" if one == _UNKNOWN else f"user {one}" for one in sorted(self._led_by))
+        if self._led_by and set(self._led_by) != {owner}:
+            led = ", ".join(self._led_by.values())
             raise PermissionError(
-                errno.EPERM, f"a symbolic link of {led} leads there, and the folder is user {owner}'s: name it directly"
+                errno.EPERM, f"a symbolic link {led} leads there, and the folder is user {owner}'s: name it directly"
             )
         return Spot(self.folder, name, self._path, native)
 
@@ -161,12 +162,17 @@ class _Walk:
 
     def _go_by_link(self, part: str) -> None:
         target, owner = _read_link(self.folder, part)
+        found, is_root = os.fstat(self.folder), os.geteuid() == 0
         if owner not in (0, os.geteuid()):
-            if os.fstat(self.folder).st_mode & stat.S_IWOTH:
-                whose = "another user" if owner == _UNKNOWN else f"user {owner}"
-                raise PermissionError(errno.EPERM, f"{part} is a symbolic link of {whose}, where everybody may write")
-            if os.geteuid() == 0:
-                self._led_by.add(owner)
+            whose = "of another user" if owner == _UNKNOWN else f"of user {owner}"
+            if found.st_mode & stat.S_IWOTH:
+                raise PermissionError(errno.EPERM, f"{part} is a symbolic link {whose}, where everybody may write")
+            if is_root:
+                self._led_by[owner] = whose
+        elif is_root and found.st_uid:  # it was perhaps made for another purpose, and renamed by the folder's owner
+            self._led_by[found.st_uid] = f"in a folder of user {found.st_uid}"
+        elif is_root and not _keeps_names(self.folder):
+            self._led_by[_UNKNOWN] = "in a folder where other users may write"
         self._links += 1
         if self._links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))

@@ -75,6 +75,12 @@ def by_link(world: World, name: str) -> None:
     os.chown(path, USER, USER, follow_symlinks=False)
 
 
+def by_roots_link(world: World, name: str) -> None:
+    """The same, with a link that root has left in the folder for another purpose; the user can rename it."""
+    by_link(world, name)
+    os.chown(world.folder / name, 0, 0, follow_symlinks=False)
+
+
 def by_hard_link(world: World, name: str) -> None:
     """The name is root's file, where the kernel lets a user make such a link (fs.protected_hardlinks = 0)."""
     path = world.folder / name
@@ -108,7 +114,7 @@ def _move_away(path: Path) -> None:
         path.rename(path.with_name(f"{path.name}.moved"))
 
 
-ATTACKS = (by_link, by_hard_link, by_folder, by_fifo, by_nothing)
+ATTACKS = (by_link, by_roots_link, by_hard_link, by_folder, by_fifo, by_nothing)
 
 
 class Moments:

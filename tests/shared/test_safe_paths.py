@@ -127,6 +127,53 @@ def test_another_users_link_to_a_file_may_lead_to_his_own_folders_only(world: Pa
 
 
 @needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "refused"),
+    [
+        (0, 0o755, ""),
+        (0, 0o1777, ""),
+        (0, 0o1775, ""),
+        (0, 0o775, "in a folder where other users may write"),
+        (0, 0o777, "in a folder where other users may write"),
+        (USER, 0o755, f"in a folder of user {USER}"),
+        (USER, 0o700, f"in a folder of user {USER}"),
+        (USER, 0o1777, f"in a folder of user {USER}"),
+    ],
+)
+@pytest.mark.parametrize("follow", [False, True], ids=["to a folder", "to a file"])
+def test_a_link_of_roots_is_trusted_as_far_as_its_folder(
+    owner: int, mode: int, refused: str, follow: bool, world: Path
+) -> None:
+    """The owner of the folder can rename it to the name of a log, for one that a deploy has left there."""
+    place = world / "place"
+    place.mkdir()
+    current, last = link(place / "current", world / "one"), link(place / "x", "../one/x")
+    os.chown(place, owner, owner)
+    place.chmod(mode)
+    path = last if follow else current / "x"
+    if not refused:
+        assert led_to(path, follow=follow) == str(world / "one" / "x")
+        return
+    why = f"{refused} leads there" if safe_paths._PATH_ONLY else "link of another user"
+    with pytest.raises(PermissionError, match=why):
+        led_to(path, follow=follow)
+    os.chown(world / "one", owner, owner)
+    if owner and safe_paths._PATH_ONLY:
+        assert led_to(path, follow=follow) == str(world / "one" / "x")
+    else:
+        with pytest.raises(PermissionError, match=why):
+            led_to(path, follow=follow)
+
+
+@needs_root
+def test_a_server_that_is_not_root_follows_roots_links(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(world, USER, USER)
+    current = link(world / "current", "one")
+    monkeypatch.setattr(os, "geteuid", lambda: USER)
+    assert led_to(current / "x") == str(world / "one" / "x")
+
+
+@needs_root
 @pytest.mark.parametrize("us", [0, OTHER])
 def test_no_link_of_another_user_is_followed_where_everybody_may_write(
     us: int, world: Path, monkeypatch: pytest.MonkeyPatch
