@@ -101,6 +101,33 @@ def at(path: str, *, follow: bool = False) -> Iterator[Spot]:
         _close(walk.folder)
 
 
+def go_to(path: str) -> None:
+    """Make a folder the current one, by the same rules: relative names begin there from now on. Raises OSError."""
+    with at(os.path.join(path, "_")) as spot:
+        if not spot.native:
+            os.fchdir(spot.folder)
+            return
+        folder = os.open(os.path.dirname(spot.name) or ".", _FOLDER & ~os.O_NOFOLLOW, dir_fd=spot.folder)
+        try:
+            os.fchdir(folder)
+        finally:
+            _close(folder)
+
+
+@contextmanager
+def being_in(path: str) -> Iterator[None]:
+    """In that folder for a while, and then where we were, whatever that is called by now. Raises OSError."""
+    here = os.open(".", _FOLDER)
+    try:
+        go_to(path)
+        try:
+            yield
+        finally:
+            os.fchdir(here)
+    finally:
+        _close(here)
+
+
 class _Walk:
     """From the root, or from here, to the folder of a path."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from greenwsgi.shared import safe_paths
-from greenwsgi.shared.safe_paths import aside, at, open_log, opener, put, remove
+from greenwsgi.shared.safe_paths import aside, at, being_in, go_to, open_log, opener, put, remove
 
 USER, OTHER = 54321, 54322
 
@@ -195,6 +195,57 @@ def test_a_server_that_is_not_root_follows_a_deploy_users_links(world: Path, mon
     current = link(world / "current", "one", USER)
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
     assert led_to(current / "x") == str(world / "one" / "x")
+
+
+# The current folder
+
+
+@pytest.mark.parametrize("text", ["one", "one/", "./one/.", "one/../one", "relative", "{place}/relative"])
+def test_going_to_a_folder(text: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link(world / "relative", "one")
+    monkeypatch.chdir(world)
+    with being_in(text.format(place=world)):
+        assert os.getcwd() == str(world / "one")
+    assert os.getcwd() == str(world)
+    go_to(text.format(place=world))
+    assert os.getcwd() == str(world / "one")
+    go_to("..")
+    assert os.getcwd() == str(world)
+    go_to("/")
+    assert os.getcwd() == "/"
+
+
+@needs_linux
+def test_going_to_a_folder_of_the_kernels(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    for path, there in (("/proc/self/cwd/one", str(world / "one")), ("/proc", "/proc"), ("/proc/self/root", "/")):
+        go_to(path)
+        assert os.getcwd() == there
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("nowhere", errno.ENOENT), ("file", errno.ENOTDIR), ("loop", errno.ELOOP)]
+)
+def test_going_nowhere(name: str, number: int, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    (world / "file").touch()
+    link(world / "loop", "loop")
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        go_to(name)
+    assert caught.value.errno == number
+    assert os.getcwd() == str(world)
+
+
+@needs_root
+def test_another_users_link_leads_to_no_folder_of_roots(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    current = link(world / "current", "one", USER)
+    with pytest.raises(PermissionError, match="leads there, and the folder is user 0's"):
+        go_to(str(current))
+    os.chown(world / "one", USER, USER)
+    if safe_paths._PATH_ONLY:
+        go_to(str(current))
+        assert os.getcwd() == str(world / "one")
 
 
 # Logs
