@@ -29,6 +29,9 @@ from dataclasses import dataclass
 MOST_LINKS = 40
 """Symbolic links that one path may follow, as in the kernel."""
 
+MOST_TRIES = 10
+"""To open a file whose name other processes replace meanwhile."""
+
 _PATH_ONLY = getattr(os, "O_PATH", 0)
 _FOLDER = (_PATH_ONLY or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
@@ -334,7 +337,7 @@ def open_log(path: str) -> int:
     with at(path, follow=True) as spot:
         _check_log(spot.look(), spot)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
-        fd = spot.open(flags, 0o640)
+        fd = open_seen(spot, flags, 0o640)
         try:
             _check_log(os.fstat(fd), spot)
             os.set_blocking(fd, True)
@@ -363,6 +366,43 @@ def has_other_names(found: os.stat_result, spot: Spot) -> bool:
     return found.st_nlink > 1 and os.geteuid() == 0 and not _keeps_names_alone(spot.folder)
 
 
+def open_seen(spot: Spot, flags: int, mode: int = 0o666) -> int:
+    """Open the file of that name, the same one before and after; where nothing is, O_CREAT makes a new one.
+
+    A hard link to a file of root's can be put there for the moment of the open alone, and then shows in no count of
+    links. Raises OSError; PermissionError for a file that has other names, and if the name changes again and again.
+    """
+    if spot.native or os.geteuid() != 0 or _keeps_names_alone(spot.folder):
+        return spot.open(flags, mode)
+    for _ in range(MOST_TRIES):
+        seen = spot.look()
+        try:
+            fd = spot.open(flags & ~os.O_CREAT if seen or not flags & os.O_CREAT else flags | os.O_EXCL, mode)
+        except (FileNotFoundError, FileExistsError):
+            if seen or flags & os.O_CREAT:  # it is another one's by now: two servers may have one log
+                continue
+            raise
+        try:
+            if _is_at(spot, os.fstat(fd), seen):
+                return fd
+        except BaseException:
+            _close(fd)
+            raise
+        _close(fd)
+    raise PermissionError(errno.EPERM, "another process replaces that file again and again")
+
+
+def _is_at(spot: Spot, opened: os.stat_result, seen: os.stat_result | None) -> bool:
+    """Is that file what was seen, and still at the spot? Raises PermissionError if it has other names."""
+    looks = [opened, spot.look(), seen or opened]  # what was made with O_EXCL is ours
+    for found in looks:
+        if found is None or file_id(found) != file_id(opened):
+            return False
+        if stat.S_ISREG(found.st_mode):
+            _check_names(found, spot)
+    return True
+
+
 def _keeps_names_alone(folder: int) -> bool:
     found = os.fstat(folder)
     return found.st_uid == 0 and not found.st_mode & 0o022
@@ -374,7 +414,7 @@ def opener(path: str, flags: int) -> int:
     A fifo without a reader is an error, and not waited for. Raises OSError.
     """
     with at(path, follow=True) as spot:
-        fd = spot.open(flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = open_seen(spot, flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             found = os.fstat(fd)
             if stat.S_ISREG(found.st_mode):

@@ -11,11 +11,13 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from greenwsgi.process import identity
 from greenwsgi.shared import safe_paths
 from greenwsgi.shared.safe_paths import aside, at, being_in, go_to, open_log, opener, put, remove
 
@@ -325,6 +327,56 @@ def test_a_hard_link_in_another_users_folder_is_no_log(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="another name too"):
         opener(str(tmp_path / "users" / "log"), os.O_WRONLY | os.O_TRUNC)
     assert (tmp_path / "roots").read_text() == "precious\n"
+
+
+def _truncating(path: str) -> int:
+    return opener(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+
+def _in_place(path: str) -> int:
+    with at(path) as spot:
+        return identity._write_in_place(spot)
+
+
+@needs_root
+@pytest.mark.parametrize("before", ["nothing", "a file"])
+@pytest.mark.parametrize("act", [open_log, _truncating, _in_place])
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_hard_link_that_is_there_only_while_a_file_is_opened(
+    act: Callable[[str], int], before: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user can make it where fs.protected_hardlinks is 0: the file that is open has one name again."""
+    victim, log = tmp_path / "roots", tmp_path / "users" / "log"
+    victim.write_text("precious\n")
+    log.parent.mkdir()
+    os.chown(log.parent, USER, USER)
+    if before == "a file":
+        log.touch()
+    plain, left = os.open, [times]
+
+    def open_at_the_moment(path: str, flags: int, *args: int, **named: int) -> int:
+        if path != "log" or not left[0]:
+            return plain(path, flags, *args, **named)
+        left[0] -= 1
+        if log.exists():
+            log.rename(log.with_name("aside"))
+        os.link(victim, log)
+        try:
+            return plain(path, flags, *args, **named)
+        finally:
+            log.unlink()
+            if before == "a file":
+                log.with_name("aside").rename(log)
+
+    monkeypatch.setattr(os, "open", open_at_the_moment)
+    with closing(Held()) as held:
+        if times == 1 and not (act is _in_place and before == "nothing"):
+            held.fd = act(str(log))
+            assert os.path.samestat(os.fstat(held.fd), log.stat())
+        else:
+            with pytest.raises((PermissionError, FileNotFoundError)):
+                held.fd = act(str(log))
+    assert victim.read_text() == "precious\n"
 
 
 class Held:
