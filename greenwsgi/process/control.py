@@ -297,8 +297,9 @@ class Caller:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.settimeout(seconds)
         try:
-            with safe_paths.at(path, follow=True) as spot:
+            with safe_paths.at(path, follow=True, to_own_file=True) as spot:
                 found = binding.connect(self._sock, spot)
+                spot.check_owner(found)
             self._check(*_peer(self._sock), pid, found.st_uid)
         except OSError as error:
             self._sock.close()

@@ -22,9 +22,10 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 MOST_LINKS = 40
 """Symbolic links that one path may follow, as in the kernel."""
@@ -43,12 +44,19 @@ class Spot:
     """A name in a folder that is open. folder: its descriptor. path: as it was written.
 
     native: the name lies in /proc, where links are the kernel's own (/dev/stdout leads there), and is followed.
+    led_by: why the file must be another's, by the users whose links led here and who do not own the folder.
     """
 
     folder: int
     name: str
     path: str
     native: bool = False
+    led_by: Mapping[int, str] = field(default_factory=dict)
+
+    def check_owner(self, found: os.stat_result) -> None:
+        """Is the file that was opened there the own one of all whose links led to it? Raises PermissionError."""
+        if set(self.led_by) - {found.st_uid}:
+            _refuse(self.led_by, f"it is user {found.st_uid}'s")
 
     def look(self) -> os.stat_result | None:
         """What is there, a link itself; None if nothing is."""
@@ -92,12 +100,13 @@ def kind(mode: int) -> str:
 
 
 @contextmanager
-def at(path: str, *, follow: bool = False) -> Iterator[Spot]:
+def at(path: str, *, follow: bool = False, to_own_file: bool = False) -> Iterator[Spot]:
     """The place of a path, with its folder open meanwhile. follow: a symbolic link as the last component too.
 
-    Raises OSError.
+    to_own_file: another user's link may lead to a file of his own in a folder that is not; the caller opens it, and
+    then asks `check_owner`. Raises OSError.
     """
-    walk = _Walk(path, follow)
+    walk = _Walk(path, follow, to_own_file)
     try:
         yield walk.spot()
     finally:
@@ -134,8 +143,9 @@ def being_in(path: str) -> Iterator[None]:
 class _Walk:
     """From the root, or from here, to the folder of a path."""
 
-    def __init__(self, path: str, follow: bool) -> None:
+    def __init__(self, path: str, follow: bool, to_own_file: bool) -> None:
         self._path = path
+        self._to_own_file = to_own_file
         self._follow = follow
         self._rest = _parts(path)
         self._led_by: dict[int, str] = {}
@@ -168,10 +178,9 @@ class _Walk:
     def _here(self, name: str, *, native: bool = False) -> Spot:
         owner = os.fstat(self.folder).st_uid
         if self._led_by and set(self._led_by) != {owner}:
-            led = ", ".join(self._led_by.values())
-            raise PermissionError(
-                errno.EPERM, f"a symbolic link {led} leads there, and the folder is user {owner}'s: name it directly"
-            )
+            if self._to_own_file:
+                return Spot(self.folder, name, self._path, native, self._led_by)
+            _refuse(self._led_by, f"the folder is user {owner}'s")
         return Spot(self.folder, name, self._path, native)
 
     def _is_link(self, part: str) -> bool:
@@ -213,6 +222,11 @@ class _Walk:
     def _replace(self, folder: int) -> None:
         _close(self.folder)
         self.folder = folder
+
+
+def _refuse(led_by: Mapping[int, str], why: str) -> NoReturn:
+    led = ", ".join(led_by.values())
+    raise PermissionError(errno.EPERM, f"a symbolic link {led} leads there, and {why}: name it directly")
 
 
 def _parts(path: str) -> list[str]:
