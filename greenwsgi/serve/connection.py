@@ -20,7 +20,6 @@ from greenwsgi.serve.slots import Overloaded
 from greenwsgi.serve.stream import Stream
 from greenwsgi.shared.metrics import REFUSED
 from greenwsgi.wire.events import Event, ProtocolRow, Reply, RequestHead
-from greenwsgi.wsgi.errors import GatewayErrors
 
 _now = SystemClock.monotonic
 
@@ -92,9 +91,6 @@ class Connection:
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
         self.departure = departure = Departure(stream, protocol)
         self.environ["greenwsgi.disconnected"] = departure
-        if self.service.gateway_errors:
-            errors = self.endpoint.environ["wsgi.errors"]
-            self.environ["wsgi.errors"] = errors if row.scheme else GatewayErrors(protocol.complain, errors)
 
     @property
     def who(self) -> str:
@@ -146,7 +142,7 @@ class Connection:
     def drop(self) -> None:
         """Close at once, without waiting for anything: there is no greenlet to go on in."""
         try:
-            self.departure.close()
+            self.departure.connection_ended()
             self.stream.close()
         finally:
             self.service.connections.discard(self)
@@ -180,7 +176,7 @@ class Connection:
             if (self.lingers or parting) and not stream.gone:
                 stream.linger(parting)
         finally:
-            self.departure.close()
+            self.departure.connection_ended()
             stream.close()
 
     # Heads
@@ -229,7 +225,7 @@ class Connection:
     def _read_slow_head(self, event: Event | None) -> RequestHead | None:
         """A head in pieces: all of it before the header deadline, else 408. Answers on the way what is no request."""
         protocol, stream, timeouts = self.protocol, self.stream, self.service.timeouts
-        deadline = _now() + timeouts.header
+        deadline, parting = _now() + timeouts.header, False
         while type(event) is not RequestHead:
             if type(event) is Reply:
                 stream.send_next(event.data)
@@ -237,9 +233,12 @@ class Connection:
                 self.lingers = True
                 return None
             else:
-                if protocol.idle:  # behind a Reply: as between two requests
+                if protocol.idle:  # after a Reply: as between two requests
                     self.waiting_since = now = _now()
-                    deadline = now + (IDLE_GRACE if self.service.draining else timeouts.keepalive)
+                    if not self.service.draining:
+                        deadline = now + timeouts.keepalive
+                    elif not parting:  # once: replies must not keep the worker from its end
+                        parting, deadline = True, now + IDLE_GRACE
                 stream.turns.check()
                 try:
                     data = stream.recv(deadline)
@@ -249,7 +248,8 @@ class Connection:
                     raise PeerError("the request head did not come in time (header-timeout)", 408) from None
                 if self.waiting_since:
                     self.waiting_since = 0.0
-                    deadline = _now() + timeouts.header
+                    if not parting:
+                        deadline = _now() + timeouts.header
                 protocol.receive_data(data)
             event = protocol.next_event()
             if event is None and protocol.at_eof:

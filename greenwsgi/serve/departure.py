@@ -18,7 +18,9 @@ from greenwsgi.wire.events import WireProtocol
 from greenwsgi.wsgi.response import Response
 
 READ_AHEAD = 65536
-"""Bytes of pipelined requests that are taken in while one runs; beyond it the client's end can only be seen later."""
+"""Bytes of pipelined requests that are taken in while one runs; beyond it the watchdog looks for the client's end."""
+RECORDS = 4096
+"""What TLS records without data count as."""
 
 
 class ClientLeft(GreenletExit):
@@ -34,16 +36,28 @@ class Departure:
     anyone can tell; it still gets its answer. A gateway that aborts a request but keeps its connection has
     left that request.
 
+    full: no more of what it sends is read while its request runs.
     missed: it left before it had its whole answer. Who leaves afterwards, while the application still tidies up, has
     missed nothing.
     """
 
-    __slots__ = ("_event", "_protocol", "_read", "_response", "_stream", "_victim", "_watcher", "left", "missed")
+    __slots__ = (
+        "_event",
+        "_protocol",
+        "_read",
+        "_response",
+        "_stream",
+        "_victim",
+        "_watcher",
+        "full",
+        "left",
+        "missed",
+    )
 
     def __init__(self, stream: Stream, protocol: WireProtocol) -> None:
         self._stream = stream
         self._protocol = protocol
-        self.left = self.missed = False
+        self.left = self.missed = self.full = False
         self._response: Response | None = None
         self._event: Event | None = None
         self._watcher: Any = None
@@ -87,6 +101,7 @@ class Departure:
         self._response = response
         self._victim = victim
         self._read = 0
+        self.full = False
         self.missed = self.left
         if self._watcher is None:
             self._watcher = get_hub().loop.io(self._stream.sock.fileno(), 1)
@@ -97,13 +112,14 @@ class Departure:
 
     def rest(self) -> None:
         """The request has ended: stop watching. Who aborted it is there for the next one."""
+        self.full = False
         if self._watcher is not None:
             self._watcher.stop()
             self._response = self._victim = None
             if self.left and self._protocol.aborted:
                 self.left, self.missed, self._event = False, False, None
 
-    def close(self) -> None:
+    def connection_ended(self) -> None:
         """The connection has ended: whoever waits for it beyond its request need wait no more."""
         self.left = True
         if self._event is not None:
@@ -116,23 +132,35 @@ class Departure:
         stream = self._stream
         try:
             data = stream.recv_now()
-        except BlockingIOError:
+        except BlockingIOError:  # under TLS: records without a byte for us
+            self._count(RECORDS)
             return
         except OSError:
             stream.gone = True
             data = b""
         if data:
             self._protocol.receive_data(data)
-            self._read += len(data)
-            if self._read >= READ_AHEAD:
-                self._watcher.stop()
+            self._count(len(data))
             if not self._protocol.aborted:
                 return
         self._depart()
 
+    def _count(self, size: int) -> None:
+        self._read += size
+        if self._read >= READ_AHEAD:
+            self._watcher.stop()
+            self.full = True
+
+    def look(self) -> None:
+        """In the hub, now and then while `full`: has the client left, behind the bytes that are not read?"""
+        if self._stream.is_ended():
+            self._stream.gone = True
+            self._depart()
+
     def _depart(self) -> None:
         """The client wants its answer no more, or cannot get it."""
         self._watcher.stop()
+        self.full = False
         self.left = True
         self.missed = self._response is not None and not self._response.over
         if self._event is not None:

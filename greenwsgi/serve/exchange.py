@@ -22,6 +22,7 @@ from greenwsgi.shared.metrics import CLIENT_GONE, EXCEPTIONS, FULL, HARAKIRIS
 from greenwsgi.wire.events import RequestHead
 from greenwsgi.wsgi.body import open_body
 from greenwsgi.wsgi.environ import gateway_scheme
+from greenwsgi.wsgi.errors import GatewayErrors
 from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.runner import run
 
@@ -76,7 +77,9 @@ class Exchange:
             environ["wsgi.input"] = open_body(self._intake.pull)
             if head.length <= SMALL and connection.protocol.waiting() < head.length and not head.expects_continue:
                 self._intake.fetch(service)
-        self._response = Response(connection.protocol, connection.stream, service, method == "HEAD")
+        self._response = response = Response(connection.protocol, connection.stream, service, method == "HEAD")
+        if service.gateway_errors and not connection.scheme:
+            environ["wsgi.errors"] = GatewayErrors(connection.protocol.complain, environ["wsgi.errors"], response)
         connection.stream.waits = 0
         self.strikes = 0
         self.seen = False
@@ -143,7 +146,7 @@ class Exchange:
         if service.finished is not None:
             service.finished()
         whole = self._intake is None or self._intake.close(keep=not response.cut)
-        if response.cut or not whole:
+        if response.cut or not whole or connection.stream.sending:
             connection.lingers = connection.lingers or not connection.protocol.body_done
             return False
         connection.lingers = service.draining
@@ -161,6 +164,11 @@ class Exchange:
     def give_up_body(self) -> bool:
         """Its slot is needed: the next sweep of the deadlines ends the wait for its body, if there is one."""
         return self._intake is not None and self._intake.give_up(self._connection.service.deadlines.waiting)
+
+    def look(self) -> None:
+        """Has its client left, if it has sent more than is read before its answer?"""
+        if self._connection.departure.full:
+            self._connection.departure.look()
 
     def watch(self) -> bool:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""

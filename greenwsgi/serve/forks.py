@@ -94,11 +94,14 @@ class Forks:
 
     def _fork(self, in_child: Callable[[], None]) -> int:
         me = self._hub.getcurrent()
+        outer = self._exempt.get(me)  # a hook of the application, which runs before a fork of ours, forks by this too
         self._exempt[me] = in_child
         try:
             return int(self._hub.fork())
         finally:
             self._exempt.pop(me, None)
+            if outer is not None:
+                self._exempt[me] = outer
 
     # The ends of a child
 
@@ -127,6 +130,8 @@ class Forks:
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
 
     def _in_parent(self) -> None:
+        if self._exempt:  # this fork was; one by a hook of the application, which runs now, is not
+            self._exempt.pop(self._hub.getcurrent(), None)
         if self._masks and (mask := self._masks.pop(self._hub.getcurrent(), None)) is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

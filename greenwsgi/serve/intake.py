@@ -152,6 +152,7 @@ class Intake:
         """The request is over; to keep the connection, read away what is left of its body. False when that cannot be
         (a greenlet of the application waits for it), or is too much."""
         protocol = self._protocol
+        self._closed = True
         try:
             room = DISCARD_BYTES if keep and not self._owes_continue and self._reader is None else 0
             while room > 0 and not protocol.body_done:
@@ -165,6 +166,4 @@ class Intake:
                     self._stream.send_next(event.data)
         except PeerError:
             return False  # the answer is out; only the connection is lost
-        finally:
-            self._closed = True
         return protocol.body_done

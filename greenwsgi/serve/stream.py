@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gevent
+from gevent import monkey
 from gevent.hub import get_hub
+from greenlet import getcurrent
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
@@ -32,6 +35,9 @@ SEND_MOST = 1024 * 1024
 """Bytes of one system call. A client that reads as fast as the kernel copies would keep us in it; this takes 0.3 ms."""
 MOST_PIECES = 64
 """Pieces of one system call; the kernel takes 1,024 (IOV_MAX)."""
+_poll = monkey.get_original("select", "poll")
+_ENDED = getattr(select, "POLLRDHUP", 0)
+"""Linux has it; without it a reset is told."""
 _HOLD_BACK = getattr(socket, "TCP_CORK", 4)
 """macOS has it as TCP_NOPUSH."""
 _PEERS_ERRORS = {
@@ -56,7 +62,8 @@ class Stream:
     """What is sent goes out byte for byte, so that the kernel may send a file."""
 
     __slots__ = (
-        "_reader", "_recv", "_send", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "turns", "waits",
+        "_reader", "_recv", "_send", "_sender", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "turns",
+        "waits",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +79,7 @@ class Stream:
         self._wait = deadlines.wait
         self.turns = turns
         self._reader: Any = None
+        self._sender: Any = None
         self._writer: Any = None
 
     def recv(self, until: float = 0.0) -> bytes:
@@ -111,50 +119,65 @@ class Stream:
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, data: memoryview) -> None:
-        while data:
-            self._wait_to_write()
-            try:
-                data = data[self._send(data) :]
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                self.gone = True
-                raise PeerGone(str(error)) from error
+        with self._whole() as send:
+            while data:
+                self._wait_to_write()
+                try:
+                    data = data[send(data) :]
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    self.gone = True
+                    raise PeerGone(str(error)) from error
+
+    @property
+    def sending(self) -> bool:
+        """Is a greenlet in the middle of a send? What another one sent now would be in the middle of it."""
+        return self._send is _in_the_middle
+
+    @contextmanager
+    def _whole(self) -> Iterator[Any]:
+        """Every other send fails meanwhile, and if this one is not ended, for ever. Gives the socket's own."""
+        send = self._send
+        if send is _in_the_middle or send is _cut_short:
+            self.gone = True
+            raise PeerGone("another send was not ended")
+        self._send, self._sender = _in_the_middle, getcurrent()
+        try:
+            yield send
+        except BaseException:
+            send = _cut_short
+            raise
+        finally:
+            self._send = send
 
     def send_next(self, data: bytes) -> None:
         """`send` for all but the first piece of an answer: a client that takes each at once must not keep the loop."""
         self.send(data)
         self.turns.check()
 
+    def check_turn(self) -> None:
+        """Give way between two pieces of an answer, if this turn is over."""
+        self.turns.check()
+
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
         """Send all of these, one after the other. They are not joined: large ones would be in memory twice."""
         rest = deque(memoryview(piece) for piece in pieces)
-        while rest:
-            some, size = [], 0
-            for piece in rest:
-                some.append(piece[: SEND_MOST - size])
-                size += len(some[-1])
-                if size == SEND_MOST or len(some) == MOST_PIECES:
-                    break
-            try:
-                sent = self._send_some(some)
-            except BlockingIOError:
-                self._wait_to_write()
-                continue
-            except OSError as error:
-                self.gone = True
-                raise PeerGone(str(error)) from error
-            while rest and sent >= len(rest[0]):
-                sent -= len(rest.popleft())
-            if rest:
-                rest[0] = rest[0][sent:]
-                self._check_turn()
-
-    def _send_some(self, pieces: list[memoryview]) -> int:
-        if self._send is _cut_short:
-            self._send(b"")
-        sent: int = self.sock.sendmsg(pieces)
-        return sent
+        with self._whole():
+            while rest:
+                try:
+                    sent = self.sock.sendmsg(_some(rest))
+                except BlockingIOError:
+                    self._wait_to_write()
+                    continue
+                except OSError as error:
+                    self.gone = True
+                    raise PeerGone(str(error)) from error
+                while rest and sent >= len(rest[0]):
+                    sent -= len(rest.popleft())
+                if rest:
+                    rest[0] = rest[0][sent:]
+                    self.turns.check()
 
     def sendfile(self, part: FilePart) -> int:
         """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter.
@@ -162,27 +185,30 @@ class Stream:
         Raises OSError for what is wrong with the file.
         """
         fd, offset, left = part
-        while left:
-            try:
-                sent = os.sendfile(self.sock.fileno(), fd, offset, min(left, SEND_MOST))
-            except BlockingIOError:
-                self._wait_to_write()
-                continue
-            except OSError as error:
-                if error.errno == errno.EINVAL:  # its file system cannot give it to the kernel
-                    self.send(data := os.pread(fd, min(left, FILE_PIECE), offset))
-                    sent = len(data)
-                elif error.errno in _PEERS_ERRORS:
-                    self.gone = True
-                    raise PeerGone(str(error)) from error
-                else:
+        with self._whole():
+            while left:
+                try:
+                    sent = os.sendfile(self.sock.fileno(), fd, offset, min(left, SEND_MOST))
+                except BlockingIOError:
+                    self._wait_to_write()
+                    continue
+                except OSError as error:
+                    if error.errno == errno.EINVAL:  # its file system cannot give it to the kernel
+                        break
+                    if error.errno in _PEERS_ERRORS:
+                        self.gone = True
+                        raise PeerGone(str(error)) from error
                     raise
-            if not sent:
-                break
-            offset += sent
-            left -= sent
-            if left:
-                self._check_turn()
+                if not sent:
+                    return part.length - left
+                offset += sent
+                left -= sent
+                if left:
+                    self.turns.check()
+        while left and (data := os.pread(fd, min(left, FILE_PIECE), offset)):
+            self.send_next(data)
+            offset += len(data)
+            left -= len(data)
         return part.length - left
 
     def _wait_to_write(self) -> None:
@@ -191,17 +217,8 @@ class Stream:
         self.waits += 1
         try:
             self._wait(self._writer, _now() + self.send_timeout)
-        except BaseException as error:
-            self._send = _cut_short
-            self.gone |= isinstance(error, PeerStalled)
-            raise
-
-    def _check_turn(self) -> None:
-        """Give way in the middle of a send, if this turn is over."""
-        try:
-            self.turns.check()
-        except BaseException:
-            self._send = _cut_short
+        except PeerStalled:
+            self.gone = True
             raise
 
     def _make_reader(self) -> Any:
@@ -223,6 +240,12 @@ class Stream:
                 return True
             gevent.sleep(ROUND_TRIP / 5)
         return False
+
+    def is_ended(self) -> bool:
+        """Has the peer ended its side, or left? Told without reading what it has sent before."""
+        poll = _poll()
+        poll.register(self.sock.fileno(), _ENDED)
+        return bool(poll.poll(0))
 
     def end_writing(self) -> None:
         """End our side; raises OSError if the peer has left already."""
@@ -249,14 +272,16 @@ class Stream:
             return  # the peer has left already
         deadline, room = _now() + LINGER_SECONDS, LINGER_BYTES
         try:
-            while room > 0 and (data := Stream.recv(self, deadline)):  # whatever it is, nobody reads it
-                room -= len(data)
+            while room > 0 and (size := len(Stream.recv(self, deadline))):  # what it was is not kept while this waits
+                room -= size
                 self.turns.check()
         except PeerGone:
             return
 
     def close(self) -> None:
-        """Close the socket and free its watchers."""
+        """Close the socket and free its watchers; a greenlet of the application that still sends is told."""
+        if self.sending:
+            get_hub().loop.run_callback(self._sender.throw, PeerGone("the connection has been closed"))
         for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.close()
@@ -264,6 +289,21 @@ class Stream:
             self.sock.close()
         except OSError:  # the application has closed the descriptor
             self.gone = True
+
+
+def _some(pieces: Iterable[memoryview]) -> list[memoryview]:
+    """The first of these, and of bytes as many as one system call is to take."""
+    some, size = [], 0
+    for piece in pieces:
+        some.append(piece[: SEND_MOST - size])
+        size += len(some[-1])
+        if size == SEND_MOST or len(some) == MOST_PIECES:
+            break
+    return some
+
+
+def _in_the_middle(_: bytes) -> int:
+    raise BrokenPipeError("another greenlet is in the middle of a send")
 
 
 def _cut_short(_: bytes) -> int:

@@ -11,11 +11,16 @@ import ssl
 from collections.abc import Iterable
 from typing import Any
 
+from greenlet import getcurrent
+
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.serve.stream import RECV_SIZE, Stream
 from greenwsgi.serve.tls import ServerTls, facts
 
+FEW = 4096
+"""Bytes of records that OpenSSL is given at once when the last ones had nothing for us: 64 KiB of KeyUpdates (RFC 8446
+4.6.3) are 20 to 160 ms of work in one call."""
 SLICE = 65536
 """How much is encrypted at once: what is waiting to be sent is in memory a second time."""
 
@@ -25,7 +30,7 @@ _now = SystemClock.monotonic
 class TlsStream(Stream):
     """Takes the place of `raw`, from which `received` has come already; `handshake` comes before all else."""
 
-    __slots__ = ("_incoming", "_outgoing", "_server", "_tls")
+    __slots__ = ("_busy", "_incoming", "_kept", "_most", "_outgoing", "_server", "_tls")
 
     plain = False
 
@@ -36,6 +41,9 @@ class TlsStream(Stream):
         self._incoming.write(received)
         self._tls: Any = server.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._server = server
+        self._kept = b""
+        self._most = FEW
+        self._busy = False
 
     def handshake(self, until: float) -> None:
         """Shake hands; raises PeerError with the reason if that cannot be, or not until then."""
@@ -61,10 +69,15 @@ class TlsStream(Stream):
     def _feed(self, until: float) -> None:
         """Wait for more records."""
         self.turns.check()  # records without a byte for us, one after the other, would never make us wait
-        if data := super().recv(until):
-            self._incoming.write(data)
+        if not self._kept:
+            self._kept = super().recv(until)
+            self.turns.check()  # what has woken us may have woken many others
+        if self._kept:
+            self._incoming.write(self._kept[: self._most])
+            self._kept = self._kept[self._most :]
         else:
             self._incoming.write_eof()
+        self._most = FEW
 
     def _flush(self) -> None:
         """Send what is encrypted."""
@@ -88,6 +101,7 @@ class TlsStream(Stream):
                 continue
             except ssl.SSLError as error:
                 return self._broken(error)
+            self._most = RECV_SIZE
             return data
 
     def recv_later(self, until: float) -> bytes:
@@ -95,8 +109,10 @@ class TlsStream(Stream):
         return self.recv(until)
 
     def recv_now(self) -> bytes:
-        if data := self._recv(RECV_SIZE):
-            self._incoming.write(data)
+        data = self._kept or self._recv(FEW)
+        self._kept = data[FEW:]
+        if data:
+            self._incoming.write(data[:FEW])
         else:
             self._incoming.write_eof()
         pieces = []
@@ -118,27 +134,33 @@ class TlsStream(Stream):
         self._flush_if_possible()
         raise PeerGone(f"TLS: {reason(error)}") from error
 
+    @property
+    def sending(self) -> bool:
+        return self._busy
+
     def send(self, data: bytes) -> None:
-        if self.gone:
-            raise PeerGone("the connection is broken")
-        view = memoryview(data)
-        while view:
-            self._encrypt(view[:SLICE])
-            self._flush()
-            view = view[SLICE:]
+        self.send_pieces([data])
 
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
-        if self.gone:
-            raise PeerGone("the connection is broken")
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                self._encrypt(view[:SLICE])
-                if self._outgoing.pending >= SLICE:
-                    self._flush()
-                    self._check_turn()
-                view = view[SLICE:]
-        self._flush()
+        if self.gone or self._busy:
+            self.gone = True
+            raise PeerGone("the connection is broken, or another send was not ended")
+        self._busy, self._sender = True, getcurrent()
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    self._encrypt(view[:SLICE])
+                    view = view[SLICE:]
+                    if self._outgoing.pending >= SLICE:
+                        self._flush()
+                        self.turns.check()
+            self._flush()
+        except BaseException:
+            self.gone = True
+            raise
+        finally:
+            self._busy = False
 
     def _encrypt(self, data: memoryview) -> None:
         try:

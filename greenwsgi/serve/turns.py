@@ -22,6 +22,8 @@ from greenwsgi.clock import SystemClock
 
 TURN = 0.01
 """Seconds of a pass of the loop that all greenlets together may use without waiting."""
+SLICE = 0.0005
+"""Seconds that one greenlet may use at least when it goes on; a turn is divided among those that wait for theirs."""
 _SOON = 1e-9
 """A timer, however short, is not due before the loop has polled."""
 
@@ -87,18 +89,21 @@ class Turns:
 
     def _resume(self) -> None:
         """In the hub, after a poll: those that gave way before it."""
-        self._pass, self._until = self._loop.iteration, _now() + TURN
+        self._pass, end = self._loop.iteration, _now() + TURN
+        share = max(SLICE, TURN / max(1, len(self._new) + len(self._parked)))
         try:
-            self._resume_some(self._new)
-            self._resume_some(self._parked)
+            self._resume_some(self._new, share, end)
+            self._resume_some(self._parked, share, end)
         finally:
+            self._until = end
             if self._parked or self._new:
                 self._timer.start(self._resume)
 
-    def _resume_some(self, parked: deque[list[Any]]) -> None:
+    def _resume_some(self, parked: deque[list[Any]], share: float, end: float) -> None:
         for _ in range(len(parked)):  # one that gives way again waits for the next pass
             ticket = parked.popleft()
             if ticket:
+                self._until = min(end, _now() + share)
                 ticket.pop().switch()
-                if _now() >= self._until:
+                if _now() >= end:
                     return

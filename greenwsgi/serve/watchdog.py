@@ -100,6 +100,8 @@ class Watchdog:
             self._said_at = now
         service.carriers.shrink()
         service.deadlines.sweep(now)
+        for exchange in list(service.running.values()):
+            exchange.look()
         for exchange in [one for one in service.running.values() if one.deadline <= now]:
             # One that was hit before may have ended this one: only what still runs may be hit.
             if service.running.get(exchange.core) is exchange:

@@ -57,6 +57,10 @@ class EmptyBody(io.BufferedIOBase):
 
     peek = read1 = readline = read
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Raise AttributeError: all requests share it."""
+        raise AttributeError(f"{type(self).__name__} takes no attribute {name!r}")
+
     def close(self) -> None:
         """Somebody else may be reading it."""
 

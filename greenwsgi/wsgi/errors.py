@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
+from greenwsgi.wsgi.response import Response
+
 
 class GatewayErrors:
     """A `wsgi.errors` whose text goes to the gateway's error log, as UTF-8.
 
-    complain: takes bytes, False when it cannot: outside of a request, behind its answer, or when too much waits.
-    rest: where text goes then, so that nothing is lost.
+    complain: takes bytes, False when it cannot: outside of a request, after its answer, or when too much waits.
+    rest: where text goes then, so that nothing is lost. response: the request's; text that comes when it is closed is
+    not told to the gateway, which would take it for the next request's.
     """
 
-    def __init__(self, complain: Callable[[bytes], bool], rest: TextIO) -> None:
+    def __init__(self, complain: Callable[[bytes], bool], rest: TextIO, response: Response) -> None:
         self._complain = complain
         self._rest = rest
+        self._response = response
 
     def write(self, text: str) -> int:
-        if not self._complain(text.encode("utf-8", "backslashreplace")):
+        if self._response.closed or not self._complain(text.encode("utf-8", "backslashreplace")):
             self._rest.write(text)
         return len(text)
 

@@ -38,7 +38,8 @@ class FileWrapper:
             close()
 
     def part(self) -> FilePart | None:
-        """What is left of a regular file, as its object stands; None for anything else, which has to be read.
+        """What is left of a regular file, as its object stands; None for anything else, which has to be read. Its
+        descriptor is the caller's, to be closed.
 
         Only the io module's own objects are taken at their descriptor: that of a GzipFile is the compressed file's. A
         size of 0 is not believed: the files of /proc say so.
@@ -51,4 +52,8 @@ class FileWrapper:
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
         offset = file.tell()  # not before: a pipe cannot say
-        return FilePart(fd, offset, max(status.st_size - offset, 0))
+        try:
+            own = os.dup(fd)  # the application may close its own while it is sent, and another file get the number
+        except OSError:
+            return None
+        return FilePart(own, offset, max(status.st_size - offset, 0))

@@ -68,6 +68,9 @@ class Outlet(Protocol):
     def send_next(self, data: bytes) -> None:
         """A later piece; others may run after it."""
 
+    def check_turn(self) -> None:
+        """Nothing is sent; others may run after it."""
+
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
         """Several pieces, none of which is copied."""
 
@@ -123,6 +126,7 @@ class Response:
         if type(data) is not bytes:
             data = _as_bytes(data)
         if not data:
+            self._outlet.check_turn()
             return
         if not self.begun:
             self._begin(-1, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from greenwsgi.shared.descriptors import close as close_descriptor
 from greenwsgi.wsgi.files import FileWrapper, SendFile
 from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.types import Application, Environ
@@ -19,9 +20,13 @@ def run(application: Application, environ: Environ, response: Response, sendfile
         return
     try:
         part = result.part() if type(result) is FileWrapper and sendfile is not None else None
-        if part is not None and sendfile is not None and not response.begun:
-            response.file(part, sendfile)
-            return
+        if part is not None and sendfile is not None:
+            try:
+                if not response.begun:
+                    response.file(part, sendfile)
+                    return
+            finally:
+                close_descriptor(part.fd)
         for piece in result:
             response.write(piece)
         response.finish()

@@ -96,7 +96,8 @@ def test_a_pass_resumes_no_more_than_a_turn_of_them_but_one_at_least(monkeypatch
 
     gevent.joinall([gevent.spawn(work) for _ in range(35)])
     counts = [resumed.count(number) for number in dict.fromkeys(resumed)]
-    assert counts == [PIECES] * 3 + [5]
+    assert sum(counts) == 35
+    assert 1 <= min(counts) <= max(counts) <= PIECES
 
 
 @pytest.mark.usefixtures("ticking")
@@ -109,7 +110,25 @@ def test_new_connections_go_on_before_the_others_but_not_in_their_place() -> Non
         order.append(name)
 
     gevent.joinall([gevent.spawn(work, name) for name in "ooo" + "n" * (2 * PIECES)])
-    assert "".join(order) == "n" * PIECES + "o" + "n" * PIECES + "o" + "o"
+    assert order[0] == "n"
+    assert "".join(order).rstrip("o").endswith("n")
+    assert "o" in "".join(order).rstrip("o"), "one of the others at least in each pass"
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_turn_is_divided_among_those_that_wait() -> None:
+    """Else the first of 64 would use the turn of a pass, and the last wait for 64 passes."""
+    one, loop = Turns(), get_hub().loop
+    worked: list[tuple[int, str]] = []
+
+    def work(name: str) -> None:
+        for _ in range(20):
+            one.check()
+            worked.append((loop.iteration, name))
+
+    gevent.joinall([gevent.spawn(work, name) for name in "abcd"])
+    first = worked[-1][0] - 2  # a pass in the middle
+    assert len({name for number, name in worked if number == first}) > 1
 
 
 def test_what_is_ready_runs_before_those_that_gave_way() -> None:
@@ -387,7 +406,7 @@ def test_a_program_that_floods_a_pipe_gives_way(tmp_path: Path, make: Make, give
         site = make(None)
         site.service.application = Programs(settings, application, ServerLog(nowhere.fileno()), site.service.turns)
         said = answered(site, (UPLOAD % (8 << 20)).replace(b" / ", b" /flood ") + bytes(8 << 20))
-    assert b"200 OK" in said
+    assert b"200 OK" in said, site.log
     assert len(given) >= 5
 
 

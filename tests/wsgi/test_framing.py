@@ -37,6 +37,9 @@ class Outlet:
 
     send_next = send
 
+    def check_turn(self) -> None:
+        """Nobody else is here."""
+
 
 def answer(application: Application, method: str = "GET", behind: Callable[[], None] | None = None) -> bytes:
     """All that goes out for one request over HTTP, whose connection is kept; what the application raises is 500.

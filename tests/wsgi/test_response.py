@@ -32,6 +32,9 @@ class Outlet:
 
     send_next = send
 
+    def check_turn(self) -> None:
+        """Nobody else is here."""
+
     @property
     def data(self) -> bytes:
         return b"".join(self.sends)
