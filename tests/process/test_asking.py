@@ -289,6 +289,8 @@ def test_a_link_in_a_users_folder_leads_to_a_control_socket_of_his_own(
     control = ControlSocket([path, str(link)], Identity(owner, owner, None), inbox)
     control.link(pytest.fail)
     try:
+        assert (os.readlink(link), os.listdir(link.parent)) == (path, [link.name])
+        assert link.lstat().st_uid == owner
         if owner:
             Caller(str(link)).close()
         else:
