@@ -33,6 +33,9 @@ MOST_LINKS = 40
 MOST_TRIES = 10
 """To open a file whose name other processes replace meanwhile."""
 
+LOOKS = 8
+"""At a file that was opened: a link that is just removed is missed by one look, hardly by all."""
+
 _PATH_ONLY = getattr(os, "O_PATH", 0)
 _FOLDER = (_PATH_ONLY or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
@@ -408,13 +411,23 @@ def open_seen(spot: Spot, flags: int, mode: int = 0o666) -> int:
 
 def _is_at(spot: Spot, opened: os.stat_result, seen: os.stat_result | None) -> bool:
     """Is that file what was seen, and still at the spot? Raises PermissionError if it has other names."""
-    looks = [opened, spot.look(), seen or opened]  # what was made with O_EXCL is ours
+    looks = [opened, seen or opened, *(_settled(spot) for _ in range(LOOKS))]  # what was made with O_EXCL is ours
     for found in looks:
         if found is None or file_id(found) != file_id(opened):
             return False
         if stat.S_ISREG(found.st_mode):
             _check_names(found, spot)
     return True
+
+
+def _settled(spot: Spot) -> os.stat_result | None:
+    """What is there when no link is half removed: the kernel counts it no more then, but still finds its name.
+
+    To rename a file to its own name changes nothing, but waits for what changes the folder.
+    """
+    with suppress(OSError):
+        os.rename(spot.name, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
+    return spot.look()
 
 
 def _keeps_names_alone(folder: int) -> bool:
