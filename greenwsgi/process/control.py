@@ -77,7 +77,7 @@ class ControlSocket:
     ) -> None:
         self.paths = [*paths]
         self.path, *self._links = paths
-        self._inbox = inbox
+        self._inbox, self._who = inbox, who
         if fd >= 0:
             self._listening, self.file = socket.socket(fileno=fd), file or _file_of(self.path)  # an old image: unsaid
         else:
@@ -97,7 +97,7 @@ class ControlSocket:
         """Make the links; one that cannot be had is told of. Raises UsageError for one that another server has."""
         for link in self._links:
             try:
-                _link(self.path, link)
+                _link(self.path, link, self._who)
             except OSError as error:
                 warn(f"the control socket has no link {link}: {error.strerror or error}")
 
@@ -240,8 +240,12 @@ def _bind(path: str, who: Identity) -> tuple[socket.socket, tuple[int, int]]:
         raise
 
 
-def _link(path: str, link: str) -> None:
-    """Have the link lead to the path; one from before is replaced, a file of another kind is refused."""
+def _link(path: str, link: str, who: Identity) -> None:
+    """Have the link lead to the path; one from before is replaced, a file of another kind is refused.
+
+    In the folder of the server's user it is that user's: he could rename a link of root's, and other programs trust
+    those.
+    """
     with safe_paths.at(link) as spot:
         found = spot.look()
         if found is not None and stat.S_ISLNK(found.st_mode):
@@ -253,7 +257,13 @@ def _link(path: str, link: str) -> None:
                 if error.errno == errno.EADDRINUSE:
                     raise UsageError(f"{link}: another server listens there", _ORIGIN) from None
                 raise
-        os.symlink(path, spot.name, dir_fd=spot.folder)
+        if os.geteuid() != 0 or who.uid != os.fstat(spot.folder).st_uid:
+            os.symlink(path, spot.name, dir_fd=spot.folder)
+            return
+        with safe_paths.aside(spot) as made:
+            os.symlink(path, made.name, dir_fd=made.folder)
+            os.chown(made.name, *who.owner, dir_fd=made.folder, follow_symlinks=False)
+            safe_paths.put(made, spot)
 
 
 def _unlink(path: str, link: str) -> None:
@@ -301,8 +311,9 @@ class Caller:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.settimeout(seconds)
         try:
-            with safe_paths.at(path, follow=True) as spot:
+            with safe_paths.at(path, follow=True, to_own_file=True) as spot:
                 found = binding.connect(self._sock, spot)
+                spot.check_owner(found)
             self._check(*_peer(self._sock), pid, found.st_uid)
         except OSError as error:
             self._sock.close()

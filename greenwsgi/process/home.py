@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from greenwsgi.shared import safe_paths
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -23,7 +25,7 @@ class Home:
         self._home = _here()
         if led_to:
             with contextlib.suppress(OSError):  # it is gone; a server that runs goes on
-                os.chdir(led_to)
+                safe_paths.go_to(led_to)
 
     @property
     def led_to(self) -> str:
@@ -33,7 +35,7 @@ class Home:
 
     def back(self) -> AbstractContextManager[None]:
         """There, for a while. Raises OSError if it is gone."""
-        return contextlib.chdir(self._home) if self.led_to else contextlib.nullcontext()
+        return safe_paths.being_in(self._home) if self.led_to else contextlib.nullcontext()
 
     def there(self, act: Callable[[S], T]) -> Callable[[S], T]:
         """The same, done there."""

@@ -244,7 +244,7 @@ def _make(spot: Spot) -> int:
 
 
 def _write_in_place(spot: Spot) -> int:
-    fd = spot.open(os.O_RDWR | os.O_NONBLOCK)
+    fd = safe_paths.open_seen(spot, os.O_RDWR | os.O_NONBLOCK)
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or safe_paths.has_other_names(found, spot):

@@ -86,8 +86,8 @@ def _unlink(path: str) -> None:
 
 
 FILES: dict[str, Callable[[str], None]] = {
-    "cd": os.chdir,
-    "chdir": os.chdir,
+    "cd": safe_paths.go_to,
+    "chdir": safe_paths.go_to,
     "mkdir": _mkdir,
     "unlink": _unlink,
     "create": lambda path: _write(path, "w"),

@@ -6,7 +6,8 @@ keep such a file out of reach:
 
 - A folder is opened component by component and is then used by its descriptor only (`at`). A symbolic link of another
   user is followed only to a folder of his own: there he could have put the file himself. In a folder where everybody
-  may write, such as /tmp, it is never followed, as the kernel has it under fs.protected_symlinks.
+  may write, such as /tmp, it is never followed, as the kernel has it under fs.protected_symlinks. A link of root's in
+  another user's folder counts as that user's link, since he can rename it.
 - What needs a mode or an owner gets them in a new folder that only the server may enter (`aside`), and then its name.
 - A file is removed only if it is the one that was made, by its device and inode.
 
@@ -21,12 +22,19 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 MOST_LINKS = 40
 """Symbolic links that one path may follow, as in the kernel."""
+
+MOST_TRIES = 10
+"""To open a file whose name other processes replace meanwhile."""
+
+LOOKS = 8
+"""At a file that was opened: a link that is just removed is missed by one look, hardly by all."""
 
 _PATH_ONLY = getattr(os, "O_PATH", 0)
 _FOLDER = (_PATH_ONLY or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
@@ -39,12 +47,19 @@ class Spot:
     """A name in a folder that is open. folder: its descriptor. path: as it was written.
 
     native: the name lies in /proc, where links are the kernel's own (/dev/stdout leads there), and is followed.
+    led_by: why the file must be another's, by the users whose links led here and who do not own the folder.
     """
 
     folder: int
     name: str
     path: str
     native: bool = False
+    led_by: Mapping[int, str] = field(default_factory=dict)
+
+    def check_owner(self, found: os.stat_result) -> None:
+        """Is the file that was opened there the own one of all whose links led to it? Raises PermissionError."""
+        if set(self.led_by) - {found.st_uid}:
+            _refuse(self.led_by, f"it is user {found.st_uid}'s")
 
     def look(self) -> os.stat_result | None:
         """What is there, a link itself; None if nothing is."""
@@ -88,26 +103,55 @@ def kind(mode: int) -> str:
 
 
 @contextmanager
-def at(path: str, *, follow: bool = False) -> Iterator[Spot]:
+def at(path: str, *, follow: bool = False, to_own_file: bool = False) -> Iterator[Spot]:
     """The place of a path, with its folder open meanwhile. follow: a symbolic link as the last component too.
 
-    Raises OSError.
+    to_own_file: another user's link may lead to a file of his own in a folder that is not; the caller opens it, and
+    then asks `check_owner`. Raises OSError.
     """
-    walk = _Walk(path, follow)
+    walk = _Walk(path, follow, to_own_file)
     try:
         yield walk.spot()
     finally:
         _close(walk.folder)
 
 
+def go_to(path: str) -> None:
+    """Make a folder the current one, by the same rules: relative names begin there from now on. Raises OSError."""
+    with at(os.path.join(path, "_")) as spot:
+        if not spot.native:
+            os.fchdir(spot.folder)
+            return
+        folder = os.open(os.path.dirname(spot.name) or ".", _FOLDER & ~os.O_NOFOLLOW, dir_fd=spot.folder)
+        try:
+            os.fchdir(folder)
+        finally:
+            _close(folder)
+
+
+@contextmanager
+def being_in(path: str) -> Iterator[None]:
+    """In that folder for a while, and then where we were, whatever that is called by now. Raises OSError."""
+    here = os.open(".", _FOLDER)
+    try:
+        go_to(path)
+        try:
+            yield
+        finally:
+            os.fchdir(here)
+    finally:
+        _close(here)
+
+
 class _Walk:
     """From the root, or from here, to the folder of a path."""
 
-    def __init__(self, path: str, follow: bool) -> None:
+    def __init__(self, path: str, follow: bool, to_own_file: bool) -> None:
         self._path = path
+        self._to_own_file = to_own_file
         self._follow = follow
         self._rest = _parts(path)
-        self._led_by: set[int] = set()
+        self._led_by: dict[int, str] = {}
         self._links = 0
         self._proc = _proc()
         self.folder = os.open("/" if path.startswith("/") else ".", _FOLDER)
@@ -136,11 +180,10 @@ class _Walk:
 
     def _here(self, name: str, *, native: bool = False) -> Spot:
         owner = os.fstat(self.folder).st_uid
-        if self._led_by and self._led_by != {owner}:
-            led = ", ".join("another user" if one == _UNKNOWN else f"user {one}" for one in sorted(self._led_by))
-            raise PermissionError(
-                errno.EPERM, f"a symbolic link of {led} leads there, and the folder is user {owner}'s: name it directly"
-            )
+        if self._led_by and set(self._led_by) != {owner}:
+            if self._to_own_file:
+                return Spot(self.folder, name, self._path, native, self._led_by)
+            _refuse(self._led_by, f"the folder is user {owner}'s")
         return Spot(self.folder, name, self._path, native)
 
     def _is_link(self, part: str) -> bool:
@@ -161,12 +204,17 @@ class _Walk:
 
     def _go_by_link(self, part: str) -> None:
         target, owner = _read_link(self.folder, part)
+        found, is_root = os.fstat(self.folder), os.geteuid() == 0
         if owner not in (0, os.geteuid()):
-            if os.fstat(self.folder).st_mode & stat.S_IWOTH:
-                whose = "another user" if owner == _UNKNOWN else f"user {owner}"
-                raise PermissionError(errno.EPERM, f"{part} is a symbolic link of {whose}, where everybody may write")
-            if os.geteuid() == 0:
-                self._led_by.add(owner)
+            whose = "of another user" if owner == _UNKNOWN else f"of user {owner}"
+            if found.st_mode & stat.S_IWOTH:
+                raise PermissionError(errno.EPERM, f"{part} is a symbolic link {whose}, where everybody may write")
+            if is_root:
+                self._led_by[owner] = whose
+        elif is_root and found.st_uid:  # it was perhaps made for another purpose, and renamed by the folder's owner
+            self._led_by[found.st_uid] = f"in a folder of user {found.st_uid}"
+        elif is_root and not _keeps_names(self.folder):
+            self._led_by[_UNKNOWN] = "in a folder where other users may write"
         self._links += 1
         if self._links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -177,6 +225,11 @@ class _Walk:
     def _replace(self, folder: int) -> None:
         _close(self.folder)
         self.folder = folder
+
+
+def _refuse(led_by: Mapping[int, str], why: str) -> NoReturn:
+    led = ", ".join(led_by.values())
+    raise PermissionError(errno.EPERM, f"a symbolic link {led} leads there, and {why}: name it directly")
 
 
 def _parts(path: str) -> list[str]:
@@ -301,7 +354,7 @@ def open_log(path: str) -> int:
     with at(path, follow=True) as spot:
         _check_log(spot.look(), spot)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
-        fd = spot.open(flags, 0o640)
+        fd = open_seen(spot, flags, 0o640)
         try:
             _check_log(os.fstat(fd), spot)
             os.set_blocking(fd, True)
@@ -330,6 +383,53 @@ def has_other_names(found: os.stat_result, spot: Spot) -> bool:
     return found.st_nlink > 1 and os.geteuid() == 0 and not _keeps_names_alone(spot.folder)
 
 
+def open_seen(spot: Spot, flags: int, mode: int = 0o666) -> int:
+    """Open the file of that name, the same one before and after; where nothing is, O_CREAT makes a new one.
+
+    A hard link to a file of root's can be put there for the moment of the open alone, and then shows in no count of
+    links. Raises OSError; PermissionError for a file that has other names, and if the name changes again and again.
+    """
+    if spot.native or os.geteuid() != 0 or _keeps_names_alone(spot.folder):
+        return spot.open(flags, mode)
+    for _ in range(MOST_TRIES):
+        seen = spot.look()
+        try:
+            fd = spot.open(flags & ~os.O_CREAT if seen or not flags & os.O_CREAT else flags | os.O_EXCL, mode)
+        except (FileNotFoundError, FileExistsError):
+            if seen or flags & os.O_CREAT:  # it is another one's by now: two servers may have one log
+                continue
+            raise
+        try:
+            if _is_at(spot, os.fstat(fd), seen):
+                return fd
+        except BaseException:
+            _close(fd)
+            raise
+        _close(fd)
+    raise PermissionError(errno.EPERM, "another process replaces that file again and again")
+
+
+def _is_at(spot: Spot, opened: os.stat_result, seen: os.stat_result | None) -> bool:
+    """Is that file what was seen, and still at the spot? Raises PermissionError if it has other names."""
+    looks = [opened, seen or opened, *(_settled(spot) for _ in range(LOOKS))]  # what was made with O_EXCL is ours
+    for found in looks:
+        if found is None or file_id(found) != file_id(opened):
+            return False
+        if stat.S_ISREG(found.st_mode):
+            _check_names(found, spot)
+    return True
+
+
+def _settled(spot: Spot) -> os.stat_result | None:
+    """What is there when no link is half removed: the kernel counts it no more then, but still finds its name.
+
+    To rename a file to its own name changes nothing, but waits for what changes the folder.
+    """
+    with suppress(OSError):
+        os.rename(spot.name, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
+    return spot.look()
+
+
 def _keeps_names_alone(folder: int) -> bool:
     found = os.fstat(folder)
     return found.st_uid == 0 and not found.st_mode & 0o022
@@ -341,7 +441,7 @@ def opener(path: str, flags: int) -> int:
     A fifo without a reader is an error, and not waited for. Raises OSError.
     """
     with at(path, follow=True) as spot:
-        fd = spot.open(flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = open_seen(spot, flags & ~os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             found = os.fstat(fd)
             if stat.S_ISREG(found.st_mode):

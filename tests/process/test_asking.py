@@ -21,7 +21,7 @@ from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server import ServerLog
 from greenwsgi.process.commands import BY_NAME, by_signal
-from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, ControlSocket, places
+from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, Caller, ControlSocket, places
 from greenwsgi.process.fifo import Fifos, tell
 from greenwsgi.process.identity import Identity, Pidfile, holder
 from greenwsgi.process.inbox import Asked, Inbox
@@ -274,6 +274,30 @@ def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path
     assert os.readlink(tmp_path / "link") == path
     control.close()
     assert not os.path.lexists(tmp_path / "link")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
+@pytest.mark.parametrize("owner", [54321, 0])
+def test_a_link_in_a_users_folder_leads_to_a_control_socket_of_his_own(
+    owner: int, inbox: Inbox, path: str, tmp_path: Path
+) -> None:
+    """The fifo in the folder of the service's user, the control socket in one of root's: root finds it by the fifo."""
+    (tmp_path / "users").mkdir()
+    os.chown(tmp_path / "users", 54321, 54321)
+    tmp_path.chmod(0o755)
+    link = tmp_path / "users" / "fifo.control"
+    control = ControlSocket([path, str(link)], Identity(owner, owner, None), inbox)
+    control.link(pytest.fail)
+    try:
+        assert (os.readlink(link), os.listdir(link.parent)) == (path, [link.name])
+        assert link.lstat().st_uid == owner
+        if owner:
+            Caller(str(link)).close()
+        else:
+            with pytest.raises(UsageError, match="in a folder of user 54321 leads there, and it is user 0's"):
+                Caller(str(link))
+    finally:
+        control.close()
 
 
 def test_places() -> None:

@@ -23,6 +23,7 @@ from greenwsgi.options.table.listening import Listening
 from greenwsgi.process import binding, boot
 from greenwsgi.process.control import ControlSocket
 from greenwsgi.process.fifo import Fifos
+from greenwsgi.process.home import Home
 from greenwsgi.process.identity import Identity, Owner, Pidfile
 from greenwsgi.process.inbox import Inbox
 from greenwsgi.shared.hooks import Hooks
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has somethi
 USER = 65534
 CALLS = (
     *("open", "mkdir", "mkfifo", "chmod", "chown", "fchmod", "fchown", "link", "rename", "unlink", "rmdir", "symlink"),
-    *("stat", "lstat", "readlink", "listdir", "fchdir", "utime"),
+    *("stat", "lstat", "readlink", "listdir", "chdir", "fchdir", "utime"),
 )
 MOST_MOMENTS = 400
 
@@ -49,6 +50,9 @@ class World:
             folder.mkdir(mode=0o755)
         for folder in (self.folder.parent, self.folder):
             os.chown(folder, USER, USER)
+        self.sub = self.folder / "sub"
+        self.sub.mkdir(mode=0o755)
+        os.chown(self.sub, USER, USER)
         self.victim.write_text("precious\n")
         self.victim.chmod(0o600)
         (self.root / "empty").mkdir(mode=0o700)
@@ -73,6 +77,12 @@ def by_link(world: World, name: str) -> None:
     _move_away(path)
     path.symlink_to(world.root if is_folder else world.victim)
     os.chown(path, USER, USER, follow_symlinks=False)
+
+
+def by_roots_link(world: World, name: str) -> None:
+    """The same, with a link that root has left in the folder for another purpose; the user can rename it."""
+    by_link(world, name)
+    os.chown(world.folder / name, 0, 0, follow_symlinks=False)
 
 
 def by_hard_link(world: World, name: str) -> None:
@@ -108,7 +118,7 @@ def _move_away(path: Path) -> None:
         path.rename(path.with_name(f"{path.name}.moved"))
 
 
-ATTACKS = (by_link, by_hard_link, by_folder, by_fifo, by_nothing)
+ATTACKS = (by_link, by_roots_link, by_hard_link, by_folder, by_fifo, by_nothing)
 
 
 class Moments:
@@ -192,8 +202,29 @@ def hooks(world: World, end: ExitStack) -> None:
     Hooks(ServerLog(-1), lambda _: 0).perform("as-root", actions)
 
 
+def led_by_a_hook(world: World, end: ExitStack) -> None:
+    end.callback(os.chdir, os.getcwd())
+    names = [f"{name}:app words" for name in ("write", "append", "create")] + ["mkdir:new", "touch:app", "unlink:app"]
+    Hooks(ServerLog(-1), lambda _: 0).perform("as-root", [f"touch:{world.folder}/first", f"cd:{world.sub}", *names])
+
+
+def home_and_back(world: World, end: ExitStack) -> None:
+    """As for the name of the log, while a hook has led elsewhere."""
+    start = os.getcwd()
+    end.callback(os.chdir, start)
+    os.chdir(world.folder)
+    home = Home()
+    Hooks(ServerLog(-1), lambda _: 0).perform("as-root", [f"cd:{world.sub}"])
+    with home.back():
+        Hooks(ServerLog(-1), lambda _: 0).perform("as-root", ["create:app", "unlink:app"])
+    Hooks(ServerLog(-1), lambda _: 0).perform("as-root", ["write:app words"])
+
+
+ACTS = (listener, control, fifo, pidfile, log, hooks, led_by_a_hook, home_and_back)
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-@pytest.mark.parametrize("act", [listener, control, fifo, pidfile, log, hooks], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 def test_nothing_of_roots_changes(
     act: Callable[[World, ExitStack], None], attack: Attack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,13 +11,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from greenwsgi.process import identity
 from greenwsgi.shared import safe_paths
-from greenwsgi.shared.safe_paths import aside, at, open_log, opener, put, remove
+from greenwsgi.shared.safe_paths import aside, at, being_in, go_to, open_log, opener, put, remove
 
 USER, OTHER = 54321, 54322
 
@@ -127,6 +129,53 @@ def test_another_users_link_to_a_file_may_lead_to_his_own_folders_only(world: Pa
 
 
 @needs_root
+@pytest.mark.parametrize(
+    ("owner", "mode", "refused"),
+    [
+        (0, 0o755, ""),
+        (0, 0o1777, ""),
+        (0, 0o1775, ""),
+        (0, 0o775, "in a folder where other users may write"),
+        (0, 0o777, "in a folder where other users may write"),
+        (USER, 0o755, f"in a folder of user {USER}"),
+        (USER, 0o700, f"in a folder of user {USER}"),
+        (USER, 0o1777, f"in a folder of user {USER}"),
+    ],
+)
+@pytest.mark.parametrize("follow", [False, True], ids=["to a folder", "to a file"])
+def test_a_link_of_roots_is_trusted_as_far_as_its_folder(
+    owner: int, mode: int, refused: str, follow: bool, world: Path
+) -> None:
+    """The owner of the folder can rename it to the name of a log, for one that a deploy has left there."""
+    place = world / "place"
+    place.mkdir()
+    current, last = link(place / "current", world / "one"), link(place / "x", "../one/x")
+    os.chown(place, owner, owner)
+    place.chmod(mode)
+    path = last if follow else current / "x"
+    if not refused:
+        assert led_to(path, follow=follow) == str(world / "one" / "x")
+        return
+    why = f"{refused} leads there" if safe_paths._PATH_ONLY else "link of another user"
+    with pytest.raises(PermissionError, match=why):
+        led_to(path, follow=follow)
+    os.chown(world / "one", owner, owner)
+    if owner and safe_paths._PATH_ONLY:
+        assert led_to(path, follow=follow) == str(world / "one" / "x")
+    else:
+        with pytest.raises(PermissionError, match=why):
+            led_to(path, follow=follow)
+
+
+@needs_root
+def test_a_server_that_is_not_root_follows_roots_links(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(world, USER, USER)
+    current = link(world / "current", "one")
+    monkeypatch.setattr(os, "geteuid", lambda: USER)
+    assert led_to(current / "x") == str(world / "one" / "x")
+
+
+@needs_root
 @pytest.mark.parametrize("us", [0, OTHER])
 def test_no_link_of_another_user_is_followed_where_everybody_may_write(
     us: int, world: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +197,57 @@ def test_a_server_that_is_not_root_follows_a_deploy_users_links(world: Path, mon
     current = link(world / "current", "one", USER)
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
     assert led_to(current / "x") == str(world / "one" / "x")
+
+
+# The current folder
+
+
+@pytest.mark.parametrize("text", ["one", "one/", "./one/.", "one/../one", "relative", "{place}/relative"])
+def test_going_to_a_folder(text: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link(world / "relative", "one")
+    monkeypatch.chdir(world)
+    with being_in(text.format(place=world)):
+        assert os.getcwd() == str(world / "one")
+    assert os.getcwd() == str(world)
+    go_to(text.format(place=world))
+    assert os.getcwd() == str(world / "one")
+    go_to("..")
+    assert os.getcwd() == str(world)
+    go_to("/")
+    assert os.getcwd() == "/"
+
+
+@needs_linux
+def test_going_to_a_folder_of_the_kernels(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    for path, there in (("/proc/self/cwd/one", str(world / "one")), ("/proc", "/proc"), ("/proc/self/root", "/")):
+        go_to(path)
+        assert os.getcwd() == there
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("nowhere", errno.ENOENT), ("file", errno.ENOTDIR), ("loop", errno.ELOOP)]
+)
+def test_going_nowhere(name: str, number: int, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    (world / "file").touch()
+    link(world / "loop", "loop")
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        go_to(name)
+    assert caught.value.errno == number
+    assert os.getcwd() == str(world)
+
+
+@needs_root
+def test_another_users_link_leads_to_no_folder_of_roots(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(world)
+    current = link(world / "current", "one", USER)
+    with pytest.raises(PermissionError, match="leads there, and the folder is user 0's"):
+        go_to(str(current))
+    os.chown(world / "one", USER, USER)
+    if safe_paths._PATH_ONLY:
+        go_to(str(current))
+        assert os.getcwd() == str(world / "one")
 
 
 # Logs
@@ -227,6 +327,56 @@ def test_a_hard_link_in_another_users_folder_is_no_log(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match="another name too"):
         opener(str(tmp_path / "users" / "log"), os.O_WRONLY | os.O_TRUNC)
     assert (tmp_path / "roots").read_text() == "precious\n"
+
+
+def _truncating(path: str) -> int:
+    return opener(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+
+def _in_place(path: str) -> int:
+    with at(path) as spot:
+        return identity._write_in_place(spot)
+
+
+@needs_root
+@pytest.mark.parametrize("before", ["nothing", "a file"])
+@pytest.mark.parametrize("act", [open_log, _truncating, _in_place])
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_hard_link_that_is_there_only_while_a_file_is_opened(
+    act: Callable[[str], int], before: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user can make it where fs.protected_hardlinks is 0: the file that is open has one name again."""
+    victim, log = tmp_path / "roots", tmp_path / "users" / "log"
+    victim.write_text("precious\n")
+    log.parent.mkdir()
+    os.chown(log.parent, USER, USER)
+    if before == "a file":
+        log.touch()
+    plain, left = os.open, [times]
+
+    def open_at_the_moment(path: str, flags: int, *args: int, **named: int) -> int:
+        if path != "log" or not left[0]:
+            return plain(path, flags, *args, **named)
+        left[0] -= 1
+        if log.exists():
+            log.rename(log.with_name("aside"))
+        os.link(victim, log)
+        try:
+            return plain(path, flags, *args, **named)
+        finally:
+            log.unlink()
+            if before == "a file":
+                log.with_name("aside").rename(log)
+
+    monkeypatch.setattr(os, "open", open_at_the_moment)
+    with closing(Held()) as held:
+        if times == 1 and not (act is _in_place and before == "nothing"):
+            held.fd = act(str(log))
+            assert os.path.samestat(os.fstat(held.fd), log.stat())
+        else:
+            with pytest.raises((PermissionError, FileNotFoundError)):
+                held.fd = act(str(log))
+    assert victim.read_text() == "precious\n"
 
 
 class Held:
