@@ -117,6 +117,9 @@ class Connection:
                 head = None if self.over else self._next_head()
             looked = True
         except PeerError as error:
+            error.__traceback__ = error.__context__ = (
+                None  # the protocol keeps it, and its frames keep all that has come
+            )
             service.seat.counters[REFUSED] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")
             self.refuse(error.status, error.text)

@@ -40,6 +40,7 @@ _ENDED = getattr(select, "POLLRDHUP", 0)
 """Linux has it; without it a reset is told."""
 _HOLD_BACK = getattr(socket, "TCP_CORK", 4)
 """macOS has it as TCP_NOPUSH."""
+_unwanted = bytearray(RECV_SIZE)
 _PEERS_ERRORS = {
     *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN),
     *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
@@ -272,11 +273,21 @@ class Stream:
             return  # the peer has left already
         deadline, room = _now() + LINGER_SECONDS, LINGER_BYTES
         try:
-            while room > 0 and (size := len(Stream.recv(self, deadline))):  # what it was is not kept while this waits
+            while room > 0 and (size := self._read_away(deadline)):
                 room -= size
                 self.turns.give_way()  # after each: these bytes are the least of all that is to be done
         except PeerGone:
             return
+
+    def _read_away(self, deadline: float) -> int:
+        """Receive bytes that are not wanted, into a buffer that all connections share; 0 at the end."""
+        while True:
+            try:
+                return self.sock.recv_into(_unwanted)  # type: ignore[no-any-return]
+            except BlockingIOError:
+                self._wait(self._reader or self._make_reader(), deadline)
+            except OSError as error:
+                raise PeerGone(str(error)) from error
 
     def close(self) -> None:
         """Close the socket and free its watchers; a greenlet of the application that still sends is told."""

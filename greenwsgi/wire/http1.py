@@ -132,9 +132,9 @@ class Http1(Buffer):
             base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
             variables = self._variables | base
         else:
-            lines = head[:-4].split(b"\r\n")
-            first = lines.pop(0)
             limits = self.limits
+            lines = head[:-4].split(b"\r\n", limits.headers + 1)  # no more of a head of line ends
+            first = lines.pop(0)
             if size > self._small or len(lines) > limits.headers:
                 self._check_size(size, first, len(lines))
             base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)

@@ -292,3 +292,15 @@ def test_a_failure_around_the_application_keeps_no_slot(make: Make, fails: str) 
     assert b"hello" in site.answer(GET)
     assert not site.service.running
     assert site.service.seat.running() == []
+
+
+def test_a_refused_client_keeps_nothing_of_what_it_has_sent(make: Make) -> None:
+    """While it is read away: 3,000 such clients took 1 GB."""
+    site = make(hello)
+    with site.connect(b"\r\n" * 30_000) as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+        (connection,) = site.service.connections
+        fault = connection.protocol._fault  # type: ignore[attr-defined]
+        assert fault.__traceback__ is None
+        assert fault.__context__ is None
+        assert not connection.protocol.waiting()
