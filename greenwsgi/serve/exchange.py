@@ -237,7 +237,7 @@ class Exchange:
         service.seat.counters[EXCEPTIONS] += 1
         service.log.error(f"{self.what} failed in the application\n{tracebacks.of_application(error)}")
         if response.begun:
-            response.cut = True
+            response.cut = response.cut or not response.over  # a whole answer that was not said to be the last is not
             return ""
         try:
             response.fail("500 Internal Server Error")

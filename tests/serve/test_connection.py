@@ -410,3 +410,23 @@ def test_a_connection_that_lingers_is_not_over(make: Make) -> None:
         settle()
         assert len(site.service.connections) == 1
     wait_until(lambda: not site.service.connections)
+
+
+def test_an_error_after_a_whole_answer_keeps_the_connection(make: Make) -> None:
+    """The answer did not say that it is the last one: a proxy may have sent the next request by now."""
+
+    class Fails(list[bytes]):
+        def close(self) -> None:
+            raise RuntimeError("in close")
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "2")])
+        return Fails([b"ok"])
+
+    site = make(application)
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with site.connect(request) as client:
+        for _ in range(3):
+            assert read_answer(client)[1] == b"ok"
+            client.sendall(request)
+    assert site.log.count("RuntimeError: in close") >= 3
