@@ -54,8 +54,9 @@ class Stream:
     """A non-blocking socket with the worker's Deadlines and Turns.
 
     `timeout`, in seconds, bounds each single wait, `send_timeout` that for room to write. `waits` counts them. A peer
-    that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too. `gone`: it left, or does not
-    take what is sent; one that only sends nothing can still be answered. Behind a send that was cut short, by whatever,
+    that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too. `sending`: a greenlet is in
+    the middle of a send, and what another one sent now would be in the middle of it. `gone`: it left, or does not take
+    what is sent; one that only sends nothing can still be answered. Behind a send that was cut short, by whatever,
     every other raises PeerGone: it would be taken for the rest.
     """
 
@@ -63,8 +64,8 @@ class Stream:
     """What is sent goes out byte for byte, so that the kernel may send a file."""
 
     __slots__ = (
-        "_reader", "_recv", "_send", "_sender", "_wait", "_writer", "gone", "send_timeout", "sock", "timeout", "turns",
-        "waits",
+        "_reader", "_recv", "_send", "_sender", "_wait", "_writer", "gone", "send_timeout", "sending", "sock",
+        "timeout", "turns", "waits",
     )  # fmt: skip
 
     def __init__(
@@ -74,7 +75,7 @@ class Stream:
         self.timeout = timeout
         self.send_timeout = send_timeout or timeout
         self.waits = 0
-        self.gone = False
+        self.gone = self.sending = False
         self._recv = sock.recv
         self._send = sock.send
         self._wait = deadlines.wait
@@ -131,11 +132,6 @@ class Stream:
                     self.gone = True
                     raise PeerGone(str(error)) from error
 
-    @property
-    def sending(self) -> bool:
-        """Is a greenlet in the middle of a send? What another one sent now would be in the middle of it."""
-        return self._send is _in_the_middle
-
     @contextmanager
     def _whole(self) -> Iterator[Any]:
         """Every other send fails meanwhile, and if this one is not ended, for ever. Gives the socket's own."""
@@ -144,13 +140,14 @@ class Stream:
             self.gone = True
             raise PeerGone("another send was not ended")
         self._send, self._sender = _in_the_middle, getcurrent()
+        before, self.sending = self.sending, True
         try:
             yield send
         except BaseException:
             send = _cut_short
             raise
         finally:
-            self._send = send
+            self._send, self.sending = send, before
 
     def send_next(self, data: bytes) -> None:
         """`send` for all but the first piece of an answer: a client that takes each at once must not keep the loop."""

@@ -30,7 +30,7 @@ _now = SystemClock.monotonic
 class TlsStream(Stream):
     """Takes the place of `raw`, from which `received` has come already; `handshake` comes before all else."""
 
-    __slots__ = ("_busy", "_incoming", "_kept", "_most", "_outgoing", "_server", "_tls")
+    __slots__ = ("_incoming", "_kept", "_most", "_outgoing", "_server", "_tls")
 
     plain = False
 
@@ -43,7 +43,6 @@ class TlsStream(Stream):
         self._server = server
         self._kept = b""
         self._most = FEW
-        self._busy = False
 
     def handshake(self, until: float) -> None:
         """Shake hands; raises PeerError with the reason if that cannot be, or not until then."""
@@ -134,18 +133,14 @@ class TlsStream(Stream):
         self._flush_if_possible()
         raise PeerGone(f"TLS: {reason(error)}") from error
 
-    @property
-    def sending(self) -> bool:
-        return self._busy
-
     def send(self, data: bytes) -> None:
         self.send_pieces([data])
 
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
-        if self.gone or self._busy:
+        if self.gone or self.sending:
             self.gone = True
             raise PeerGone("the connection is broken, or another send was not ended")
-        self._busy, self._sender = True, getcurrent()
+        self.sending, self._sender = True, getcurrent()
         try:
             for piece in pieces:
                 view = memoryview(piece)
@@ -160,7 +155,7 @@ class TlsStream(Stream):
             self.gone = True
             raise
         finally:
-            self._busy = False
+            self.sending = False
 
     def _encrypt(self, data: memoryview) -> None:
         try:
