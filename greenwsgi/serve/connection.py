@@ -175,8 +175,9 @@ class Connection:
     def _close(self) -> None:
         stream = self.stream
         try:
-            parting = self.protocol.parting()
-            if (self.lingers or parting) and not stream.gone:
+            protocol = self.protocol
+            parting = protocol.parting()
+            if (self.lingers or parting or protocol.still_sends) and not stream.gone:
                 stream.linger(parting)
         finally:
             self.departure.connection_ended()

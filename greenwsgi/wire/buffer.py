@@ -18,6 +18,7 @@ class Buffer:
     __slots__ = ("at_eof", "data", "deaf", "pos")
 
     says_close = True
+    still_sends = False
 
     def __init__(self) -> None:
         self.data: bytes | bytearray = b""

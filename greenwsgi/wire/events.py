@@ -102,6 +102,10 @@ class WireProtocol(Interface):
         """The request's body has been received whole (or there was none)."""
 
     @property
+    def still_sends(self) -> bool:
+        """More of the last request is to come though its body is done: to close now would fail the peer's send."""
+
+    @property
     def idle(self) -> bool:
         """No byte of the next request has come: closing now loses nothing."""
 

@@ -116,6 +116,11 @@ class FastCgi(Records):
         return self._ended and self._keep and self.body_done
 
     @property
+    def still_sends(self) -> bool:  # type: ignore[override]  # the others' is a constant
+        """The end of STDIN has not come. Apache makes a 503 of an answer if it cannot send that record."""
+        return self._open != 0 and not self.at_eof
+
+    @property
     def idle(self) -> bool:
         """No request has begun, and no part of a record has come."""
         return not self._number and not self._head_done and self.pos >= len(self.data)

@@ -17,6 +17,7 @@ from greenwsgi.wire.fastcgi import FastCgi
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
 from tests.serve.test_departure import look
+from tests.wire.cases import fastcgi_records as records
 from tests.wire.cases.fastcgi_records import (
     ABORT,
     DATA,
@@ -425,3 +426,23 @@ def test_kept_connections_end_whole_at_a_drain(make: Make) -> None:
         assert found[STDOUT].endswith(b"ok")
         assert found[END] == ENDED
         assert read_all(client) == b""
+
+
+def test_a_connection_is_not_closed_before_the_end_of_stdin_has_come(make: Make) -> None:
+    """Apache makes a 503 of the whole answer if it cannot send that record."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    site = make(application, protocol="fastcgi")
+    whole = records.post(b"hello", flags=0)
+    with site.connect(whole[:-8]) as client:
+        answer = b""
+        while not answer.endswith(records.rec(records.END, bytes(8))):
+            answer += client.recv(65536)
+        settle()
+        assert site.service.connections, "it waits for the peer's end"
+        client.sendall(whole[-8:])
+        client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: not site.service.connections)
