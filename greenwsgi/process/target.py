@@ -19,7 +19,7 @@ class Target:
     """The server that `name` leads to. Raises UsageError, here and later, when there is none or it does not answer.
 
     Where the server has a control socket, everything goes that way. By a pidfile or a fifo alone, commands that have a
-    signal or a letter can be asked for, and nobody learns what became of them. So it is too if the socket beside a
+    signal or a letter can be asked for, and what became of them is not told. So it is too if the socket beside a
     pidfile cannot be connected to: any user may have put it there, and the file's lock proves the server.
     """
 

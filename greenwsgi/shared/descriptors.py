@@ -69,7 +69,7 @@ def no_input() -> None:
 def make_terminals_write_only() -> list[int]:
     """Open each descriptor of a terminal again, for writing alone, under its number; returns those that stay readable.
 
-    Whoever has such a descriptor could read what is typed there, a password for one. To open a terminal takes its
+    Who has such a descriptor could read what is typed there, a password for one. To open a terminal takes its
     owner or root, so this has to be done before privileges are dropped.
     """
     left = []
