@@ -225,8 +225,6 @@ PATHS: dict[str, tuple[str, bytes, int]] = {
     "tiny chunks": ("http", CHUNKED + b"1\r\nx\r\n" * 100_000 + b"0\r\n\r\n", 10),
     "a fast upload": ("http", UPLOAD % (8 << 20) + bytes(8 << 20), 5),
     "many pieces": ("http", get("/generate?500"), 30),
-    "a large piece": ("http", get("/large?64"), 0),
-    "a file": ("http", get("/file?64"), 0),
     "pipelined FastCGI": ("fastcgi", fastcgi_records.get() * 500 + fastcgi_records.get(flags=0), 40),
     "replies": ("fastcgi", fastcgi_records.rec(99, id=0) * 500 + fastcgi_records.get(flags=0), 40),
     "records for no request": (
@@ -235,10 +233,7 @@ PATHS: dict[str, tuple[str, bytes, int]] = {
         70,
     ),
 }
-"""Protocol, all that a client sends, and how often the loop polls at least because somebody gives way.
-
-Large pieces and files wait for their client here, since it has the same loop.
-"""
+"""Protocol, all that a client sends, and how often the loop polls at least because somebody gives way."""
 
 
 @pytest.fixture
@@ -358,7 +353,7 @@ def test_a_send_that_is_ended_while_it_gives_way_is_cut_short(
     assert len(taken) == count
 
 
-@pytest.mark.parametrize("path", ["pipelined heads", "a fast upload", "many pieces", "a large piece"])
+@pytest.mark.parametrize("path", ["pipelined heads", "a fast upload", "many pieces"])
 def test_the_same_under_tls(make: Make, files: Certificates, given: list[int], path: str) -> None:
     secure = Secure(make, files)
     site = quiet(secure.site(application))
