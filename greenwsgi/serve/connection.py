@@ -176,7 +176,7 @@ class Connection:
         stream = self.stream
         try:
             protocol = self.protocol
-            parting = protocol.parting()
+            parting = b"" if protocol.says_close else protocol.parting()
             if (self.lingers or parting or protocol.still_sends) and not stream.gone:
                 stream.linger(parting)
         finally:
@@ -200,28 +200,23 @@ class Connection:
         self.fresh = False
         if data[0] == TLS_HANDSHAKE:
             raise PeerError("TLS is spoken on a socket without it", 0)
-        return self._take(data)
+        self.waiting_since = 0.0
+        protocol = self.protocol
+        protocol.receive_data(data)
+        event = protocol.next_event()  # usually all of the head
+        return event if type(event) is RequestHead else self._read_slow_head(event)
 
     def _next_head(self) -> RequestHead | None:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
-        protocol.next_request()
-        if protocol.waiting():  # a pipelined one, or a part of it
+        if protocol.next_request():  # a pipelined one, or a part of it
             service.turns.check()
             return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
         data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
         if not data:
             return None
-        self.waiting_since = 0.0  # as `_take`, without the call
-        protocol.receive_data(data)
-        event = protocol.next_event()
-        return event if type(event) is RequestHead else self._read_slow_head(event)
-
-    def _take(self, data: bytes) -> RequestHead | None:
-        """The first bytes of a request, and usually all of its head."""
         self.waiting_since = 0.0
-        protocol = self.protocol
         protocol.receive_data(data)
         event = protocol.next_event()
         return event if type(event) is RequestHead else self._read_slow_head(event)

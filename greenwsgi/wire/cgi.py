@@ -111,6 +111,13 @@ def complete_path(variables: dict[str, str]) -> None:
     variables["SCRIPT_NAME"], variables["PATH_INFO"] = mount, path
 
 
+def status_prefix(nph: bool, protocol: str = "") -> str:
+    """What stands before the status, for a client that speaks this protocol: HTTP/1.1 for any later version."""
+    if not nph:
+        return "Status: "
+    return "HTTP/1.1 " if protocol > "HTTP/1.0" and protocol.startswith("HTTP/") else "HTTP/1.0 "
+
+
 class CgiConnection(Buffer):
     """One request, then the connection ends. A protocol adds `read_head`, which finds and parses its head.
 
@@ -128,7 +135,7 @@ class CgiConnection(Buffer):
         self.limits = limits
         self._body: LengthBody | None = None
         self._fault: PeerError | PeerGone | None = None
-        self._begin_answers("")
+        self._first = status_prefix(self.nph)
         self._head_done = self._answered = self._ended = self.body_done = False
 
     @property
@@ -166,13 +173,8 @@ class CgiConnection(Buffer):
         else:
             self.body_done = True
         if self.nph:
-            self._begin_answers(variables.get("SERVER_PROTOCOL", ""))
+            self._first = status_prefix(True, variables.get("SERVER_PROTOCOL", ""))
         return RequestHead(variables, length, size, False, modifiers)
-
-    def _begin_answers(self, protocol: str) -> None:
-        """How answers begin, for a client that speaks this: HTTP/1.1 for any later version, which is the gateway's."""
-        later = protocol.startswith("HTTP/") and protocol > "HTTP/1.0"
-        self._first = ("HTTP/1.1 " if later else "HTTP/1.0 ") if self.nph else "Status: "
 
     def _read_body(self) -> Event | None:
         body = self._body
@@ -181,8 +183,9 @@ class CgiConnection(Buffer):
         self.body_done = body.done
         return piece
 
-    def next_request(self) -> None:
+    def next_request(self) -> int:
         """There is never a next one."""
+        return 0
 
     def interim(self) -> bytes:
         """The gateway has answered `Expect` itself."""

@@ -126,8 +126,8 @@ class WireProtocol(Interface):
     def next_event(self) -> Event | None:
         """The next event, or None when more bytes are needed. Raises PeerError, or PeerGone on an early end."""
 
-    def next_request(self) -> None:
-        """Begin the next request of a reusable connection; bytes of a pipelined one may already be here."""
+    def next_request(self) -> int:
+        """Begin the next request of a reusable connection; returns how many bytes of it are already here."""
 
     def interim(self) -> bytes:
         """`100 Continue` where the protocol and this request know it, else nothing."""

@@ -103,12 +103,13 @@ class FastCgi(Records):
 
     # Receiving
 
-    def next_request(self) -> None:
-        """Begin the next request of a reusable connection; records of it may already be here."""
+    def next_request(self) -> int:
+        """Begin the next request of a reusable connection; returns how many bytes of its records are already here."""
         self._forget_request()
         self._fault = None
-        self._begin_answers("")
+        self._first = cgi.status_prefix(self.nph)
         self._head_done = self._answered = self._ended = self.body_done = False
+        return self.waiting()
 
     @property
     def reusable(self) -> bool:  # type: ignore[override]  # the others' is a constant
@@ -298,7 +299,7 @@ class FastCgi(Records):
             variables = namevalue.parse_params(block, limits.headers)
         cgi.complete_path(variables)
         if self.nph:
-            self._begin_answers(variables.get("SERVER_PROTOCOL", ""))
+            self._first = cgi.status_prefix(True, variables.get("SERVER_PROTOCOL", ""))
         said = variables.get("CONTENT_LENGTH")
         length = cgi.body_length(said, limits) if said else 0
         self._expected = length if said else -1

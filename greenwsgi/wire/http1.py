@@ -55,12 +55,13 @@ class Http1(Buffer):
 
     `_state` is where the request is, `_keep` whether the client (and later the answer) leaves the connection open,
     `_mute` whether the answer has no body by definition, `_waits` whether the client may wait for `100 Continue`.
+    `reusable` is a field: as a property it would take a call in each request.
     """
 
     __slots__ = (
         "_answered", "_blank", "_body", "_careful", "_chunked", "_ended", "_fault", "_fields", "_keep", "_mute",
         "_scanned", "_secret", "_secret_line", "_small", "_state", "_v11", "_variables", "_waits", "body_done",
-        "limits",
+        "limits", "reusable",
     )  # fmt: skip
 
     plain_body = True
@@ -81,13 +82,14 @@ class Http1(Buffer):
 
     # Receiving
 
-    def next_request(self) -> None:
-        """Begin the next request of a reusable connection; bytes of a pipelined one may already be here."""
+    def next_request(self) -> int:
+        """Begin the next request of a reusable connection; returns how many bytes of it are already here."""
         self._state = _HEAD
         self._scanned = self._blank = 0
         self._careful = self._keep = self._mute = self._waits = self._chunked = self._answered = self._ended = (
             self.body_done
-        ) = False
+        ) = self.reusable = False
+        return len(self.data) - self.pos
 
     @property
     def idle(self) -> bool:
@@ -223,6 +225,7 @@ class Http1(Buffer):
         if body.done:
             self._state = _OVER
             self.body_done = True
+            self.reusable = self._ended and self._keep
         if piece is not None:
             self._waits = False
             return piece
@@ -271,16 +274,11 @@ class Http1(Buffer):
             error = head_fault(self.data, self.pos, 0, end, self.limits) or error
         self._state = _FAULT
         self._fault = error
-        self._keep = False
+        self._keep = self.reusable = False
         self.drop_all()
         return error
 
     # Answering
-
-    @property
-    def reusable(self) -> bool:
-        """After `end`: may this connection carry another request?"""
-        return self._ended and self._keep and self.body_done
 
     def interim(self) -> bytes:
         """`100 Continue` if the client may be waiting for it, else nothing."""
@@ -346,11 +344,12 @@ class Http1(Buffer):
     def end(self) -> bytes:
         """The last chunk, or nothing."""
         self._ended = True
+        self.reusable = self._keep and self.body_done
         return b"0\r\n\r\n" if self._chunked else b""
 
     def refuse(self, status: int, text: str, date: bytes, extra: Iterable[tuple[str, str]] = ()) -> bytes:
         """A whole answer that refuses and closes; b"" when an answer has already begun."""
-        self._keep = False
+        self._keep = self.reusable = False
         if self._answered:
             return b""
         self._answered = True
@@ -360,7 +359,7 @@ class Http1(Buffer):
 
     def detach(self) -> bytes:
         """Give the connection away (upgrade): returns the bytes received and not used."""
-        self._keep = False
+        self._keep = self.reusable = False
         return self.drop_all()
 
 

@@ -24,14 +24,13 @@ LAYOUTS: Layouts = {}
 
 def parse_params(block: bytes, most: int) -> dict[str, str]:
     """The variables of a request. Raises PeerError: bad lengths, null names, too many, foul bytes."""
-    text = block.decode("latin-1")
-    variables = recall(LAYOUTS, text, most)
-    return walk_params(block, text, most) if variables is None else variables
+    variables = recall(LAYOUTS, block, most)
+    return walk_params(block, most) if variables is None else variables
 
 
-def walk_params(block: bytes, text: str, most: int) -> dict[str, str]:
+def walk_params(block: bytes, most: int) -> dict[str, str]:
     """The same, pair by pair, for names that are known."""
-    names, end, at = KNOWN_NAMES, len(block), 0
+    text, names, end, at = block.decode("latin-1"), KNOWN_NAMES, len(block), 0
     variables: dict[str, str] = {}
     try:
         for count in range(most + 1):  # noqa: B007 - it is used behind the loop
@@ -50,7 +49,7 @@ def walk_params(block: bytes, text: str, most: int) -> dict[str, str]:
         return careful_params(block, most)
     if at != end or count != len(variables) or is_foul("".join(variables.values())):
         return careful_params(block, most)
-    learn(LAYOUTS, text, variables, overhead)
+    learn(LAYOUTS, block, variables, overhead)
     return variables
 
 

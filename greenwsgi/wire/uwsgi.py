@@ -70,14 +70,13 @@ def parse_block(block: bytes, most: int) -> dict[str, str]:
     Walking along takes 0.5 us a variable in Python 3.11, whatever is tried (unpack_from, BytesIO, a regex of the
     names), so the layouts of the last ones are remembered (see layouts.py).
     """
-    text = block.decode("latin-1")
-    variables = recall(LAYOUTS, text, most)
-    return walk_block(block, text, most) if variables is None else variables
+    variables = recall(LAYOUTS, block, most)
+    return walk_block(block, most) if variables is None else variables
 
 
-def walk_block(block: bytes, text: str, most: int) -> dict[str, str]:
+def walk_block(block: bytes, most: int) -> dict[str, str]:
     """The same, variable by variable, for names that are known."""
-    end = len(block)
+    text, end = block.decode("latin-1"), len(block)
     names = KNOWN_NAMES
     variables: dict[str, str] = {}
     at = 0
@@ -97,7 +96,7 @@ def walk_block(block: bytes, text: str, most: int) -> dict[str, str]:
         return careful_block(block, most)
     if at != end or count != len(variables) or is_foul("".join(variables.values())):
         return careful_block(block, most)
-    learn(LAYOUTS, text, variables, overhead)
+    learn(LAYOUTS, block, variables, overhead)
     return variables
 
 
