@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from greenwsgi import __version__
-from greenwsgi.config import rules
+from greenwsgi.config import option_rules
 from greenwsgi.config.load import Loaded, load
 from greenwsgi.config.settings import Settings, decode, silent
-from greenwsgi.config.show import first_texts, printable, show
+from greenwsgi.config.show_config import first_texts, printable, show
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server_log import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.shared import safe_paths
-from greenwsgi.shared.descriptors import open_standard
+from greenwsgi.shared.descriptor_numbers import open_standard
 from greenwsgi.subcommands import SUBCOMMANDS, helps
 
 Reread = Callable[[Settings], Settings]
@@ -86,9 +86,9 @@ def _act(loaded: Loaded, arguments: Sequence[str], environ: Mapping[str, str], s
         print(f"greenwsgi {__version__}")
         return 0
     if settings.config.asks_another:
-        from greenwsgi.subcommands import ask  # here, so that no server waits for it
+        from greenwsgi.subcommands import server_commands
 
-        return ask.as_uwsgi_does(settings.config)
+        return server_commands.as_uwsgi_does(settings.config)
     _warn(loaded, log)
     if settings.config.show_config:
         print(printable(show(settings)), end="")
@@ -96,10 +96,10 @@ def _act(loaded: Loaded, arguments: Sequence[str], environ: Mapping[str, str], s
     if settings.config.get:
         print(printable("".join(f"{text}\n" for text in first_texts(settings, settings.config.get))), end="")
         return 0
-    rules.check(settings, log.warning)
+    option_rules.check(settings, log.warning)
     reread = _rereading(arguments, environ, settings, log)
     if settings.logging.daemonize:
-        from greenwsgi.process.daemon import detach  # here, so that no subcommand waits for it
+        from greenwsgi.process.lifecycle.daemonize import detach
 
         path = settings.logging.logto or settings.logging.daemonize
         return detach(lambda ready: _serve_to(path, settings, log, reread, serve, ready))
@@ -110,7 +110,7 @@ def _rereading(arguments: Sequence[str], environ: Mapping[str, str], started: Se
     def reread(serving: Settings) -> Settings:
         again = load(arguments, environ, reload=True)
         _warn(again, log)
-        rules.check_reload(started, serving, again.settings, log.warning, log.info)
+        option_rules.check_reload(started, serving, again.settings, log.warning, log.info)
         return again.settings
 
     return reread
@@ -136,19 +136,19 @@ def _go_on(arguments: Sequence[str]) -> int:
 
     A configuration that has become wrong since the rehearsal must not end the server: then it goes on with the old one.
     """
-    from greenwsgi.process import boot, handover, spawn
+    from greenwsgi.process.lifecycle import boot, child_processes, handover
 
     try:
         rehearses, handed = handover.announced(os.environ)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if handed.dropped:
-        spawn.hide()
+        child_processes.hide()
     environ, log = dict(os.environ), ServerLog()
     with log.never_waiting():
         try:
             settings = load(arguments, environ).settings
-            rules.check(settings, silent)
+            option_rules.check(settings, silent)
         except UsageError as error:
             if rehearses:
                 raise
@@ -203,7 +203,7 @@ def _output_to(path: str, settings: Settings) -> Iterator[Callable[[], None]]:
 
 
 def _serve(settings: Settings, log: ServerLog, reread: Reread, ready: Callable[[], None]) -> int:
-    from greenwsgi.process import boot  # here, so that --help and mistakes need not wait for it
+    from greenwsgi.process.lifecycle import boot
 
     return boot.serve(settings, log, reread, ready=ready)
 

@@ -14,9 +14,9 @@ import pytest
 from greenwsgi import __version__, cli
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import BootError, UsageError
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.server_log import ServerLog
 from greenwsgi.subcommands import SUBCOMMANDS, Subcommand
-from greenwsgi.subcommands.arguments import Arguments
+from greenwsgi.subcommands.argument_parser import Arguments
 
 Capture = pytest.CaptureFixture[str]
 
@@ -250,5 +250,5 @@ for fd in (0, 1, 2):
 
 def test_the_command_line_needs_neither_the_server_nor_gevent() -> None:
     code = "import sys, greenwsgi.cli as cli; cli.main(['--help']); sys.exit(any(m in sys.modules for m in {}))"
-    code = code.format(["gevent", "ssl", "greenwsgi.process.boot"])
+    code = code.format(["gevent", "ssl", "greenwsgi.process.lifecycle.boot"])
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenwsgi.subcommands.report import Outcome, report
+from greenwsgi.subcommands.configuration_report import StartOutcome, report
 from tests.live.server import ROOT
 from tests.test_migrating import OF_SEARXNG
 
@@ -32,4 +32,4 @@ def test_configurations_start_as_they_are(page: str, text: str, tmp_path: Path) 
     environ = {key: value for key, value in os.environ.items() if "WSGI" not in key} | OF_SEARXNG
     named = [] if re.search(r"^(module|wsgi-file)\b", text, re.MULTILINE) else ["--wsgi-file", "app.py"]
     found = report([f"{tmp_path}/shown.ini", *named], environ)
-    assert found.outcome is not Outcome.DOES_NOT_START, found.verdict
+    assert found.outcome is not StartOutcome.DOES_NOT_START, found.verdict

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from greenwsgi.subcommands.report import Report, report
+from greenwsgi.subcommands.configuration_report import ConfigurationReport, report
 from tests.live.server import ROOT
 
 FAMILIES = ROOT / "tests/config/families"
@@ -23,7 +23,7 @@ OF_SEARXNG = {"BIND_ADDRESS": ":8080", "UWSGI_WORKERS": "4", "UWSGI_THREADS": "4
 """What its container sets."""
 
 
-def judged(name: str) -> Report:
+def judged(name: str) -> ConfigurationReport:
     environ = {key: value for key, value in os.environ.items() if "WSGI" not in key}
     return report([str(FAMILIES / name)], environ | (OF_SEARXNG if name == "searxng.ini" else {}))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenwsgi import __version__
-from greenwsgi.config import argv, cpus, magic, read_variables
+from greenwsgi.config import available_cpus, command_line, placeholders, read_variables
 from greenwsgi.config.settings import Assignment, Settings, Warn, build
 from greenwsgi.config.sources import Sources
 from greenwsgi.errors import UsageError
@@ -29,7 +29,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadConfiguration:
     """All that is written, before anything is made of it.
 
     assignments: those in force, in their order. dropped: those that are not, each with the reason.
@@ -65,7 +65,7 @@ def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = Fa
 
 def read(
     arguments: Sequence[str], environ: Mapping[str, str], warn: Warn, mistakes: list[UsageError] | None = None
-) -> Reading:
+) -> ReadConfiguration:
     """What the environment, a command line and the files it names say.
 
     mistakes: takes what is wrong in files, and the rest is read; without it the first is raised. Raises UsageError.
@@ -73,10 +73,10 @@ def read(
     return _read(Sources(environ, this_machine(), warn, mistakes=mistakes), arguments, environ, warn)
 
 
-def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> Reading:
+def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str], warn: Warn) -> ReadConfiguration:
     steps: tuple[Callable[[], None], ...] = (
         lambda: sources.take(read_variables.read(environ)),
-        lambda: sources.take(argv.read(arguments, sources.declared)),
+        lambda: sources.take(command_line.read(arguments, sources.declared)),
         sources.finish,
     )
     for step in steps:
@@ -86,26 +86,26 @@ def _read(sources: Sources, arguments: Sequence[str], environ: Mapping[str, str]
             sources.wrong(error)
     read_variables.tell(environ, sources.used_variables, warn)
     variables = {key for key, name in read_variables.names(environ) if name in sources.used_variables}
-    return Reading(
+    return ReadConfiguration(
         tuple(map(_counted, sources.assignments)),
         tuple((one, f"{by.key} {by.text}".rstrip() + f" at {by.origin}") for one, by in sources.dropped),
         frozenset(sources.used | variables),
         frozenset(sources.placeholders),
-        magic.table(sources.place),
+        placeholders.table(sources.place),
     )
 
 
 def _counted(one: Assignment) -> Assignment:
     """`processes = auto` becomes a number here, so that the server, its zygotes and --show-config agree on it."""
     entry = OPTIONS.find(one.key) if one.text.strip() == "auto" else None
-    return replace(one, text=str(cpus.usable())) if entry and entry.option.name == "processes" else one
+    return replace(one, text=str(available_cpus.usable())) if entry and entry.option.name == "processes" else one
 
 
-def this_machine() -> magic.Machine:
+def this_machine() -> placeholders.HostFacts:
     """What %-variables tell of this machine and this process."""
     uid, gid = os.getuid(), os.getgid()
     folder = _folder()
-    return magic.Machine(
+    return placeholders.HostFacts(
         version=__version__,
         folder=folder,
         hostname=os.uname().nodename,

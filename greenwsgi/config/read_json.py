@@ -6,7 +6,7 @@ import json
 import re
 from typing import NamedTuple
 
-from greenwsgi.config import tree
+from greenwsgi.config import section_tree
 from greenwsgi.config.settings import Assignment, Warn, silent
 from greenwsgi.errors import Origin, UsageError
 
@@ -25,7 +25,7 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
     except json.JSONDecodeError as error:
         raise UsageError(f"this is not JSON: {error.msg}", Origin(file, error.lineno)) from None
     except RecursionError:
-        raise tree.too_deep(Origin(file)) from None
+        raise section_tree.too_deep(Origin(file)) from None
     if not isinstance(top, _Object):
         raise UsageError(f'wanted {{"{section}": {{...}}}}', Origin(file, 1))
     lines = _Lines(text)
@@ -37,9 +37,9 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
         if not isinstance(value, _Object):
             raise UsageError(f"{section}: wanted an object, {{...}}", origin)
         for key, one in value.pairs:
-            found += tree.assignments(key, _plain(one), Origin(file, lines.of(key)))
+            found += section_tree.assignments(key, _plain(one), Origin(file, lines.of(key)))
     if section not in dict(top.pairs):
-        tree.say_missing(section, dict(top.pairs), file, warn)
+        section_tree.say_missing(section, dict(top.pairs), file, warn)
     return found
 
 

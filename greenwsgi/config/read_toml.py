@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 
-from greenwsgi.config import tree
+from greenwsgi.config import section_tree
 from greenwsgi.config.settings import Assignment, Warn, silent
 from greenwsgi.errors import Origin, UsageError
 
@@ -27,11 +27,11 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
     except ValueError:  # int() takes thousands of digits, and no more
         raise UsageError("this is not TOML: found a number that is too large", Origin(file)) from None
     except RecursionError:
-        raise tree.too_deep(Origin(file)) from None
+        raise section_tree.too_deep(Origin(file)) from None
     tables = {name: _table(top, name) for name in (TABLES if section == "uwsgi" else (section,))}
     there = [name for name, table in tables.items() if table is not None]
     if not there:
-        tree.say_missing(section, (name for name, value in top.items() if isinstance(value, dict)), file, warn)
+        section_tree.say_missing(section, (name for name, value in top.items() if isinstance(value, dict)), file, warn)
         return []
     if len(there) > 1:
         warn(f"{file}: [{there[0]}] is read, and [{there[1]}] is not")
@@ -39,7 +39,7 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
     found: list[Assignment] = []
     for key, value in (tables[there[0]] or {}).items():
         try:
-            found += tree.assignments(key, _plain(value), Origin(file, lines.of(key)))
+            found += section_tree.assignments(key, _plain(value), Origin(file, lines.of(key)))
         except ValueError:  # nor does str(), of what was written as 0x...
             raise UsageError(f"{key[:60]}: found a number that is too large", Origin(file, lines.of(key))) from None
     return found

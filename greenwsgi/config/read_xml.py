@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NoReturn
 from xml.parsers import expat
 
-from greenwsgi.config import tree
+from greenwsgi.config import section_tree
 from greenwsgi.config.settings import Assignment, Warn, silent
 from greenwsgi.errors import Origin, UsageError
 
@@ -26,7 +26,7 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
     except (ValueError, LookupError) as error:  # an encoding that expat does not know
         raise UsageError(f"this is not XML: {error}", reader.origin) from None
     if not reader.sections & {"", section}:
-        tree.say_missing(section, sorted(reader.sections), file, warn)
+        section_tree.say_missing(section, sorted(reader.sections), file, warn)
     return reader.found
 
 
@@ -57,8 +57,8 @@ class _Reader:
         raise UsageError("found <!DOCTYPE, wanted <uwsgi>: a document type could hold anything", self.origin)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if len(self._open) == tree.MAX_DEPTH:
-            raise tree.too_deep(self.origin)
+        if len(self._open) == section_tree.MAX_DEPTH:
+            raise section_tree.too_deep(self.origin)
         depth = len(self._open)
         if self._top >= 0:
             self._option(name, attributes, depth - self._top)
@@ -96,8 +96,8 @@ class _Reader:
                 raise UsageError(f"found {text[:60]!r}, wanted <name>value</name>", self.origin)
             self._top = -1
         elif self._mount is not None and text:
-            self.found += tree.assignments("mount", f"{self._mount}={text}", self._origin)
+            self.found += section_tree.assignments("mount", f"{self._mount}={text}", self._origin)
             self._mount = None
         elif depth == 1 and name != "app":
-            self.found += tree.assignments(name, text or "1", self._origin)
+            self.found += section_tree.assignments(name, text or "1", self._origin)
         self._text.clear()

@@ -14,7 +14,7 @@ from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
 
-from greenwsgi.config import tree
+from greenwsgi.config import section_tree
 from greenwsgi.config.settings import Assignment, Warn, silent
 from greenwsgi.errors import Origin, UsageError
 
@@ -54,9 +54,9 @@ def read(text: str, file: str, section: str = "uwsgi", warn: Warn = silent) -> l
             if not isinstance(pair.value, tuple):
                 raise UsageError(f"{section}: wanted options below it", Origin(file, pair.line))
             for one in pair.value[0]:
-                found += tree.assignments(one.key, one.value, Origin(file, one.line))
+                found += section_tree.assignments(one.key, one.value, Origin(file, one.line))
     if section not in sections:
-        tree.say_missing(section, sections, file, warn)
+        section_tree.say_missing(section, sections, file, warn)
     return found
 
 
@@ -82,8 +82,8 @@ class _Tree:
             if is_mapping:
                 members[:] = map(_Pair, members[::2], members[1::2], lines[::2])
         elif isinstance(event, yaml.CollectionStartEvent):
-            if len(self._open) > tree.MAX_DEPTH:
-                raise tree.too_deep(Origin(self._file, line))
+            if len(self._open) > section_tree.MAX_DEPTH:
+                raise section_tree.too_deep(Origin(self._file, line))
             is_mapping = isinstance(event, yaml.MappingStartEvent)
             inside: list[object] = []
             self._add((inside,) if is_mapping else inside, line, event.anchor)

@@ -8,10 +8,10 @@ from typing import Any
 
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS, Entry
-from greenwsgi.options.kinds import SHARED, Address
-from greenwsgi.options.spec import Option, Status, Verdict
+from greenwsgi.options.option_spec import Option, Status, Verdict
 from greenwsgi.options.table import Sections
-from greenwsgi.options.table.sockets import Sockets
+from greenwsgi.options.table.sockets import SocketsOptions
+from greenwsgi.options.value_types import SHARED, Address
 
 Warn = Callable[[str], None]
 
@@ -155,7 +155,7 @@ def _sections(values: dict[Entry, Any]) -> Sections:
     return sections
 
 
-def _resolve(address: Address, sockets: Sockets) -> Address:
+def _resolve(address: Address, sockets: SocketsOptions) -> Address:
     """With its protocol, and with the shared socket's address for `=0`."""
     text = address.text
     if text.startswith("="):

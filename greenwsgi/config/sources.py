@@ -12,11 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from greenwsgi.config import fetch, logic, magic, read_ini, read_json, read_toml, read_xml, read_yaml
+from greenwsgi.config import (
+    external_sources,
+    loops_and_conditions,
+    placeholders,
+    read_ini,
+    read_json,
+    read_toml,
+    read_xml,
+    read_yaml,
+)
 from greenwsgi.config.settings import Assignment, Warn
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
-from greenwsgi.options.kinds import FLAG
+from greenwsgi.options.value_kinds import FLAG
 
 Reader = Callable[[str, str, str, Warn], list[Assignment]]
 
@@ -59,7 +68,7 @@ class Source:
     @property
     def identity(self) -> tuple[str, str]:
         """Raises OSError for a name in a folder that was deleted."""
-        return (self.file if fetch.is_address(self.file) else os.path.realpath(self.file), self.section)
+        return (self.file if external_sources.is_address(self.file) else os.path.realpath(self.file), self.section)
 
     def __str__(self) -> str:
         return f"{self.label}:{self.named}" if self.named else self.label
@@ -82,7 +91,7 @@ class Sources:
     def __init__(
         self,
         environ: Mapping[str, str],
-        machine: magic.Machine,
+        machine: placeholders.HostFacts,
         warn: Warn,
         reload: bool = False,
         mistakes: list[UsageError] | None = None,
@@ -94,7 +103,7 @@ class Sources:
         self.used: set[str] = set()
         self.used_variables: set[str] = set()
         self.fallback = ""
-        self.place = magic.Place("", "", "", machine)
+        self.place = placeholders.Place("", "", "", machine)
         self._environ = dict(environ)
         self._warn = warn
         self._mistakes = mistakes
@@ -104,14 +113,14 @@ class Sources:
         self._remote = False
         self._size = 0
         self._lines = 0
-        self._top: magic.Place | None = None
-        self._world = logic.World(self._environ, machine.hostname, reload, self._text_of, self._plugins)
+        self._top: placeholders.Place | None = None
+        self._world = loops_and_conditions.World(self._environ, machine.hostname, reload, self._text_of, self._plugins)
 
     def take(self, assignments: Iterable[Assignment], inside: Inside = ()) -> None:
         """Take them in their order. A loop or condition must end among them."""
-        block: logic.Block | None = None
+        block: loops_and_conditions.Block | None = None
         for one in assignments:
-            if one.key in logic.ENDS:
+            if one.key in loops_and_conditions.ENDS:
                 if block is None:
                     self._warn(f"{one.origin}: {one.key} ends nothing")
                 block = None
@@ -120,20 +129,20 @@ class Sources:
                 self._take_guarded(one, block, inside)
             else:
                 self._put(one, inside)
-                block = logic.Block(one) if one.key in logic.RULES else None
+                block = loops_and_conditions.Block(one) if one.key in loops_and_conditions.RULES else None
         if block is not None:
             end = "endfor" if block.opener.key.startswith("for") else "endif"
             text = f"{block.opener.key} {block.opener.text[:60]}: {end} is missing"
             self.wrong(UsageError(text, block.opener.origin))
 
-    def _take_guarded(self, one: Assignment, block: logic.Block, inside: Inside) -> None:
+    def _take_guarded(self, one: Assignment, block: loops_and_conditions.Block, inside: Inside) -> None:
         opener = block.opener
-        items: logic.Items = []
+        items: loops_and_conditions.Items = []
         try:
             items = block.items(self._world)
         except UsageError as error:
             self.wrong(error)
-        if one.key in logic.RULES:
+        if one.key in loops_and_conditions.RULES:
             text = f"{one.key} inside {opener.key}: there is no nesting"
             if items:
                 self.wrong(UsageError(text, one.origin))
@@ -144,7 +153,9 @@ class Sources:
         if opener.key.endswith("env"):
             self.used_variables.add(opener.text.partition("=")[0])
         for item in items:
-            self._put(one if item is None else replace(one, text=one.text.replace(logic.ITEM, item)), inside)
+            self._put(
+                one if item is None else replace(one, text=one.text.replace(loops_and_conditions.ITEM, item)), inside
+            )
 
     def _put(self, one: Assignment, inside: Inside, depth: int = 0) -> None:
         """Add one that counts, and do what it asks for now."""
@@ -176,7 +187,7 @@ class Sources:
         elif one.key in _DIRECTIVES:
             self._literal.add(index)
             _DIRECTIVES[one.key](self, one, inside)
-        elif one.key in logic.RULES or one.key in logic.ENDS:
+        elif one.key in loops_and_conditions.RULES or one.key in loops_and_conditions.ENDS:
             self._literal.add(index)
         elif one.key == "allow-remote-config":
             self._remote = FLAG.read(one.text).value
@@ -229,7 +240,7 @@ class Sources:
 
     def _fetch(self, name: str, one: Assignment) -> bytes:
         try:
-            data = fetch.read(name, self._environ, self.place.machine.binary, self._remote)
+            data = external_sources.read(name, self._environ, self.place.machine.binary, self._remote)
         except OSError as error:
             raise UsageError(f"cannot read {name[:200]!r}: {error.strerror or error}", one.origin) from None
         except ValueError:  # a NUL in the name
@@ -241,7 +252,7 @@ class Sources:
     def _source(self, one: Assignment, inside: Inside) -> Source:
         """What `FILE`, `FILE:SECTION`, or `:SECTION` of the same file names. Raises UsageError if it is being read."""
         text = one.text
-        start = text.rfind("/") + 1 if fetch.is_address(text) else 0
+        start = text.rfind("/") + 1 if external_sources.is_address(text) else 0
         at = text.find(":", start) if text.startswith(":") else text.rfind(":", start)
         source = Source(text, "") if at < 0 else Source(text[:at], text[at + 1 :])
         if text and not source.file and inside:
@@ -258,24 +269,24 @@ class Sources:
             raise UsageError(f"{one.key}: files name each other in a loop: {way}", one.origin)
         return source
 
-    def _place(self, source: Source, given: str) -> magic.Place:
+    def _place(self, source: Source, given: str) -> placeholders.Place:
         machine = self.place.machine
-        if source.file == "-" or fetch.is_address(source.file):
-            return magic.Place("", given, source.named, machine, "", self._top)
+        if source.file == "-" or external_sources.is_address(source.file):
+            return placeholders.Place("", given, source.named, machine, "", self._top)
         linked = os.path.islink(source.file)
         path = os.path.join(machine.folder, source.file) if linked else os.path.realpath(source.file)
         inode = ""
         with suppress(OSError):
             inode = str(os.lstat(path).st_ino)
-        place = magic.Place(path, given, source.named, machine, inode, self._top)
+        place = placeholders.Place(path, given, source.named, machine, inode, self._top)
         self._top = self._top or place
         return place
 
-    def _without_percent(self, one: Assignment, place: magic.Place) -> Assignment:
+    def _without_percent(self, one: Assignment, place: placeholders.Place) -> Assignment:
         """The assignment with %x replaced, in its name and its text."""
         if "%" not in one.text and "%" not in one.key:
             return one
-        (key, unknown), (text, others) = magic.percent(one.key, place), magic.percent(one.text, place)
+        (key, unknown), (text, others) = placeholders.percent(one.key, place), placeholders.percent(one.text, place)
         for name in (*unknown, *others):
             self._warn(f"{one.origin}: {one.key}: {name} means nothing and is left out; %% is a percent sign")
         return replace(one, key=key.strip(), text=text.strip())  # stripped last, as in uWSGI
@@ -296,7 +307,7 @@ class Sources:
     def _resolve(self, one: Assignment, inside: Inside) -> None:
         name, host = _pair(one, "NAME=HOST")
         try:
-            address = fetch.address_of(host)
+            address = external_sources.address_of(host)
         except (OSError, UnicodeError) as error:
             raise UsageError(f"{one.key}: cannot find the address of {host[:200]!r}: {error}", one.origin) from None
         self._set_placeholder(replace(one, text=f"{name}={address}"), inside)
@@ -313,7 +324,7 @@ class Sources:
         for part in filter(None, self.declared[one.key].split(";")):
             for number, word in enumerate((word for word in words if word or not one.text), 1):
                 part = part.replace(f"${number}", word)
-                if len(part) > magic.MAX_TEXT:
+                if len(part) > placeholders.MAX_TEXT:
                     raise UsageError(f"{one.key}: what it stands for is too long", one.origin)
             key, equals, text = part.partition("=")
             if not equals:
@@ -373,8 +384,8 @@ class Sources:
         if symbol + "(" not in one.text:
             return one
         try:
-            text = magic.references(one.text, symbol, lambda name: lookup(name, one))
-        except magic.Endless:
+            text = placeholders.references(one.text, symbol, lambda name: lookup(name, one))
+        except placeholders.Endless:
             raise UsageError(f"{one.key}: what {one.text[:60]!r} stands for has no end", one.origin) from None
         self._size += len(text) - len(one.text)
         if self._size > MAX_SIZE:
@@ -396,7 +407,7 @@ class Sources:
             self.used.add(word)
             return self._text_of(word)
 
-        found = magic.compute(name, text_of)
+        found = placeholders.compute(name, text_of)
         if found is None and _is_plain(one.key):
             self._warn(f"{one.origin}: {one.key}: nothing is called {name[:60]}, so %({name[:60]}) stays as it is")
         return found
@@ -413,7 +424,17 @@ _DIRECTIVES: dict[str, Callable[[Sources, Assignment, Inside], None]] = {
     "fallback-config": Sources._fall_back,
 }
 
-DIRECTIVES = frozenset({*FORMATS, *BY_EXTENSION, "inherit", "envdir", *_DIRECTIVES, *logic.RULES, *logic.ENDS})
+DIRECTIVES = frozenset(
+    {
+        *FORMATS,
+        *BY_EXTENSION,
+        "inherit",
+        "envdir",
+        *_DIRECTIVES,
+        *loops_and_conditions.RULES,
+        *loops_and_conditions.ENDS,
+    }
+)
 """The options that have done their work when all is read."""
 
 
@@ -425,9 +446,9 @@ def _measure(one: Assignment) -> None:
     """Raise UsageError for what no option can be."""
     if len(one.key) > MAX_NAME:
         raise UsageError(f"found a name of {len(one.key)} characters, {one.key[:40]!r}...", one.origin)
-    if len(one.text) > magic.MAX_TEXT:
+    if len(one.text) > placeholders.MAX_TEXT:
         raise UsageError(
-            f"{one.key}: a text of {len(one.text)} characters is too long, at most {magic.MAX_TEXT}", one.origin
+            f"{one.key}: a text of {len(one.text)} characters is too long, at most {placeholders.MAX_TEXT}", one.origin
         )
     if "\0" in one.key or "\0" in one.text:
         raise UsageError(f"{one.key}: found a NUL, wanted a text", one.origin)

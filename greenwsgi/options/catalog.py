@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from greenwsgi.options.foreign import FOREIGN, TITLES
-from greenwsgi.options.spec import Option, Status
+from greenwsgi.options.option_spec import Option, Status
 from greenwsgi.options.table import Sections
+from greenwsgi.options.uwsgi_only import FOREIGN, TITLES
 
 _WORKING = (Status.WORKS, Status.PARTIAL)
 _CUTOFF = 0.7

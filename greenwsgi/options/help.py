@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from greenwsgi.options.catalog import OPTIONS, Entry
-from greenwsgi.options.kinds import Argument
-from greenwsgi.options.spec import MEANINGS, Option, Status
+from greenwsgi.options.option_spec import MEANINGS, Option, Status
+from greenwsgi.options.value_kinds import Argument
 
 _WIDTH = 100
 _INDENT = 33

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from greenwsgi.options.catalog import OPTIONS
 from greenwsgi.options.help import working
-from greenwsgi.options.kinds import Argument
-from greenwsgi.options.spec import Option
+from greenwsgi.options.option_spec import Option
+from greenwsgi.options.value_kinds import Argument
 
 _HEAD = """\
 .TH GREENWSGI 1 "" "greenwsgi {version}"

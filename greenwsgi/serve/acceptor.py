@@ -16,14 +16,14 @@ from gevent.server import StreamServer
 from gevent.socket import socket
 
 from greenwsgi.clock import SystemClock
+from greenwsgi.serve.admission import Admission
 from greenwsgi.serve.connection import Connection
-from greenwsgi.serve.guests import Guests
 from greenwsgi.serve.service import Endpoint, Service
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.wire.registry import row_of
 
 if TYPE_CHECKING:
-    from greenwsgi.serve.probation import Probation
+    from greenwsgi.serve.crash_probation import CrashProbation
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
@@ -53,7 +53,7 @@ class Acceptor(StreamServer):
         *,
         siblings_have_room: Callable[[], bool] | None,
         capacity: int,
-        guests: Guests | None = None,
+        guests: Admission | None = None,
     ) -> None:
         self.max_accept = 1 if siblings_have_room else 100
         self._siblings_have_room = siblings_have_room
@@ -64,7 +64,7 @@ class Acceptor(StreamServer):
         self._rest: Any = None
         self._paused = self._empty = False
         self._guests = guests
-        self.probation: Probation | None = None
+        self.probation: CrashProbation | None = None
         self._accepted_in = -1
         self._more = False
         """The pass of the loop in which a connection was accepted last, and whether it was not the first."""

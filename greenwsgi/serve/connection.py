@@ -11,15 +11,15 @@ from typing import Any
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.serve.admission import Admission
 from greenwsgi.serve.deadlines import PeerStalled
-from greenwsgi.serve.departure import Departure
+from greenwsgi.serve.disconnect import Disconnect
 from greenwsgi.serve.exchange import Exchange
-from greenwsgi.serve.guests import Guests
+from greenwsgi.serve.request_slots import Overloaded
 from greenwsgi.serve.service import Endpoint, Service
-from greenwsgi.serve.slots import Overloaded
 from greenwsgi.serve.stream import Stream
 from greenwsgi.shared.metrics import REFUSED
-from greenwsgi.wire.events import Event, ProtocolRow, Reply, RequestHead
+from greenwsgi.wire.protocol import Event, ProtocolRow, Reply, RequestHead
 
 _now = SystemClock.monotonic
 
@@ -75,7 +75,7 @@ class Connection:
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
         self.greenlet: Any = None
-        self.guests: Guests | None = None
+        self.guests: Admission | None = None
         self.fresh = True
         self.lingers = False
         self.over = False
@@ -89,7 +89,7 @@ class Connection:
         if self.service.draining and not protocol.says_close:
             stream.hold_back()
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
-        self.departure = departure = Departure(stream, protocol)
+        self.departure = departure = Disconnect(stream, protocol)
         self.environ["greenwsgi.disconnected"] = departure
 
     @property

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log import tracebacks
-from greenwsgi.log.access import Access, AccessLog
+from greenwsgi.log.access_log import Access, AccessLog
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
-from greenwsgi.serve.departure import ClientLeft
-from greenwsgi.serve.intake import SMALL, Intake
+from greenwsgi.serve.disconnect import ClientLeft
+from greenwsgi.serve.request_body import SMALL, RequestBody
 from greenwsgi.shared.metrics import CLIENT_GONE, EXCEPTIONS, FULL, HARAKIRIS
-from greenwsgi.wire.events import RequestHead
-from greenwsgi.wsgi.body import open_body
+from greenwsgi.wire.protocol import RequestHead
 from greenwsgi.wsgi.environ import gateway_scheme
-from greenwsgi.wsgi.errors import GatewayErrors
 from greenwsgi.wsgi.response import Response
-from greenwsgi.wsgi.runner import run
+from greenwsgi.wsgi.run_application import run
+from greenwsgi.wsgi.wsgi_errors import GatewayErrors
+from greenwsgi.wsgi.wsgi_input import open_body
 
 if TYPE_CHECKING:
     from greenwsgi.serve.connection import Connection
@@ -73,7 +73,7 @@ class Exchange:
         )
         self._intake = None
         if head.length:
-            self._intake = Intake(connection, head.expects_continue, service.timeouts.body_rate)
+            self._intake = RequestBody(connection, head.expects_continue, service.timeouts.body_rate)
             environ["wsgi.input"] = open_body(self._intake.pull)
             if head.length <= SMALL and connection.protocol.waiting() < head.length and not head.expects_continue:
                 self._intake.fetch(service)

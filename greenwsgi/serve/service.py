@@ -12,18 +12,18 @@ from gevent.event import Event
 from greenlet import getcurrent
 
 from greenwsgi.clock import SystemClock
-from greenwsgi.log.access import AccessLog
-from greenwsgi.log.server import ServerLog
-from greenwsgi.serve.carriers import Carriers
+from greenwsgi.log.access_log import AccessLog
+from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.deadlines import NEVER, Deadlines
-from greenwsgi.serve.numbers import Numbers
-from greenwsgi.serve.slots import Slots
-from greenwsgi.serve.turns import Turns
+from greenwsgi.serve.descriptor_owners import DescriptorOwners
+from greenwsgi.serve.greenlet_pool import GreenletPool
+from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
-from greenwsgi.wire.events import ProtocolRow, WireLimits
-from greenwsgi.wsgi.dressing import Dressing
-from greenwsgi.wsgi.forwarded import Forwarding
+from greenwsgi.wire.protocol import ProtocolRow, WireLimits
+from greenwsgi.wsgi.forwarded_headers import Forwarding
+from greenwsgi.wsgi.header_rules import Dressing
 from greenwsgi.wsgi.types import Application
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class Service:
     seat: Seat
     total_requests: Callable[[], int]
     deadlines: Deadlines
-    slots: Slots
+    slots: RequestSlots
     limits: WireLimits
     timeouts: Timeouts
-    numbers: Numbers
+    numbers: DescriptorOwners
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
     harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()
@@ -87,8 +87,8 @@ class Service:
     leaving: Event = field(default_factory=Event)
     """The same as an event, for applications: environ["greenwsgi.draining"]."""
     date: bytes = b""
-    turns: Turns = field(default_factory=Turns)
-    carriers: Carriers = field(default_factory=Carriers)
+    turns: LoopBudget = field(default_factory=LoopBudget)
+    carriers: GreenletPool = field(default_factory=GreenletPool)
     running: dict[int, Exchange] = field(default_factory=dict)
     connections: set[Connection] = field(default_factory=set)
 

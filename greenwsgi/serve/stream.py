@@ -23,8 +23,8 @@ from greenlet import getcurrent
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import Deadlines, PeerStalled
-from greenwsgi.serve.turns import Turns
-from greenwsgi.wsgi.files import FilePart
+from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.wsgi.file_wrapper import FilePart
 
 RECV_SIZE = 65536
 ROUND_TRIP = 0.1
@@ -69,7 +69,7 @@ class Stream:
     )  # fmt: skip
 
     def __init__(
-        self, sock: Any, deadlines: Deadlines, turns: Turns, timeout: float, send_timeout: float = 0.0
+        self, sock: Any, deadlines: Deadlines, turns: LoopBudget, timeout: float, send_timeout: float = 0.0
     ) -> None:
         self.sock = sock
         self.timeout = timeout

@@ -16,7 +16,7 @@ from greenlet import getcurrent
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.serve.stream import RECV_SIZE, Stream
-from greenwsgi.serve.tls import ServerTls, facts
+from greenwsgi.serve.tls_contexts import ServerTls, facts
 
 FEW = 4096
 """Bytes of records that OpenSSL is given at once when the last ones had nothing for us: 64 KiB of KeyUpdates (RFC 8446

@@ -14,7 +14,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock
 from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
-from greenwsgi.serve.interrupt import interrupt
+from greenwsgi.serve.greenlet_interrupt import interrupt
 from greenwsgi.serve.service import Service
 from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
 

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
-from greenwsgi.shared.descriptors import raised
+from greenwsgi.shared.descriptor_numbers import raised
 
 HANDSHAKE = 0.1
 """Seconds that a client's TCP handshake may be under way when the server stops."""
@@ -127,7 +127,7 @@ def _decoded(line: bytes) -> Message | None:
         return None
 
 
-class Report:
+class ReportPipe:
     """A child's way to speak to the master: `report("ready")`, `report("retire", reason="max-requests 5000")`."""
 
     def __init__(self, fd: int, generation: int, seat: int = -1, number: int = 0) -> None:
@@ -146,9 +146,9 @@ class Report:
         except OSError:  # or the application has closed the pipe
             return
 
-    def of_worker(self, seat: int, number: int) -> Report:
+    def of_worker(self, seat: int, number: int) -> ReportPipe:
         """The same pipe, for the worker on that seat."""
-        return Report(self.fd, self._generation, seat, number)
+        return ReportPipe(self.fd, self._generation, seat, number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Kind(Enum):
+class MetricKind(Enum):
     COUNTER = "counter"
     GAUGE = "gauge"
 
@@ -21,13 +21,13 @@ class Metric:
 
     name: str
     help: str
-    kind: Kind = Kind.COUNTER
+    kind: MetricKind = MetricKind.COUNTER
 
 
 METRICS: list[Metric] = []
 
 
-def _row(name: str, help: str, kind: Kind = Kind.COUNTER) -> int:
+def _row(name: str, help: str, kind: MetricKind = MetricKind.COUNTER) -> int:
     METRICS.append(Metric(name, help, kind))
     return len(METRICS) - 1
 
@@ -36,13 +36,13 @@ def _row(name: str, help: str, kind: Kind = Kind.COUNTER) -> int:
 REQUESTS = _row("requests", "Requests that were started.")
 RUNNING_TIME_US = _row("running_time_us", "Time spent in requests, in microseconds.")
 TX = _row("tx", "Bytes sent to clients.")
-IN_FLIGHT = _row("in_flight", "Requests that are running.", Kind.GAUGE)
-FULL = _row("full", "1 while all slots are taken: siblings look at it.", Kind.GAUGE)
+IN_FLIGHT = _row("in_flight", "Requests that are running.", MetricKind.GAUGE)
+FULL = _row("full", "1 while all slots are taken: siblings look at it.", MetricKind.GAUGE)
 EXCEPTIONS = _row("exceptions", "Requests whose application raised.")
 HARAKIRIS = _row("harakiris", "Requests ended because they ran past their deadline.")
 CLIENT_GONE = _row("client_gone", "Requests whose client left before the answer's end.")
 REFUSED = _row("refused", "Requests refused before the application saw them: malformed, too large, too slow.")
 OVERLOADED = _row("overloaded", "Requests answered 503 because no slot came free.")
 BLOCKED_LOOPS = _row("blocked_loops", "Times that the loop stood still for longer than blocked-loop-warning.")
-LOOP_LAG_US = _row("loop_lag_us", "How late the loop lately was, in microseconds.", Kind.GAUGE)
+LOOP_LAG_US = _row("loop_lag_us", "How late the loop lately was, in microseconds.", MetricKind.GAUGE)
 GREENLETS = _row("greenlets", "Greenlets made for connections; all other requests had one that was used before.")

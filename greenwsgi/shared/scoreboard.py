@@ -29,7 +29,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from greenwsgi.shared.metrics import METRICS, Kind
+from greenwsgi.shared.metrics import METRICS, MetricKind
 
 _HEAD = struct.Struct("@iiqqdd")
 _HEAD_SIZE = 64
@@ -268,7 +268,10 @@ class Totals:
 
     def fold(self, seat: Seat) -> None:
         """Keep a dead worker's counters. Call it once, before the seat is wiped."""
-        dead = [0 if metric.kind is Kind.GAUGE else count for metric, count in zip(METRICS, seat.counters, strict=True)]
+        dead = [
+            0 if metric.kind is MetricKind.GAUGE else count
+            for metric, count in zip(METRICS, seat.counters, strict=True)
+        ]
         self._folded[seat.number] = _add(self._folded.get(seat.number, []), dead)
 
     @classmethod

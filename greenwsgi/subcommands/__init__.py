@@ -31,17 +31,17 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "check": Subcommand("Report what becomes of each option of a configuration, and whether it starts.", "check:run"),
     "convert": Subcommand("Write a configuration anew, clean and short.", "convert:run"),
     "doctor": Subcommand("Look at the machine, a configuration and nginx's; say what to mend.", "doctor:run"),
-    "nginx": Subcommand("Print the nginx server block that goes with a configuration.", "nginx:run"),
-    "options": Subcommand("Tell what becomes of options, all of them or those named.", "options:options"),
-    "completion": Subcommand("Print completion for bash or zsh.", "options:completion"),
-    "manpage": Subcommand("Print the manual page.", "options:print_manpage"),
+    "nginx": Subcommand("Print the nginx server block that goes with a configuration.", "nginx_config:run"),
+    "options": Subcommand("Tell what becomes of options, all of them or those named.", "option_listings:options"),
+    "completion": Subcommand("Print completion for bash or zsh.", "option_listings:completion"),
+    "manpage": Subcommand("Print the manual page.", "option_listings:print_manpage"),
     "reload": Subcommand(
-        "Have a running server load its application anew; with --wait, until that serves.", "ask:reload"
+        "Have a running server load its application anew; with --wait, until that serves.", "server_commands:reload"
     ),
-    "stop": Subcommand("Stop a running server; with --wait, until it has stopped.", "ask:stop"),
-    "status": Subcommand("Show what a running server does.", "ask:status"),
-    "ping": Subcommand("Does the server's master answer?", "ask:ping"),
-    "ask": Subcommand("Ask a running server for any of its commands.", "ask:ask"),
+    "stop": Subcommand("Stop a running server; with --wait, until it has stopped.", "server_commands:stop"),
+    "status": Subcommand("Show what a running server does.", "server_commands:status"),
+    "ping": Subcommand("Does the server's master answer?", "server_commands:ping"),
+    "ask": Subcommand("Ask a running server for any of its commands.", "server_commands:ask"),
 }
 
 

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from greenwsgi.config.argv import ORIGIN
-from greenwsgi.config.show import printable
+from greenwsgi.config.command_line import ORIGIN
+from greenwsgi.config.show_config import printable
 from greenwsgi.errors import UsageError
-from greenwsgi.subcommands.arguments import Arguments
-from greenwsgi.subcommands.report import Report, report
+from greenwsgi.subcommands.argument_parser import Arguments
+from greenwsgi.subcommands.configuration_report import ConfigurationReport, report
 
 EPILOG = """\
 FILE is what greenwsgi itself takes: a configuration of any format, FILE:SECTION, an application. A .env file is read as
@@ -49,7 +49,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:at], arguments[at + 1 :]
 
 
-def _of_file(file: str) -> Report:
+def _of_file(file: str) -> ConfigurationReport:
     if not file.endswith(".env"):
         return report([file], os.environ, passed_over=(ORIGIN.source,))
     try:
@@ -60,7 +60,7 @@ def _of_file(file: str) -> Report:
     return report([], {match[1]: match[2].strip("\"'") for match in found})
 
 
-def _plain(one: Report) -> dict[str, object]:
+def _plain(one: ConfigurationReport) -> dict[str, object]:
     """The promise of --json: these keys and no others."""
     return {
         "options": [asdict(item) for item in one.items],
@@ -68,7 +68,7 @@ def _plain(one: Report) -> dict[str, object]:
     }
 
 
-def _text(name: str, one: Report) -> Iterator[str]:
+def _text(name: str, one: ConfigurationReport) -> Iterator[str]:
     yield name
     width = max((len(item.origin) for item in one.items), default=0)
     for item in one.items:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from greenwsgi.config import show
-from greenwsgi.config.load import Reading, read
+from greenwsgi.config import show_config
+from greenwsgi.config.load import ReadConfiguration, read
 from greenwsgi.config.settings import Assignment, silent
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
-from greenwsgi.options.kinds import FLAG, Address, Kind
-from greenwsgi.options.spec import Status
-from greenwsgi.subcommands.arguments import Arguments
+from greenwsgi.options.option_spec import Status
+from greenwsgi.options.value_kinds import FLAG, ValueKind
+from greenwsgi.options.value_types import Address
+from greenwsgi.subcommands.argument_parser import Arguments
 
-_DONE = show.DONE | {"allow-remote-config"}
+_DONE = show_config.DONE | {"allow-remote-config"}
 """Where the text came from, which is all in here now."""
 
 
@@ -33,7 +34,7 @@ class Line:
     name: str
     text: str
     origin: Origin
-    kind: Kind[Any] | None = None
+    kind: ValueKind[Any] | None = None
     lost: str = ""
     listens: bool = False
 
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def lines(reading: Reading) -> list[Line]:
+def lines(reading: ReadConfiguration) -> list[Line]:
     """What was written and still counts, by section in the table's order; each option by the name it was given last.
 
     What others mention as %(name) is not there: it stands in their texts.
@@ -98,7 +99,7 @@ def _lines(one: Assignment, name: str) -> Iterator[Line]:
 def _print(text: str) -> None:
     """Each byte as it was read; on a terminal without what that would obey."""
     if sys.stdout.isatty():
-        print(show.printable(text))
+        print(show_config.printable(text))
         return
     sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
@@ -128,10 +129,10 @@ def _ini(converted: list[Line]) -> Iterator[str]:
 
 def _ini_lines(same: list[Line]) -> Iterator[str]:
     for line in same:
-        if not line.lost and not show.is_plain(line.name, line.text):
+        if not line.lost and not show_config.is_plain(line.name, line.text):
             other = "; --to toml can" if _fits_toml(line.text) else ""
             raise UsageError(f"{line.name}: no line of ini can say {line.text[:60]!r}{other}", line.origin)
-        yield show.line(line.name, line.text, comment=bool(line.lost))
+        yield show_config.line(line.name, line.text, comment=bool(line.lost))
 
 
 # TOML
@@ -166,7 +167,7 @@ def _toml_value(line: Line) -> str:
         return line.text
     if not line.lost and not _fits_toml(line.text):
         raise UsageError(f"{line.name}: TOML cannot say {line.text[:60]!r}", line.origin)
-    return _quoted(show.escaped(line.text))
+    return _quoted(show_config.escaped(line.text))
 
 
 def _fits_toml(text: str) -> bool:

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 
 from greenwsgi.config.load import load
-from greenwsgi.config.show import printable
+from greenwsgi.config.show_config import printable
 from greenwsgi.errors import UsageError
-from greenwsgi.subcommands import examine, examine_nginx
-from greenwsgi.subcommands.arguments import Arguments
-from greenwsgi.subcommands.examine import Finding
+from greenwsgi.subcommands import doctor_checks, doctor_nginx_checks
+from greenwsgi.subcommands.argument_parser import Arguments
+from greenwsgi.subcommands.doctor_checks import Finding
 
 SOMETHING_TO_MEND = 1
 
@@ -31,23 +31,23 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _examine(file: str | None, nginx_file: str | None) -> Iterator[Finding]:
-    yield examine.versions()
+    yield doctor_checks.versions()
     loaded = load([file] if file else [], os.environ)
     settings = loaded.settings
     if file:
-        yield from examine.configuration(loaded)
-    yield examine.backlog(settings)
-    yield examine.descriptors(settings)
-    yield examine.cpus(settings)
+        yield from doctor_checks.configuration(loaded)
+    yield doctor_checks.backlog(settings)
+    yield doctor_checks.descriptors(settings)
+    yield doctor_checks.cpus(settings)
     if file:
-        yield from examine.sockets(settings)
-        yield from examine.times(settings)
-        yield from examine.application(settings)
+        yield from doctor_checks.sockets(settings)
+        yield from doctor_checks.times(settings)
+        yield from doctor_checks.application(settings)
     if nginx_file:
         try:
             with open(nginx_file, encoding="utf-8", errors="replace") as opened:
                 text = opened.read()
         except OSError as error:
             raise UsageError(f"cannot read {nginx_file!r}: {error.strerror}") from None
-        yield from examine_nginx.against(settings, text, nginx_file)
-    yield from examine.patching()  # last: this process is a gevent one from here on
+        yield from doctor_nginx_checks.against(settings, text, nginx_file)
+    yield from doctor_checks.patching()  # last: this process is a gevent one from here on

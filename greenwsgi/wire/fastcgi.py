@@ -23,10 +23,8 @@ from collections.abc import Iterable
 from struct import Struct
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import answer, cgi, namevalue
-from greenwsgi.wire.events import END, Event, Headers, Reply, RequestHead, WireLimits
-from greenwsgi.wire.reasons import status_line
-from greenwsgi.wire.records import (
+from greenwsgi.wire import cgi_connection, fastcgi_pairs, response_head
+from greenwsgi.wire.fastcgi_records import (
     ABORT_REQUEST,
     BEGIN_REQUEST,
     CANT_MPX_CONN,
@@ -53,6 +51,8 @@ from greenwsgi.wire.records import (
     record,
     records,
 )
+from greenwsgi.wire.protocol import END, Event, Headers, Reply, RequestHead, WireLimits
+from greenwsgi.wire.reason_phrases import status_line
 
 REFUSED = 1
 """The application status of a request that the application has not seen; else it is 0, as of a CGI program."""
@@ -107,7 +107,7 @@ class FastCgi(Records):
         """Begin the next request of a reusable connection; returns how many bytes of its records are already here."""
         self._forget_request()
         self._fault = None
-        self._first = cgi.status_prefix(self.nph)
+        self._first = cgi_connection.status_prefix(self.nph)
         self._head_done = self._answered = self._ended = self.body_done = False
         return self.waiting()
 
@@ -238,8 +238,8 @@ class FastCgi(Records):
             return False
         requests = str(self.limits.requests)
         known = {"FCGI_MAX_CONNS": requests, "FCGI_MAX_REQS": requests, "FCGI_MPXS_CONNS": "0"}
-        wanted = {name for name, _ in namevalue.pairs(content)}
-        values = namevalue.encode({name: value for name, value in known.items() if name in wanted})
+        wanted = {name for name, _ in fastcgi_pairs.pairs(content)}
+        values = fastcgi_pairs.encode({name: value for name, value in known.items() if name in wanted})
         return Reply(record(GET_VALUES_RESULT, MANAGEMENT, values) or header.pack(VERSION, GET_VALUES_RESULT, 0, 0, 0))
 
     def _abort(self, length: int, padding: int) -> Reply | bool:
@@ -294,14 +294,14 @@ class FastCgi(Records):
         if not block:
             raise PeerError("FastCGI request without variables")
         if limits.commands:
-            variables = namevalue.careful_params(block, limits.headers, cgi.COMMANDS)
+            variables = fastcgi_pairs.careful_params(block, limits.headers, cgi_connection.COMMANDS)
         else:
-            variables = namevalue.parse_params(block, limits.headers)
-        cgi.complete_path(variables)
+            variables = fastcgi_pairs.parse_params(block, limits.headers)
+        cgi_connection.complete_path(variables)
         if self.nph:
-            self._first = cgi.status_prefix(True, variables.get("SERVER_PROTOCOL", ""))
+            self._first = cgi_connection.status_prefix(True, variables.get("SERVER_PROTOCOL", ""))
         said = variables.get("CONTENT_LENGTH")
-        length = cgi.body_length(said, limits) if said else 0
+        length = cgi_connection.body_length(said, limits) if said else 0
         self._expected = length if said else -1
         head = RequestHead(variables, length, self._size)
         if length:
@@ -401,7 +401,7 @@ class FastCgi(Records):
         self._answered = True
         if not keep_alive:
             self._leave()
-        said = record(STDOUT, self._number, answer.plain(self._first + status, headers))
+        said = record(STDOUT, self._number, response_head.plain(self._first + status, headers))
         return self._said() + said if self._errors else said
 
     def chunk(self, data: bytes) -> bytes:
@@ -438,7 +438,7 @@ class FastCgi(Records):
         if self._answered or not self._number:
             return b""
         self._answered = True
-        page = answer.refusal(self._first + status_line(status), text, extra)
+        page = response_head.refusal(self._first + status_line(status), text, extra)
         refusal = self._said() + record(STDOUT, self._number, page) + self._closing(REFUSED)
         if not self._parts:
             return refusal

@@ -16,11 +16,11 @@ import re
 from collections.abc import Iterable
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import answer, cgi, fields, target
-from greenwsgi.wire.buffer import Buffer
-from greenwsgi.wire.events import END, Event, Headers, RequestHead, WireLimits
-from greenwsgi.wire.framing import ChunkedBody, LengthBody
-from greenwsgi.wire.reasons import status_line
+from greenwsgi.wire import cgi_connection, header_fields, request_line, response_head
+from greenwsgi.wire.body_framing import ChunkedBody, LengthBody
+from greenwsgi.wire.protocol import END, Event, Headers, RequestHead, WireLimits
+from greenwsgi.wire.reason_phrases import status_line
+from greenwsgi.wire.receive_buffer import Buffer
 
 _HEAD, _BODY, _OVER, _FAULT = range(4)
 
@@ -45,7 +45,7 @@ def connection_options(value: str) -> tuple[bool, bool]:
     known = ("close" in tokens, "keep-alive" in tokens)
     if len(known_connections) >= MOST_CONNECTIONS:
         known_connections.clear()
-    if len(value) <= fields.LONGEST_LINE:
+    if len(value) <= header_fields.LONGEST_LINE:
         known_connections[value] = known
     return known
 
@@ -76,7 +76,7 @@ class Http1(Buffer):
         self._fields = b""
         """All of the last head but its request line, and the variables of that head, which nobody changes."""
         self._variables: dict[str, str] = {}
-        self._secret = fields.DROPPED
+        self._secret = header_fields.DROPPED
         self._small = min(limits.head, limits.request_line)
         self.next_request()
 
@@ -131,7 +131,7 @@ class Http1(Buffer):
             first = head[:end]
             if size > self._small:
                 self._check_size(size, first, 0)
-            base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
+            base, v11, self._mute, host = request_line.KNOWN_REQUESTS.get(first) or request_line.parse(first)
             variables = self._variables | base
         else:
             limits = self.limits
@@ -139,17 +139,17 @@ class Http1(Buffer):
             first = lines.pop(0)
             if size > self._small or len(lines) > limits.headers:
                 self._check_size(size, first, len(lines))
-            base, v11, self._mute, host = target.KNOWN_REQUESTS.get(first) or target.parse(first)
+            base, v11, self._mute, host = request_line.KNOWN_REQUESTS.get(first) or request_line.parse(first)
             variables = base.copy()
-            known = fields.KNOWN_LINES.get
+            known = header_fields.KNOWN_LINES.get
             for line in lines:
                 name, value = known(line) or self._read_line(line)
                 variables[name] = value
-            if "" in variables or len(variables) != len(lines) + target.VARIABLES:
+            if "" in variables or len(variables) != len(lines) + request_line.VARIABLES:
                 if not self._careful:
                     self._careful = True
                     return self._read_head()
-                variables = base | fields.join(lines, limits.underscores)
+                variables = base | header_fields.join(lines, limits.underscores)
             if size <= LONGEST_REPEATED:
                 self._fields, self._variables = head[end:], variables
         return self._accept(variables, v11, host, start, size)
@@ -179,12 +179,12 @@ class Http1(Buffer):
             self.body_done = True
         return RequestHead(variables, length, size, self._waits)
 
-    def _read_line(self, line: bytes) -> fields.Variable:
+    def _read_line(self, line: bytes) -> header_fields.Variable:
         """A line that the common table has not. A client's cookie is remembered while its connection lives."""
         if line == self._secret_line:
             return self._secret
-        variable = fields.parse(line, self.limits.underscores)
-        if variable[0] in fields.SECRETS:
+        variable = header_fields.parse(line, self.limits.underscores)
+        if variable[0] in header_fields.SECRETS:
             self._secret_line, self._secret = line, variable
         return variable
 
@@ -197,7 +197,7 @@ class Http1(Buffer):
             size = -1
             self._body = ChunkedBody(self.limits)
         else:
-            size = cgi.body_length(length or "", self.limits)
+            size = cgi_connection.body_length(length or "", self.limits)
             self._body = LengthBody(size)
         expected = variables.get("HTTP_EXPECT")
         if expected is not None and self._v11:  # HTTP/1.0 cannot expect anything: RFC 9110 10.1.1
@@ -289,27 +289,27 @@ class Http1(Buffer):
 
     def head(self, status: str, headers: Headers, length: int, date: bytes, keep_alive: bool) -> bytes:
         """The answer's head: what the application said, and the framing, Connection, Date and Server it did not."""
-        first, body = answer.known_statuses.get(status) or answer.status(status)
+        first, body = response_head.known_statuses.get(status) or response_head.status(status)
         lines = [first]
-        known = answer.known_names
+        known = response_head.known_names
         seen = 0
         for name, value in headers:
-            kind = known[name] if name in known else answer.meaning(name)
+            kind = known[name] if name in known else response_head.meaning(name)
             if kind:
                 seen |= kind
-                if kind == answer.CLOSE and connection_options(value)[0]:
+                if kind == response_head.CLOSE and connection_options(value)[0]:
                     keep_alive = False
-                if (kind > answer.LENGTH or body) and not answer.passes(kind, body, status):
+                if (kind > response_head.LENGTH or body) and not response_head.passes(kind, body, status):
                     continue
             lines.append(f"{name}: {value}\r\n")
         if self._waits or not keep_alive:  # a client that waits for 100 may send its body or not: nobody can tell
             self._keep = False
         self._answered = True
         if body or self._mute:
-            self._mute = body != answer.SWITCHING
-            if length > 0 and body == answer.BODY and not seen & answer.LENGTH:
+            self._mute = body != response_head.SWITCHING
+            if length > 0 and body == response_head.BODY and not seen & response_head.LENGTH:
                 lines.append(f"Content-Length: {length}\r\n")
-        elif not seen & answer.LENGTH:
+        elif not seen & response_head.LENGTH:
             if length >= 0:
                 lines.append(f"Content-Length: {length}\r\n")
             elif self._v11:
@@ -317,15 +317,17 @@ class Http1(Buffer):
                 lines.append("Transfer-Encoding: chunked\r\n")
             else:
                 self._keep = False
-        if body == answer.SWITCHING:
+        if body == response_head.SWITCHING:
             self._keep = False
         elif not self._keep:
             lines.append("Connection: close\r\n")
         elif not self._v11:
             lines.append("Connection: keep-alive\r\n")
-        if seen & (answer.DATE | answer.SERVER):
-            return "".join(lines).encode("latin-1") + answer.partial_closing(seen, date)
-        return "".join(lines).encode("latin-1") + (answer.known_closings.get(date) or answer.closing(date))
+        if seen & (response_head.DATE | response_head.SERVER):
+            return "".join(lines).encode("latin-1") + response_head.partial_closing(seen, date)
+        return "".join(lines).encode("latin-1") + (
+            response_head.known_closings.get(date) or response_head.closing(date)
+        )
 
     def chunk(self, data: bytes) -> bytes:
         """A non-empty piece of the answer's body, framed; b"" when this answer has none (HEAD, 204, 304)."""
@@ -355,7 +357,7 @@ class Http1(Buffer):
         self._answered = True
         more = [*extra, ("Connection", "close"), ("Date", date.decode("latin-1")), ("Server", "greenwsgi")]
         bodiless = self._mute and self._fault is None
-        return answer.refusal(f"HTTP/1.1 {status_line(status)}", text, more, bodiless)
+        return response_head.refusal(f"HTTP/1.1 {status_line(status)}", text, more, bodiless)
 
     def detach(self) -> bytes:
         """Give the connection away (upgrade): returns the bytes received and not used."""

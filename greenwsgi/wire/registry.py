@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from greenwsgi.wire.events import ProtocolRow
 from greenwsgi.wire.fastcgi import FastCgi, FastCgiNph
 from greenwsgi.wire.http1 import Http1
+from greenwsgi.wire.protocol import ProtocolRow
 from greenwsgi.wire.scgi import Scgi, ScgiNph
 from greenwsgi.wire.uwsgi import Uwsgi
 

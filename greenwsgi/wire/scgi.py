@@ -7,8 +7,8 @@ CONTENT_LENGTH bytes of body. CONTENT_LENGTH comes first, and SCGI says "1". Str
 from __future__ import annotations
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, complete_path, take_variable
-from greenwsgi.wire.events import RequestHead
+from greenwsgi.wire.cgi_connection import COMMANDS, NO_COMMANDS, CgiConnection, complete_path, take_variable
+from greenwsgi.wire.protocol import RequestHead
 
 MOST_DIGITS = 9
 COMMA = ord(",")

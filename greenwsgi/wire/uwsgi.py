@@ -7,9 +7,9 @@ Hot path, budget 0.5 us a variable. Packet: u8 modifier1, u16le size, u8 modifie
 from __future__ import annotations
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire.cgi import COMMANDS, NO_COMMANDS, CgiConnection, take_variable
-from greenwsgi.wire.events import Reply, RequestHead
-from greenwsgi.wire.layouts import Layouts, is_foul, learn, recall
+from greenwsgi.wire.cgi_connection import COMMANDS, NO_COMMANDS, CgiConnection, take_variable
+from greenwsgi.wire.protocol import Reply, RequestHead
+from greenwsgi.wire.variable_layouts import Layouts, is_foul, learn, recall
 
 WSGI, CGI, WSGI_UNDER_SCRIPT_NAME, PING = 0, 9, 30, 100
 """modifier1. 30 asks to take SCRIPT_NAME off the front of PATH_INFO; 9 is as good as 0 where programs are served; every

@@ -15,12 +15,12 @@ if __name__ == "__main__":
     import greenwsgi  # noqa: F401
 
     del sys.path[0]
-    from greenwsgi.serve import greening
-    from greenwsgi.serve.forks import Forks
+    from greenwsgi.serve import monkeypatch
+    from greenwsgi.serve.fork_hook import ForkHook
 
-    forks = Forks()
+    forks = ForkHook()
     forks.register()  # before the patch, which imports threading
-    greening.patch()
+    monkeypatch.patch()
 
     from greenwsgi.worker import zygote
 

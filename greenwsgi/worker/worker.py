@@ -18,40 +18,40 @@ from gevent.event import Event
 from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock, SystemClock
-from greenwsgi.config.rules import socket_numbers
+from greenwsgi.config.option_rules import socket_numbers
 from greenwsgi.config.settings import Settings
 from greenwsgi.log import tracebacks
-from greenwsgi.log.access import AccessLog, Worthy
-from greenwsgi.log.server import ServerLog
-from greenwsgi.serve import greening
+from greenwsgi.log.access_log import AccessLog, Worthy
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.serve import monkeypatch
 from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.cgi_programs import CgiPrograms
+from greenwsgi.serve.crash_probation import CrashProbation
 from greenwsgi.serve.deadlines import NEVER, Deadlines
-from greenwsgi.serve.doors import door
+from greenwsgi.serve.descriptor_owners import DescriptorOwners
+from greenwsgi.serve.endpoints import door
 from greenwsgi.serve.exchange import Exchange
-from greenwsgi.serve.forks import Forks
-from greenwsgi.serve.monitor import EXIT_HARAKIRI, Monitor
-from greenwsgi.serve.numbers import Numbers
-from greenwsgi.serve.probation import Probation
-from greenwsgi.serve.programs import Programs
+from greenwsgi.serve.fork_hook import ForkHook
+from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, LoopMonitor
+from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.serve.service import Service, Timeouts
-from greenwsgi.serve.slots import Slots
-from greenwsgi.serve.tls import ServerTls
-from greenwsgi.serve.turns import Turns
+from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
-from greenwsgi.shared import descriptors, shares
+from greenwsgi.shared import descriptor_numbers, resource_limits
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Report
+from greenwsgi.shared.messages import HANDSHAKE, BoundListener, ReportPipe
 from greenwsgi.shared.metrics import FULL, REQUESTS
-from greenwsgi.shared.programs import end_groups
+from greenwsgi.shared.run_command import end_groups
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
-from greenwsgi.wire.events import WireLimits
-from greenwsgi.worker.limits import Limits, measure
-from greenwsgi.wsgi.applications import load
-from greenwsgi.wsgi.dressing import dressing
-from greenwsgi.wsgi.dynamic import DynamicApps
+from greenwsgi.wire.protocol import WireLimits
+from greenwsgi.worker.worker_limits import WorkerLimits, measure
+from greenwsgi.wsgi.dynamic_apps import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
-from greenwsgi.wsgi.forwarded import Forwarding, TrustList, forwarding
-from greenwsgi.wsgi.https import Https
+from greenwsgi.wsgi.forwarded_headers import Forwarding, TrustList, forwarding
+from greenwsgi.wsgi.header_rules import dressing
+from greenwsgi.wsgi.https_redirect import Https
+from greenwsgi.wsgi.load_applications import load
 from greenwsgi.wsgi.types import Application
 
 EXIT_CRASHED = 1
@@ -90,11 +90,11 @@ class WorkerBoot:
     seat: Seat
     listeners: tuple[BoundListener, ...]
     lifeline: int
-    report: Report
+    report: ReportPipe
     application: Application | None
     log: ServerLog
     hooks: Hooks
-    forks: Forks
+    forks: ForkHook
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
     probation: bool = False
@@ -107,9 +107,9 @@ def run(boot: WorkerBoot) -> int:
 
 def find_application(settings: Settings) -> Application:
     """The application that the settings name; beside programs there need be none. What it raises passes."""
-    application = load(settings.python, needed=not settings.programs.cgi)
+    application = load(settings.python, needed=not settings.cgi.cgi)
     _take_signals_back()
-    descriptors.open_standard()  # those that it has closed
+    descriptor_numbers.open_standard()  # those that it has closed
     return application
 
 
@@ -126,7 +126,7 @@ def _take_signals_back() -> None:
 
 def _turn() -> None:
     """Let the loop turn once: in its first turn after a fork it opens its descriptors, and they get high numbers."""
-    with descriptors.low_taken():
+    with descriptor_numbers.low_taken():
         gevent.sleep(TURN)
 
 
@@ -141,25 +141,25 @@ class Worker:
         self._status = 0
         self._retiring = self._orphan = False
         self._born = clock.monotonic()
-        self._limits = Limits.of_worker(boot.number, boot.settings.processes)
+        self._limits = WorkerLimits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
         own = (boot.lifeline, boot.report.fd, *(one.fd for one in boot.listeners))
-        self._numbers = Numbers(boot.log, own)
+        self._numbers = DescriptorOwners(boot.log, own)
         self._numbers_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
-        self._turns = Turns()
+        self._turns = LoopBudget()
 
     def run(self) -> int:
         boot = self._boot
-        greening.check()
-        shares.bind(boot.number, boot.settings.machine.cpu_affinity)
+        monkeypatch.check()
+        resource_limits.bind(boot.number, boot.settings.machine.cpu_affinity)
         if boot.application is None:
             _turn()
         application = find_application(boot.settings) if boot.application is None else boot.application
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
-        if boot.settings.programs.cgi:
-            application = Programs(boot.settings, application, boot.log, self._turns, boot.seat)
+        if boot.settings.cgi.cgi:
+            application = CgiPrograms(boot.settings, application, boot.log, self._turns, boot.seat)
             boot.forks.descriptors = application.descriptors
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
@@ -170,7 +170,7 @@ class Worker:
         boot.forks.service = service
         mercy, limits = boot.settings.processes.worker_reload_mercy, boot.settings.limits
         warning = limits.blocked_loop_warning
-        self._monitor = monitor = Monitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=warning)
+        self._monitor = monitor = LoopMonitor(boot.seat, boot.lifeline, mercy, boot.log, self._clock, warning=warning)
         verbose = limits.harakiri_verbose
         Watchdog(service, self._clock, self._give_up, verbose=verbose, turned=monitor.turned).start()
         monitor.start()
@@ -195,7 +195,7 @@ class Worker:
     # Boot
 
     def _hooks(self) -> None:
-        boot, moments = self._boot, self._boot.settings.moments
+        boot, moments = self._boot, self._boot.settings.hooks
         boot.hooks.perform("accepting", moments.hook_accepting)
         if boot.number == 1:
             boot.hooks.perform("accepting1", moments.hook_accepting1)
@@ -236,14 +236,14 @@ class Worker:
             seat=boot.seat,
             total_requests=self._total_requests,
             deadlines=deadlines,
-            slots=Slots(settings.processes.async_, deadlines, limits.queue_size),
+            slots=RequestSlots(settings.processes.async_, deadlines, limits.queue_size),
             limits=WireLimits(
                 head=limits.buffer_size,
                 request_line=min(limits.buffer_size, 16384),
                 body=limits.limit_post,
                 requests=settings.processes.async_ * settings.processes.processes,
                 commands=settings.proxies.dynamic_apps,
-                cgi=bool(settings.programs.cgi),
+                cgi=bool(settings.cgi.cgi),
                 underscores=settings.sockets.underscore_headers,
             ),
             timeouts=Timeouts(
@@ -302,10 +302,10 @@ class Worker:
             del fixed["wsgi.file_wrapper"]
         fixed["greenwsgi.draining"] = service.leaving
         fixed["greenwsgi.harakiri"] = service.set_harakiri
-        shares = dict(self._boot.settings.listening.map_socket)
+        maps = dict(self._boot.settings.listening.map_socket)
         numbers = socket_numbers(self._boot.settings, [one.text for one in self._boot.listeners])
         for number, listener in zip(numbers, self._boot.listeners, strict=True):
-            share = shares.get(number, range(1, workers + 1))
+            share = maps.get(number, range(1, workers + 1))
             if self._boot.number not in share:
                 continue
             endpoint, guests = door(listener, self._boot.settings, self._boot.tls, fixed)
@@ -316,7 +316,7 @@ class Worker:
             acceptor.start()
             self._acceptors.append(acceptor)
         if self._boot.probation:
-            Probation(service, self._acceptors)
+            CrashProbation(service, self._acceptors)
         if self._boot.paused:
             self._pause(True)
 
@@ -351,7 +351,7 @@ class Worker:
         Without its listeners this one would be deaf, without the pipes it would outlive the master. Nothing more is
         written to a log that may be anybody's file by now.
         """
-        descriptors.open_standard()
+        descriptor_numbers.open_standard()
         lost = self._numbers.lost()
         if not lost:
             return

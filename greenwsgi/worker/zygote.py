@@ -30,16 +30,16 @@ from gevent import monkey
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
-from greenwsgi.log.server import ServerLog
-from greenwsgi.serve import drivers, forksafety, greening, tls
-from greenwsgi.serve.forks import Forks
-from greenwsgi.shared import descriptors, programs, safe_paths, title
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.serve import fork_safety, monkeypatch, native_drivers, tls_contexts
+from greenwsgi.serve.fork_hook import ForkHook
+from greenwsgi.shared import descriptor_numbers, process_title, run_command, safe_paths
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Report, Word
+from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, ReportPipe, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
-from greenwsgi.wsgi import loader
-from greenwsgi.wsgi.scripts import Scripts
+from greenwsgi.wsgi import load_application
+from greenwsgi.wsgi.cgi_scripts import Scripts
 from greenwsgi.wsgi.types import Application
 
 EXIT_APP_FAILED = 22
@@ -63,25 +63,25 @@ _poll = monkey.get_original("select", "poll")
 _on_signal = monkey.get_original("signal", "signal")
 
 
-def main(document: int, forks: Forks) -> NoReturn:
+def main(document: int, forks: ForkHook) -> NoReturn:
     """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
     _take_no(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
     boot = boot.raised()  # numbers that no loop of the application's closes; nor do programs inherit them
-    with descriptors.low_taken():
+    with descriptor_numbers.low_taken():
         gevent.get_hub()
     log = ServerLog(boot.log)
     faulthandler.enable(boot.log, all_threads=False)  # an import that crashes shows where
     _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
-    report = Report(boot.report, boot.generation)
+    report = ReportPipe(boot.report, boot.generation)
     if boot.log_file:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # not before: what came since the fork has its handler now
     try:
         agree(boot)
         settings = decode(boot.configuration)
-        title.show(f"zygote {boot.generation}", settings.machine)
+        process_title.show(f"zygote {boot.generation}", settings.machine)
         contexts = read_certificates(settings, boot.listeners)
         arm(forks, boot, settings, log)
         application = prepare(settings, log, forks)
@@ -90,7 +90,7 @@ def main(document: int, forks: Forks) -> NoReturn:
         fail(report, log, error, boot.failure)
         leave(EXIT_APP_FAILED)
     _take_no(*_OURS)  # again: the application may have set handlers of its own
-    for line in forksafety.report({document, *boot.descriptors}):
+    for line in fork_safety.report({document, *boot.descriptors}):
         log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
     report("loaded")
     try:
@@ -107,13 +107,13 @@ def agree(boot: BootDocument) -> None:
         raise UsageError("greenwsgi has changed since the master was started: reexec first (SIGUSR2)")
 
 
-def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls.ServerTls]:
+def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls_contexts.ServerTls]:
     """TLS of the sockets that have it; before the application is loaded, since a mistake shows at once then.
 
     Raises BootError, with the status of a usage error.
     """
     try:
-        contexts = tls.load(settings)
+        contexts = tls_contexts.load(settings)
         for one in listeners:
             if one.tls and one.text not in contexts:
                 raise UsageError(
@@ -124,20 +124,20 @@ def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) ->
     return contexts
 
 
-def arm(forks: Forks, boot: BootDocument, settings: Settings, log: ServerLog) -> None:
+def arm(forks: ForkHook, boot: BootDocument, settings: Settings, log: ServerLog) -> None:
     """What the application forks from now on has nothing of the server's but its log."""
     forks.arm(log)
     forks.guard(set(boot.descriptors) - {boot.log, 1, 2}, {one.fd for one in boot.listeners})
-    forks.title = partial(title.show, options=settings.machine)
-    loader.after_application = forks.returned
+    forks.title = partial(process_title.show, options=settings.machine)
+    load_application.after_application = forks.returned
 
 
-def prepare(settings: Settings, log: ServerLog, forks: Forks) -> Application | None:
+def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application | None:
     """Make the process what the application expects, and load it, unless each worker shall do that by itself."""
-    greening.check()
-    if early := greening.unpatched():
+    monkeypatch.check()
+    if early := monkeypatch.unpatched():
         log.warning(f"imported before gevent's patch, and blocks: {', '.join(early)}; see .pth files and sitecustomize")
-    drivers.Watch(log.warning).start()
+    native_drivers.DriverWatch(log.warning).start()
     sys.argv = ["greenwsgi", *settings.python.pyargv.split()]
     sys.executable = settings.python.py_executable or sys.executable
     for name, value in settings.environment.items():
@@ -150,9 +150,9 @@ def prepare(settings: Settings, log: ServerLog, forks: Forks) -> Application | N
             os.chdir(settings.python.chdir)
         except OSError as error:
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
-    if settings.programs.cgi:
-        Scripts(settings.programs, settings.origin("cgi"))  # are they there?
-    moments, hooks = settings.moments, Hooks(log, partial(run_program, forks))
+    if settings.cgi.cgi:
+        Scripts(settings.cgi, settings.origin("cgi"))  # are they there?
+    moments, hooks = settings.hooks, Hooks(log, partial(run_program, forks))
     hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
     application = None if settings.processes.lazy_apps else find_application(settings)
     hooks.perform("post-app", moments.hook_post_app, moments.exec_post_app)
@@ -161,9 +161,9 @@ def prepare(settings: Settings, log: ServerLog, forks: Forks) -> Application | N
     return application
 
 
-def run_program(forks: Forks, command: str) -> int:
+def run_program(forks: ForkHook, command: str) -> int:
     """Run a hook's command; its exit status."""
-    return programs.run(command, forks.fork, _waitpid)
+    return run_command.run(command, forks.fork, _waitpid)
 
 
 def reopen(path: str, log: ServerLog) -> None:
@@ -174,7 +174,7 @@ def reopen(path: str, log: ServerLog) -> None:
         log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
 
 
-def fail(report: Report, log: ServerLog, error: BaseException, file: int = -1) -> None:
+def fail(report: ReportPipe, log: ServerLog, error: BaseException, file: int = -1) -> None:
     """Say why the application cannot be loaded: one line to the master, the traceback to the log and that file."""
     if isinstance(error, UsageError):
         report("failed", status=EXIT_APP_FAILED, reason=str(error))
@@ -218,10 +218,10 @@ class Zygote:
         boot: BootDocument,
         settings: Settings,
         application: Application | None,
-        contexts: Mapping[str, tls.ServerTls],
-        report: Report,
+        contexts: Mapping[str, tls_contexts.ServerTls],
+        report: ReportPipe,
         log: ServerLog,
-        forks: Forks,
+        forks: ForkHook,
     ) -> None:
         self._forks = forks
         self._boot = boot
@@ -282,7 +282,7 @@ class Zygote:
 
     def _watch(self, pid: int) -> None:
         try:
-            pidfd = descriptors.raised(os.pidfd_open(pid))
+            pidfd = descriptor_numbers.raised(os.pidfd_open(pid))
         except (AttributeError, OSError):  # another system, an old kernel, a strict container: look now and then
             return
         self._pidfds[pid] = pidfd
@@ -314,7 +314,7 @@ class Zygote:
             self._log.error(f"worker {order.number} ends:\n{traceback.format_exc()}")
         finally:
             try:
-                programs.end_groups(self._board.seats[order.seat].programs())  # there may be no master to do that
+                run_command.end_groups(self._board.seats[order.seat].programs())  # there may be no master to do that
             finally:
                 leave(status)
 
@@ -330,7 +330,7 @@ class Zygote:
         seat.occupy(number, self._boot.generation, os.getpid())
         report = self._report.of_worker(order.seat, number)
         report("forked")
-        title.show(f"worker {number}", self._settings.machine)
+        process_title.show(f"worker {number}", self._settings.machine)
         worker = WorkerBoot(
             settings=self._settings,
             number=number,
@@ -349,7 +349,7 @@ class Zygote:
             probation=order.probation,
         )
         try:
-            worker.hooks.perform("post-fork", self._settings.moments.hook_post_fork)
+            worker.hooks.perform("post-fork", self._settings.hooks.hook_post_fork)
             status = run(worker)
         except BaseException as error:  # a border: under lazy-apps an import, which may raise anything
             self._forks.returned(error)

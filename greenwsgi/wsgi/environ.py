@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from greenwsgi import __version__
-from greenwsgi.wsgi.body import EMPTY
-from greenwsgi.wsgi.files import FileWrapper
+from greenwsgi.wsgi.file_wrapper import FileWrapper
+from greenwsgi.wsgi.wsgi_input import EMPTY
 
 SOFTWARE = f"greenwsgi/{__version__}"
 

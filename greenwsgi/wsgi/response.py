@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from greenwsgi.wire.events import WireProtocol
-from greenwsgi.wsgi.files import FilePart, SendFile
+from greenwsgi.wire.protocol import WireProtocol
+from greenwsgi.wsgi.file_wrapper import FilePart, SendFile
 from greenwsgi.wsgi.types import ExcInfo, Headers, Write
 
 _STATUS = re.compile(r"[1-9][0-9][0-9](?: [\x20-\x7e\t\xa0-\xff]*)?\Z")
@@ -59,7 +59,7 @@ class Server(Protocol):
     """What the operator makes of an answer's headers."""
 
 
-class Outlet(Protocol):
+class ResponseSink(Protocol):
     """Where an answer goes. Each call returns when the kernel has all, or raises PeerGone."""
 
     def send(self, data: bytes) -> None:
@@ -89,7 +89,7 @@ class Response:
         "begun", "closed", "cut", "excess", "head_size", "headers", "over", "sent", "status",
     )  # fmt: skip
 
-    def __init__(self, protocol: WireProtocol, outlet: Outlet, server: Server, head_only: bool) -> None:
+    def __init__(self, protocol: WireProtocol, outlet: ResponseSink, server: Server, head_only: bool) -> None:
         self._protocol = protocol
         self._outlet = outlet
         self._server = server

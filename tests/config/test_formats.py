@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from greenwsgi.config import fetch, magic, read_toml, read_yaml
+from greenwsgi.config import external_sources, placeholders, read_toml, read_yaml
 from greenwsgi.config.load import load
 from greenwsgi.config.settings import Assignment, Settings, build
-from greenwsgi.config.show import show
+from greenwsgi.config.show_config import show
 from greenwsgi.config.sources import FORMATS
 from greenwsgi.errors import Origin, UsageError
 from tests.config.test_settings import CONFIGURATIONS, serving
@@ -311,4 +311,4 @@ def test_many_unknown_names_are_soon_told() -> None:
 
 
 def test_limits_are_what_the_page_says() -> None:
-    assert (fetch.MAX_BYTES, magic.MAX_TEXT) == (1 << 20, 128 << 10)
+    assert (external_sources.MAX_BYTES, placeholders.MAX_TEXT) == (1 << 20, 128 << 10)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from greenwsgi.config import rules
+from greenwsgi.config import option_rules
 from greenwsgi.config.load import load
 from greenwsgi.config.settings import Settings
-from greenwsgi.config.show import show
+from greenwsgi.config.show_config import show
 from greenwsgi.errors import UsageError
 from tests.config.test_settings import serving
 
@@ -151,17 +151,17 @@ def test_users_and_groups_may_have_no_name(write: Write, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("line", ["", "--processes 4", "--callable app"])
 def test_nothing_to_serve(line: str) -> None:
     with pytest.raises(UsageError, match="nothing to serve: give --wsgi-file FILE or --module"):
-        rules.check(loaded(line), pytest.fail)
+        option_rules.check(loaded(line), pytest.fail)
 
 
 @pytest.mark.parametrize("line", ["app.py", "--module pkg.mod"])
 def test_something_to_serve(line: str) -> None:
-    rules.check(loaded(line), pytest.fail)
+    option_rules.check(loaded(line), pytest.fail)
 
 
 def test_two_applications() -> None:
     told: list[str] = []
-    rules.check(loaded("--wsgi-file a.py --module b"), told.append)
+    option_rules.check(loaded("--wsgi-file a.py --module b"), told.append)
     assert told == ["wsgi-file a.py and module b are both given: the file is served"]
 
 
@@ -169,7 +169,7 @@ def test_a_reload_tells_what_it_changes_by_name() -> None:
     told: list[str] = []
     line = "app.py -p 4 --harakiri 5 --reload-mercy 5 --listen 7"
     started = serving = loaded("app.py")
-    rules.check_reload(started, serving, loaded(line), lambda warning: None, told.append)
+    option_rules.check_reload(started, serving, loaded(line), lambda warning: None, told.append)
     assert told == [
         "changed, for the new workers: processes, harakiri",
         "changed, as soon as the new workers serve: reload-mercy",
@@ -179,7 +179,7 @@ def test_a_reload_tells_what_it_changes_by_name() -> None:
 def test_a_reload_tells_again_only_what_it_cannot_change() -> None:
     told: list[str] = []
     wanted = "app.py -p 4 --harakiri 5 --listen 7"
-    rules.check_reload(loaded("app.py"), loaded(wanted), loaded(wanted), told.append, told.append)
+    option_rules.check_reload(loaded("app.py"), loaded(wanted), loaded(wanted), told.append, told.append)
     assert told == ["listen has changed, but takes a restart; it stays as it was"]
 
 
@@ -195,10 +195,10 @@ def test_a_reload_tells_again_only_what_it_cannot_change() -> None:
 )
 def test_cheaper_needs_room(line: str, refused: str) -> None:
     if not refused:
-        rules.check(loaded(line), lambda warning: None)
+        option_rules.check(loaded(line), lambda warning: None)
         return
     with pytest.raises(UsageError, match=refused):
-        rules.check(loaded(line), lambda warning: None)
+        option_rules.check(loaded(line), lambda warning: None)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_cheaper_needs_room(line: str, refused: str) -> None:
 )
 def test_a_reload_tells_what_it_cannot_change(line: str, expected: list[str]) -> None:
     told: list[str] = []
-    rules.check_reload(loaded("app.py"), loaded("app.py"), loaded(line), told.append)
+    option_rules.check_reload(loaded("app.py"), loaded("app.py"), loaded(line), told.append)
     assert told == expected
 
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenwsgi.config import argv, read_ini
+from greenwsgi.config import command_line, read_ini
 from greenwsgi.config.settings import Assignment, Settings, build, decode, encode, read
-from greenwsgi.config.show import show
+from greenwsgi.config.show_config import show
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS, Entry
-from greenwsgi.options.kinds import Address
-from greenwsgi.options.spec import Option, Status
+from greenwsgi.options.option_spec import Option, Status
 from greenwsgi.options.table.sockets import PROTOCOL_NAMES
+from greenwsgi.options.value_types import Address
 
 
 def written(text: str) -> list[Assignment]:
@@ -202,7 +202,7 @@ def by_ini(pairs: list[tuple[str, str]]) -> Settings:
 @given(CONFIGURATIONS)
 def test_the_command_line_and_ini_agree(pairs: list[tuple[str, str]]) -> None:
     words = [f"--{key}={text}" if text else f"--{key}" for key, text in pairs]
-    assert build(argv.read(words)) == by_ini(pairs)
+    assert build(command_line.read(words)) == by_ini(pairs)
 
 
 @given(CONFIGURATIONS)

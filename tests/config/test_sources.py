@@ -16,12 +16,12 @@ from threading import Event, Thread
 import pytest
 
 from greenwsgi import cli
-from greenwsgi.config import fetch
+from greenwsgi.config import external_sources
 from greenwsgi.config.load import load, read
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import USAGE_STATUS, UsageError
-from greenwsgi.log.server import ServerLog
-from greenwsgi.options.table.config import Config
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.options.table.config import ConfigOptions
 
 Write = Callable[..., None]
 
@@ -83,7 +83,7 @@ def test_of_our_own_variables_only_options_count_that_serve(write: Write) -> Non
     cluster = {"PORT": "tcp://10.0.0.1:80", "SERVICE_HOST": "10.0.0.1", "PORT_80_TCP_PROTO": "tcp", "PROCESES": "2"}
     mine = {f"GREENWSGI_{name}": text for name, text in {**ending, **cluster, "BASE": "x", "LISTEN": "7"}.items()}
     found = load(["x.ini"], mine)
-    assert found.settings.config == replace(Config(), strict=True)
+    assert found.settings.config == replace(ConfigOptions(), strict=True)
     assert (found.settings.listening.listen, found.settings.listeners[0].text) == (7, ":80")
     (said,) = found.warnings
     assert said == (
@@ -137,7 +137,7 @@ def test_a_command_and_a_descriptor_are_files(write: Write) -> None:
     assert counted(f"--ini fd://{reader}") == ["listen=6"]
     os.close(reader)
     assert counted(f"--ini fd://{reader}") == ["listen=6"], "a reload reads it again"
-    fetch._descriptor.cache_clear()
+    external_sources._descriptor.cache_clear()
 
 
 def test_standard_input(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_http_by_an_option_only(web: str) -> None:
 )
 def test_a_command_has_its_time(write: Write, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """What it said until then counts for nothing."""
-    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
+    monkeypatch.setattr(external_sources, "TIMEOUT", 0.3)
     write(f"a = @(exec://{command})")
     with pytest.raises(UsageError, match=r"^x.ini:2: cannot read .*: it took longer than 0.3 s$"):
         load(["x.ini"], dict(os.environ))
@@ -207,7 +207,7 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_started(
 ) -> None:
     os.mkfifo(tmp_path / "held")
     held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
-    monkeypatch.setattr(fetch, "TIMEOUT", 1)
+    monkeypatch.setattr(external_sources, "TIMEOUT", 1)
     write("a = @(exec://sleep 1000 > held & sleep 1000)")
     with pytest.raises(UsageError, match="it took longer"):
         load(["x.ini"], dict(os.environ))
@@ -217,7 +217,7 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_started(
 
 
 def test_a_server_has_its_time_for_all_of_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "TIMEOUT", 0.3)
+    monkeypatch.setattr(external_sources, "TIMEOUT", 0.3)
     done = Event()
 
     def trickle() -> None:

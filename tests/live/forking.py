@@ -307,9 +307,9 @@ def respond(environ):
         with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as executor:
             return repr(list(executor.map(abs, [-1, -2]))).encode()
     if path == "/broken":
-        from greenwsgi.serve import forked_hub
+        from greenwsgi.serve import forked_child_hub
 
-        forked_hub._survivors = None
+        forked_child_hub._survivors = None
         return b""
     if path == "/spawn":  # a greenlet that nobody but a list knows
         children.append(gevent.spawn(finish))

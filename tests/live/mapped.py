@@ -26,7 +26,7 @@ from typing import Any, Self
 from greenwsgi.config.load import load
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import UsageError
-from greenwsgi.options.kinds import Address
+from greenwsgi.options.value_types import Address
 from tests.live import ps
 from tests.live.client import PATIENCE, free_port, read_answer, uwsgi_packet
 from tests.live.server import ROOT

@@ -25,7 +25,7 @@ from signal import (
 
 import pytest
 
-from greenwsgi.process.commands import COMMANDS
+from greenwsgi.process.control.commands import COMMANDS
 from tests.live.client import read_answer
 from tests.live.ps import wait_until
 from tests.live.server import HELLO, ROOT, Server

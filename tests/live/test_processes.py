@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from greenwsgi.process.identity import holder
+from greenwsgi.process.lifecycle.pidfile import holder
 from tests.live import ps
 from tests.live.client import PATIENCE
 from tests.live.server import HELLO, ROOT, Server, nobody_else
@@ -59,7 +59,7 @@ atexit.register(tell)
     foreign = {"gevent", "greenlet", "ssl", "asyncio", "concurrent.futures", "app"}
     assert modules[worker] >= foreign, "the spy sees what is there"
     assert modules[master] & foreign == set()
-    assert "greenwsgi.process.master" in modules[master]
+    assert "greenwsgi.process.supervision.master" in modules[master]
 
 
 def test_titles() -> None:

@@ -8,8 +8,8 @@ from signal import SIGTERM, SIGUSR2, Signals
 
 import pytest
 
-from greenwsgi.process.fifo import tell
-from greenwsgi.process.identity import holder
+from greenwsgi.process.control.master_fifo import tell
+from greenwsgi.process.lifecycle.pidfile import holder
 from tests.live import ps
 from tests.live.load import Close, KeepAlive, Load, Uwsgi
 from tests.live.ps import wait_until

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenwsgi.process.control import Caller
+from greenwsgi.process.control.control_client import Caller
 from tests.live import ps
 from tests.live.client import read_answer
 from tests.live.server import ROOT, Server

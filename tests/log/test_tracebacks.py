@@ -6,7 +6,7 @@ import pytest
 
 from greenwsgi.log.tracebacks import of_application
 from greenwsgi.wsgi.response import Response
-from greenwsgi.wsgi.runner import run
+from greenwsgi.wsgi.run_application import run
 
 
 def fail(environ: object, start_response: object) -> list[bytes]:

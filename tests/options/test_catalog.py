@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 
 import pytest
 
-from greenwsgi.options import kinds
+from greenwsgi.options import value_kinds
 from greenwsgi.options.catalog import OPTIONS, Catalog, Entry
-from greenwsgi.options.spec import Option, Reason, Reload, Status, option
+from greenwsgi.options.option_spec import ChangeNeeds, Option, Reason, Status, option
 from greenwsgi.options.table import Sections
 from greenwsgi.options.table.sockets import PROTOCOL_NAMES
 
@@ -27,7 +27,7 @@ def test_option_is_whole(entry: Entry) -> None:
     assert option.help.endswith(".")
     assert option.help[0].isupper()
     assert isinstance(option.status, Status)
-    assert isinstance(option.reload, Reload)
+    assert isinstance(option.reload, ChangeNeeds)
     assert bool(option.note) or option.status is Status.WORKS
     assert isinstance(option.reason, Reason) == (option.status is Status.ACCEPTED)
     assert option.note.startswith(option.reason.value if option.reason else "")
@@ -101,8 +101,8 @@ def test_no_two_options_share_a_name(names: tuple[str, ...], short: str) -> None
     class Letters:
         """Letters"""
 
-        alpha: str = option("alpha", short="a", kind=kinds.TEXT, default="", help="First.")
-        beta: str = option(*names, short=short, kind=kinds.TEXT, default="", help="Second.")
+        alpha: str = option("alpha", short="a", kind=value_kinds.TEXT, default="", help="First.")
+        beta: str = option(*names, short=short, kind=value_kinds.TEXT, default="", help="Second.")
 
     @dataclass(frozen=True, kw_only=True)
     class Table:

@@ -6,7 +6,7 @@ import pytest
 
 from greenwsgi.options.catalog import OPTIONS
 from greenwsgi.options.help import COMMON, describe, help_all, help_on, help_text, listing, summary
-from greenwsgi.options.spec import Status
+from greenwsgi.options.option_spec import Status
 
 WORKING = (Status.WORKS, Status.PARTIAL)
 

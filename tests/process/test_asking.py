@@ -19,20 +19,22 @@ import pytest
 from greenwsgi.cli import main
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
-from greenwsgi.log.server import ServerLog
-from greenwsgi.process.commands import BY_NAME, by_signal
-from greenwsgi.process.control import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, Caller, ControlSocket, places
-from greenwsgi.process.fifo import Fifos, tell
-from greenwsgi.process.identity import Identity, Pidfile, holder
-from greenwsgi.process.inbox import Asked, Inbox
-from greenwsgi.process.target import Target
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.control.commands import BY_NAME, by_signal
+from greenwsgi.process.control.control_client import Caller
+from greenwsgi.process.control.control_socket import LINE_LIMIT, MOST_CLIENTS, SHORTAGE_PAUSE, ControlSocket, places
+from greenwsgi.process.control.master_fifo import MasterFifos, tell
+from greenwsgi.process.control.running_server import RunningServer
+from greenwsgi.process.lifecycle.pidfile import Pidfile, holder
+from greenwsgi.process.lifecycle.user_identity import Identity
+from greenwsgi.process.supervision.event_inbox import Asked, EventInbox
 
 NOBODY = Identity(None, None, None)
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    inbox = Inbox([])
+def inbox() -> Iterator[EventInbox]:
+    inbox = EventInbox([])
     yield inbox
     inbox.close()
 
@@ -43,7 +45,7 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def control(inbox: Inbox, path: str) -> Iterator[ControlSocket]:
+def control(inbox: EventInbox, path: str) -> Iterator[ControlSocket]:
     control = ControlSocket([path], NOBODY, inbox)
     yield control
     control.close()
@@ -56,7 +58,7 @@ def call(path: str) -> socket.socket:
     return sock
 
 
-def asked(inbox: Inbox) -> list[Asked]:
+def asked(inbox: EventInbox) -> list[Asked]:
     """What comes in until there is nothing more at once."""
     notes: list[Asked] = []
     while inbox._selector.select(0.05):
@@ -74,14 +76,14 @@ def read_line(sock: socket.socket) -> dict[str, object]:
 # The control socket
 
 
-def test_it_is_the_owners_alone_and_gone_at_the_end(inbox: Inbox, path: str) -> None:
+def test_it_is_the_owners_alone_and_gone_at_the_end(inbox: EventInbox, path: str) -> None:
     control = ControlSocket([path], NOBODY, inbox)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     control.close()
     assert not os.path.exists(path)
 
 
-def test_a_request_is_a_note_and_its_answer_a_line(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_a_request_is_a_note_and_its_answer_a_line(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         sock.sendall(b'{"command": "reload", "wait": true}\n')
         (note,) = asked(inbox)
@@ -90,7 +92,7 @@ def test_a_request_is_a_note_and_its_answer_a_line(inbox: Inbox, control: Contro
         assert read_line(sock) == {"ok": True, "said": "done"}
 
 
-def test_byte_by_byte_and_several_at_once(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_byte_by_byte_and_several_at_once(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         for byte in b'{"command": "ping"}\r\n\n{"command": "stat':
             sock.send(bytes([byte]))
@@ -101,7 +103,7 @@ def test_byte_by_byte_and_several_at_once(inbox: Inbox, control: ControlSocket, 
         assert [note.name for note in asked(inbox)] == ["status", "stop"]
 
 
-def test_who_half_closes_is_answered(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_who_half_closes_is_answered(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         sock.sendall(b'{"command": "ping"}\n')
         sock.shutdown(socket.SHUT_WR)
@@ -128,7 +130,7 @@ def test_who_half_closes_is_answered(inbox: Inbox, control: ControlSocket, path:
     ],
 )
 def test_nonsense_is_one_line_and_the_next_request_is_served(
-    nonsense: bytes, inbox: Inbox, control: ControlSocket, path: str
+    nonsense: bytes, inbox: EventInbox, control: ControlSocket, path: str
 ) -> None:
     with call(path) as sock:
         sock.sendall(nonsense)
@@ -138,14 +140,14 @@ def test_nonsense_is_one_line_and_the_next_request_is_served(
         assert [note.name for note in asked(inbox)] == ["ping"]
 
 
-def test_a_line_without_end_is_hung_up_on(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_a_line_without_end_is_hung_up_on(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         sock.sendall(b"x" * (2 * LINE_LIMIT))
         assert asked(inbox) == []
         assert "longer than" in str(read_line(sock)["said"])
 
 
-def test_clients_that_say_nothing_do_not_keep_others_out(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_clients_that_say_nothing_do_not_keep_others_out(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     silent = []
     for _ in range(2 * MOST_CLIENTS):
         silent.append(call(path))
@@ -157,7 +159,7 @@ def test_clients_that_say_nothing_do_not_keep_others_out(inbox: Inbox, control: 
         one.close()
 
 
-def test_who_does_not_read_does_not_block(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_who_does_not_read_does_not_block(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         sock.sendall(b'{"command": "status"}\n')
         (note,) = asked(inbox)
@@ -169,7 +171,7 @@ def test_who_does_not_read_does_not_block(inbox: Inbox, control: ControlSocket, 
             inbox.wait(0)
 
 
-def test_without_descriptors_a_client_is_not_tried_without_end(inbox: Inbox, path: str) -> None:
+def test_without_descriptors_a_client_is_not_tried_without_end(inbox: EventInbox, path: str) -> None:
     """It stays in the backlog, so its socket is ready all the time."""
     clock = Hand()
     control = ControlSocket([path], NOBODY, inbox, clock=clock)
@@ -215,7 +217,7 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_who_left_is_not_answered(inbox: Inbox, control: ControlSocket, path: str) -> None:
+def test_who_left_is_not_answered(inbox: EventInbox, control: ControlSocket, path: str) -> None:
     with call(path) as sock:
         sock.sendall(b'{"command": "status"}\n')
         (note,) = asked(inbox)
@@ -223,7 +225,7 @@ def test_who_left_is_not_answered(inbox: Inbox, control: ControlSocket, path: st
     assert asked(inbox) == []
 
 
-def test_a_stale_socket_is_replaced_a_live_one_and_a_file_refused(inbox: Inbox, path: str, tmp_path: Path) -> None:
+def test_a_stale_socket_is_replaced_a_live_one_and_a_file_refused(inbox: EventInbox, path: str, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)
     control = ControlSocket([path], NOBODY, inbox)
@@ -235,13 +237,13 @@ def test_a_stale_socket_is_replaced_a_live_one_and_a_file_refused(inbox: Inbox, 
         ControlSocket([str(tmp_path / "file")], NOBODY, inbox)
 
 
-def test_a_link_from_before_may_be_in_its_place(inbox: Inbox, path: str) -> None:
+def test_a_link_from_before_may_be_in_its_place(inbox: EventInbox, path: str) -> None:
     os.symlink("gone", path)
     ControlSocket([path], NOBODY, inbox).close()
 
 
 def test_nothing_is_left_of_a_socket_that_cannot_be_had(
-    inbox: Inbox, path: str, monkeypatch: pytest.MonkeyPatch
+    inbox: EventInbox, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -252,7 +254,7 @@ def test_nothing_is_left_of_a_socket_that_cannot_be_had(
     assert not os.path.lexists(path)
 
 
-def test_a_socket_that_became_anothers_is_left_alone(inbox: Inbox, path: str) -> None:
+def test_a_socket_that_became_anothers_is_left_alone(inbox: EventInbox, path: str) -> None:
     """Also by the image of the process after a re-exec, which is told what file was made."""
     before = ControlSocket([path], NOBODY, inbox)
     fd, file = os.dup(before.fd), before.file
@@ -266,7 +268,7 @@ def test_a_socket_that_became_anothers_is_left_alone(inbox: Inbox, path: str) ->
     assert not os.path.exists(path)
 
 
-def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path: Path) -> None:
+def test_a_link_that_cannot_be_made_is_told_of(inbox: EventInbox, path: str, tmp_path: Path) -> None:
     control = ControlSocket([path, str(tmp_path / "none" / "link"), str(tmp_path / "link")], NOBODY, inbox)
     said: list[str] = []
     control.link(said.append)
@@ -279,7 +281,7 @@ def test_a_link_that_cannot_be_made_is_told_of(inbox: Inbox, path: str, tmp_path
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")
 @pytest.mark.parametrize("owner", [54321, 0])
 def test_a_link_in_a_users_folder_leads_to_a_control_socket_of_his_own(
-    owner: int, inbox: Inbox, path: str, tmp_path: Path
+    owner: int, inbox: EventInbox, path: str, tmp_path: Path
 ) -> None:
     """The fifo in the folder of the service's user, the control socket in one of root's: root finds it by the fifo."""
     (tmp_path / "users").mkdir()
@@ -315,9 +317,9 @@ def log(tmp_path: Path) -> Iterator[ServerLog]:
         yield ServerLog(file.fileno())
 
 
-def test_letters_and_digits(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+def test_letters_and_digits(inbox: EventInbox, log: ServerLog, tmp_path: Path) -> None:
     names = [str(tmp_path / "0"), str(tmp_path / "1")]
-    fifos = Fifos(names, NOBODY, inbox, log)
+    fifos = MasterFifos(names, NOBODY, inbox, log)
     fifos.open()
     assert not os.path.exists(names[1])
     tell(names[0], "rw\n")
@@ -334,9 +336,9 @@ def test_letters_and_digits(inbox: Inbox, log: ServerLog, tmp_path: Path) -> Non
     assert not os.path.exists(names[1])
 
 
-def test_a_fifo_that_was_removed_is_made_again(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+def test_a_fifo_that_was_removed_is_made_again(inbox: EventInbox, log: ServerLog, tmp_path: Path) -> None:
     name = str(tmp_path / "fifo")
-    fifos = Fifos([name], NOBODY, inbox, log)
+    fifos = MasterFifos([name], NOBODY, inbox, log)
     fifos.open()
     inbox.looks.append(fifos.look)
     os.unlink(name)
@@ -353,10 +355,10 @@ class Clock(SystemClock):
         return self.now
 
 
-def test_one_that_cannot_be_made_again_is_told_of_once(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+def test_one_that_cannot_be_made_again_is_told_of_once(inbox: EventInbox, log: ServerLog, tmp_path: Path) -> None:
     folder, clock = tmp_path / "run", Clock()
     folder.mkdir()
-    fifos = Fifos([str(folder / "fifo")], NOBODY, inbox, log, clock)
+    fifos = MasterFifos([str(folder / "fifo")], NOBODY, inbox, log, clock)
     fifos.open()
     (folder / "fifo").unlink()
     folder.rmdir()
@@ -373,23 +375,23 @@ def test_one_that_cannot_be_made_again_is_told_of_once(inbox: Inbox, log: Server
 
 
 def test_nothing_is_left_of_one_that_cannot_be_had(
-    inbox: Inbox, log: ServerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: EventInbox, log: ServerLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "fchown", refuse)
     with pytest.raises(UsageError, match=r"master-fifo: .*fifo: Operation not permitted"):
-        Fifos([str(tmp_path / "fifo")], NOBODY, inbox, log).open()
+        MasterFifos([str(tmp_path / "fifo")], NOBODY, inbox, log).open()
     assert not (tmp_path / "fifo").exists()
 
 
 def test_the_fifo_of_another_server_is_refused_one_of_the_dead_is_not(
-    inbox: Inbox, log: ServerLog, tmp_path: Path
+    inbox: EventInbox, log: ServerLog, tmp_path: Path
 ) -> None:
     name = str(tmp_path / "fifo")
     os.mkfifo(name)
-    old, new = Fifos([name], NOBODY, inbox, log), Fifos([name], NOBODY, inbox, log)
+    old, new = MasterFifos([name], NOBODY, inbox, log), MasterFifos([name], NOBODY, inbox, log)
     old.open()
     with pytest.raises(UsageError, match=r"master-fifo: .*fifo: another server reads it"):
         new.open()
@@ -399,10 +401,10 @@ def test_the_fifo_of_another_server_is_refused_one_of_the_dead_is_not(
 
 
 def test_the_name_of_another_server_is_taken_over_if_that_is_asked_for(
-    inbox: Inbox, log: ServerLog, tmp_path: Path
+    inbox: EventInbox, log: ServerLog, tmp_path: Path
 ) -> None:
     running, fresh = str(tmp_path / "running"), str(tmp_path / "fresh")
-    old, new = Fifos([running], NOBODY, inbox, log), Fifos([fresh, running], NOBODY, inbox, log)
+    old, new = MasterFifos([running], NOBODY, inbox, log), MasterFifos([fresh, running], NOBODY, inbox, log)
     old.open()
     new.open()
     tell(fresh, "1")
@@ -414,10 +416,10 @@ def test_the_name_of_another_server_is_taken_over_if_that_is_asked_for(
     new.close()
 
 
-def test_a_file_is_no_fifo(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
+def test_a_file_is_no_fifo(inbox: EventInbox, log: ServerLog, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     with pytest.raises(UsageError, match="it is no fifo"):
-        Fifos([str(tmp_path / "file")], NOBODY, inbox, log).open()
+        MasterFifos([str(tmp_path / "file")], NOBODY, inbox, log).open()
     assert (tmp_path / "file").read_text() == "precious"
 
 
@@ -425,7 +427,7 @@ def test_a_file_is_no_fifo(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None
 
 _HOLD = """
 import sys
-from greenwsgi.process.identity import Pidfile
+from greenwsgi.process.lifecycle.pidfile import Pidfile
 Pidfile(sys.argv[1]).write()
 print("held", flush=True)
 sys.stdin.read()
@@ -468,24 +470,24 @@ def test_a_held_pidfile_can_be_taken_over(held: tuple[str, int]) -> None:
 def test_a_pidfile_of_nobody(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "app.pid").write_text(text)
     with pytest.raises(UsageError, match=said):
-        Target(str(tmp_path / "app.pid"))
+        RunningServer(str(tmp_path / "app.pid"))
 
 
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
-        Target(str(tmp_path / "app.pid"))
+        RunningServer(str(tmp_path / "app.pid"))
 
 
 def test_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match="nobody reads this fifo"):
-        Target(str(tmp_path / "fifo")).ask("reload")
+        RunningServer(str(tmp_path / "fifo")).ask("reload")
 
 
-def test_without_a_control_socket_there_is_no_answer(inbox: Inbox, log: ServerLog, tmp_path: Path) -> None:
-    fifos = Fifos([str(tmp_path / "fifo")], NOBODY, inbox, log)
+def test_without_a_control_socket_there_is_no_answer(inbox: EventInbox, log: ServerLog, tmp_path: Path) -> None:
+    fifos = MasterFifos([str(tmp_path / "fifo")], NOBODY, inbox, log)
     fifos.open()
-    target = Target(str(tmp_path / "fifo"))
+    target = RunningServer(str(tmp_path / "fifo"))
     assert target.ask("reload")["ok"]
     assert [note.name for note in asked(inbox)] == ["reload"]
     assert main(["stop", "--wait", str(tmp_path / "fifo")]) == 2
@@ -504,7 +506,7 @@ def test_a_server_s_end_is_waited_for_by_its_pid(held: tuple[str, int]) -> None:
 def test_a_server_that_does_not_stop_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Refuses(Target):
+    class Refuses(RunningServer):
         def __init__(self, name: str) -> None:
             self.name = name
 
@@ -517,7 +519,7 @@ def test_a_server_that_does_not_stop_is_not_waited_for(
         def end(self) -> Callable[[], object]:
             return lambda: pytest.fail("waited for ever")
 
-    monkeypatch.setattr("greenwsgi.subcommands.ask.Target", Refuses)
+    monkeypatch.setattr("greenwsgi.subcommands.server_commands.RunningServer", Refuses)
     assert main(["stop", "--wait", "x"]) == 1
     assert capsys.readouterr().err == "no\\udce9\\x1b\n"
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.options.kinds import Address
-from greenwsgi.options.places import Descriptor, read_place
-from greenwsgi.options.table.listening import Listening
-from greenwsgi.process import binding
-from greenwsgi.process.binding import Listener
-from greenwsgi.process.identity import Owner
+from greenwsgi.options.listen_addresses import Descriptor, read_place
+from greenwsgi.options.table.listening import ListeningOptions
+from greenwsgi.options.value_types import Address
+from greenwsgi.process.lifecycle.user_identity import Owner
+from greenwsgi.process.listening import binding
+from greenwsgi.process.listening.binding import Listener
 
 ORIGIN = Origin("app.ini", 4)
 
@@ -31,7 +31,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has
 def bind(text: str, owner: Owner | None = None, **options: Any) -> Listener:
     place = read_place(text)
     assert not isinstance(place, Descriptor)
-    return binding.bind(Address("http", text, ORIGIN), place, Listening(listen=16, **options), owner)
+    return binding.bind(Address("http", text, ORIGIN), place, ListeningOptions(listen=16, **options), owner)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from greenwsgi.process import boot
+from greenwsgi.process.lifecycle import boot
 
 
 def test_rotations_within_a_second_lose_no_log(tmp_path: Path) -> None:

@@ -14,10 +14,19 @@ from typing import Any, cast
 
 import pytest
 
-from greenwsgi.process.fleet import Fleet, Generation, GenerationStage, Reload, Stop, Trouble, WorkerSeen, ZygoteSeen
-from greenwsgi.process.handover import Handover, plain, typed
-from greenwsgi.process.inbox import Asked, Inbox
-from greenwsgi.process.master import Master
+from greenwsgi.process.lifecycle.handover import Handover, plain, typed
+from greenwsgi.process.supervision.event_inbox import Asked, EventInbox
+from greenwsgi.process.supervision.fleet import (
+    Fleet,
+    Generation,
+    GenerationStage,
+    ReloadKind,
+    RestartBackoff,
+    Stop,
+    WorkerState,
+    ZygoteState,
+)
+from greenwsgi.process.supervision.master import Master
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import LAYOUT, Stage
 from tests.process.world import World
@@ -28,20 +37,20 @@ def travelled(value: Any) -> Any:
 
 
 def test_a_fleet_travels() -> None:
-    worker = WorkerSeen(1, 0, 100, 3.5, pid=7, ready_at=4.0, told=SIGTERM, kill_at=9.0)
+    worker = WorkerState(1, 0, 100, 3.5, pid=7, ready_at=4.0, told=SIGTERM, kill_at=9.0)
     generation = Generation(
-        2, 1, 60.0, GenerationStage.SERVING, ZygoteSeen(100, 1.0), {0: worker}, {0: Trouble(2, 1.0)}
+        2, 1, 60.0, GenerationStage.SERVING, ZygoteState(100, 1.0), {0: worker}, {0: RestartBackoff(2, 1.0)}
     )
-    fleet = Fleet(60.0, [generation], 2, Reload.CHAIN, Stop.GRACEFUL, 1.0, paused=True)
+    fleet = Fleet(60.0, [generation], 2, ReloadKind.CHAIN, Stop.GRACEFUL, 1.0, paused=True)
     assert travelled(fleet) == fleet
     assert travelled(replace(worker, ready_at=None, kill_at=inf)).kill_at == inf
 
 
 def test_another_greenwsgi_may_know_more_or_less() -> None:
-    data = plain(ZygoteSeen(100, 1.0))
-    assert typed(ZygoteSeen, data | {"colour": "red"}) == ZygoteSeen(100, 1.0)
+    data = plain(ZygoteState(100, 1.0))
+    assert typed(ZygoteState, data | {"colour": "red"}) == ZygoteState(100, 1.0)
     del data["loaded"]
-    assert typed(ZygoteSeen, data) == ZygoteSeen(100, 1.0)
+    assert typed(ZygoteState, data) == ZygoteState(100, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,7 @@ def test_another_greenwsgi_may_know_more_or_less() -> None:
 )
 def test_nonsense_is_refused(wrong: object) -> None:
     with pytest.raises(ValueError, match="makes no sense here"):
-        typed(ZygoteSeen, wrong)
+        typed(ZygoteState, wrong)
 
 
 def test_an_unknown_member_is_refused() -> None:
@@ -70,7 +79,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def handed_over(world: World) -> Handover:
-    inbox = cast(Inbox, SimpleNamespace(reader=-1, report=-1, rest=""))
+    inbox = cast(EventInbox, SimpleNamespace(reader=-1, report=-1, rest=""))
     return cast(Handover, travelled(world.master.hand_over(inbox)))
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.log.server import ServerLog
-from greenwsgi.options.table.listening import Listening
-from greenwsgi.process import inherited
-from greenwsgi.process.binding import Listener
-from greenwsgi.process.identity import NOBODY_ELSE, Identity
-from greenwsgi.process.listeners import Refusal, backlog_warning, listen
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.options.table.listening import ListeningOptions
+from greenwsgi.process.lifecycle.user_identity import NOBODY_ELSE, Identity
+from greenwsgi.process.listening import inherited_sockets
+from greenwsgi.process.listening.binding import Listener
+from greenwsgi.process.listening.listeners import Refusal, backlog_warning, listen
 from greenwsgi.shared.messages import HANDSHAKE
 
 Start = Callable[..., list[Listener]]
@@ -225,7 +225,7 @@ def three(monkeypatch: pytest.MonkeyPatch) -> int:
     for index, fd in enumerate(fds):
         os.dup2(fd, first + index)
         os.close(fd)
-    monkeypatch.setattr(inherited, "_FIRST_PASSED", first)
+    monkeypatch.setattr(inherited_sockets, "_FIRST_PASSED", first)
     return first
 
 
@@ -283,11 +283,11 @@ def reopened(fd: int) -> int:
 
 def test_what_is_kept_is_the_same_afterwards(start: Start, three: int, tmp_path: Path) -> None:
     before = start("http = a.sock; http = 127.0.0.1:0", activation("http:http:http"))
-    said = json.loads(json.dumps(inherited.keep(before)))
+    said = json.loads(json.dumps(inherited_sockets.keep(before)))
     assert not any(os.get_inheritable(one.bound.fd) for one in before), "that is the business of who executes"
     for one in said:
         one["fd"] = reopened(one["fd"])
-    after = [inherited.kept(one, Listening()) for one in said]
+    after = [inherited_sockets.kept(one, ListeningOptions()) for one in said]
     assert [(one.bound.protocol, one.bound.name) for one in after] == described(before)
     assert [(one.text, one.file, one.own) for one in after] == [(one.text, one.file, one.own) for one in before]
     assert [one.own for one in after] == [True, True, False, False, False]

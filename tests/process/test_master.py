@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from greenwsgi.errors import UsageError
-from greenwsgi.process.fleet import ABRUPT_MERCY, EXIT_APP_FAILED, ZYGOTE_MERCY
-from greenwsgi.process.inbox import Asked
-from greenwsgi.process.plan import SLACK
+from greenwsgi.process.supervision.event_inbox import Asked
+from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, EXIT_APP_FAILED, ZYGOTE_MERCY
+from greenwsgi.process.supervision.plan import SLACK
 from greenwsgi.shared.messages import Word
 from greenwsgi.shared.metrics import REQUESTS
 from tests.process.world import NOT_LONG, World
@@ -562,7 +562,7 @@ def test_workers_that_come_while_the_server_is_paused_are_paused(serving: World)
 def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     serving: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("greenwsgi.log.server.ServerLog.reopen", lambda *_: None)
+    monkeypatch.setattr("greenwsgi.log.server_log.ServerLog.reopen", lambda *_: None)
     (zygote,), (victim, sibling) = serving.zygotes(), serving.workers()
     serving.die(victim, -SIGKILL)
     while len(serving.workers()) < 2:

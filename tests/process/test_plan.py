@@ -8,8 +8,8 @@ from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM
 
 import pytest
 
-from greenwsgi.process import plan
-from greenwsgi.process.fleet import (
+from greenwsgi.process.supervision import plan
+from greenwsgi.process.supervision.fleet import (
     ABRUPT_MERCY,
     LONGEST_AFTER_READY,
     MOST_DRAINING,
@@ -18,11 +18,11 @@ from greenwsgi.process.fleet import (
     Fleet,
     Generation,
     GenerationStage,
-    Reload,
+    ReloadKind,
+    RestartBackoff,
     Stop,
-    Trouble,
-    WorkerSeen,
-    ZygoteSeen,
+    WorkerState,
+    ZygoteState,
     backoff,
 )
 
@@ -40,11 +40,11 @@ def fleet(
     most_draining: int = MOST_DRAINING,
 ) -> Fleet:
     born = generations[-1].number if generations else 0
-    wanted = Reload.WHOLE if reload else None
+    wanted = ReloadKind.WHOLE if reload else None
     return Fleet(30.0, list(generations), born, wanted, stop, stop_since, most_draining=most_draining)
 
 
-def generation(number: int, stage: GenerationStage, *workers: WorkerSeen, **known: object) -> Generation:
+def generation(number: int, stage: GenerationStage, *workers: WorkerState, **known: object) -> Generation:
     """Two workers wide, with a mercy of 10 s and a zygote that has loaded, unless told otherwise."""
     made = Generation(number, 2, 10.0, stage, loaded(number), {worker.seat: worker for worker in workers})
     made.proven = any(worker.ready_at is not None for worker in workers)
@@ -53,25 +53,25 @@ def generation(number: int, stage: GenerationStage, *workers: WorkerSeen, **know
     return made
 
 
-def loaded(number: int) -> ZygoteSeen:
-    return ZygoteSeen(pid=number * 100, since=NOW, loaded=True)
+def loaded(number: int) -> ZygoteState:
+    return ZygoteState(pid=number * 100, since=NOW, loaded=True)
 
 
-def loading(number: int) -> ZygoteSeen:
-    return ZygoteSeen(pid=number * 100, since=NOW)
+def loading(number: int) -> ZygoteState:
+    return ZygoteState(pid=number * 100, since=NOW)
 
 
-def asked(number: int, seat: int, since: float = NOW) -> WorkerSeen:
+def asked(number: int, seat: int, since: float = NOW) -> WorkerState:
     """A worker the zygote was told to fork, and that was not heard of."""
-    return WorkerSeen(number, seat, parent=100, since=since)
+    return WorkerState(number, seat, parent=100, since=since)
 
 
-def booting(number: int, seat: int) -> WorkerSeen:
-    return WorkerSeen(number, seat, parent=100, since=NOW, pid=10 * number + seat)
+def booting(number: int, seat: int) -> WorkerState:
+    return WorkerState(number, seat, parent=100, since=NOW, pid=10 * number + seat)
 
 
-def ready(number: int, seat: int, **known: object) -> WorkerSeen:
-    worker = WorkerSeen(number, seat, parent=100, since=NOW, pid=10 * number + seat, ready_at=NOW - 60)
+def ready(number: int, seat: int, **known: object) -> WorkerState:
+    worker = WorkerState(number, seat, parent=100, since=NOW, pid=10 * number + seat, ready_at=NOW - 60)
     for name, value in known.items():
         setattr(worker, name, value)
     return worker
@@ -111,15 +111,15 @@ BOOT = {
     "all serve": (fleet(generation(1, SERVING, ready(1, 0), ready(2, 1))), []),
     "the application cannot be loaded": (fleet(generation(1, RISING, failure="no module named x")), ["GiveUp 1"]),
     "no worker ever gets ready": (
-        fleet(generation(1, RISING, booting(1, 0), trouble={2: Trouble(plan.DEATHS_ALLOWED, NOW)})),
+        fleet(generation(1, RISING, booting(1, 0), trouble={2: RestartBackoff(plan.DEATHS_ALLOWED, NOW)})),
         ["GiveUp 1"],
     ),
     "one short of too many deaths": (
-        fleet(generation(1, RISING, booting(1, 0), trouble={2: Trouble(plan.DEATHS_ALLOWED - 1, NOW)})),
+        fleet(generation(1, RISING, booting(1, 0), trouble={2: RestartBackoff(plan.DEATHS_ALLOWED - 1, NOW)})),
         ["fork 1: 2 at 1"],
     ),
     "one serves, the other dies and dies": (
-        fleet(generation(1, RISING, ready(1, 0), trouble={2: Trouble(plan.DEATHS_ALLOWED, NOW + 9)})),
+        fleet(generation(1, RISING, ready(1, 0), trouble={2: RestartBackoff(plan.DEATHS_ALLOWED, NOW + 9)})),
         ["Promote 1"],
     ),
     "one fails to load after another serves": (
@@ -130,10 +130,16 @@ BOOT = {
 
 DEATHS = {
     "a worker is missing": (fleet(generation(1, SERVING, ready(2, 1))), ["fork 1: 1 at 0"]),
-    "its turn has not come": (fleet(generation(1, SERVING, ready(2, 1), trouble={1: Trouble(3, NOW + 0.1)})), []),
-    "its turn has come": (fleet(generation(1, SERVING, ready(2, 1), trouble={1: Trouble(3, NOW)})), ["fork 1: 1 at 0"]),
+    "its turn has not come": (
+        fleet(generation(1, SERVING, ready(2, 1), trouble={1: RestartBackoff(3, NOW + 0.1)})),
+        [],
+    ),
+    "its turn has come": (
+        fleet(generation(1, SERVING, ready(2, 1), trouble={1: RestartBackoff(3, NOW)})),
+        ["fork 1: 1 at 0"],
+    ),
     "a crash loop does not end what serves": (
-        fleet(generation(1, SERVING, trouble={1: Trouble(99, NOW + 9), 2: Trouble(99, NOW + 9)})),
+        fleet(generation(1, SERVING, trouble={1: RestartBackoff(99, NOW + 9), 2: RestartBackoff(99, NOW + 9)})),
         [],
     ),
     "nor does an application that fails now": (
@@ -141,7 +147,7 @@ DEATHS = {
         [],
     ),
     "the application's import hangs": (
-        fleet(generation(1, RISING, zygote=ZygoteSeen(100, NOW, stuck="boot-timeout"), failure="")),
+        fleet(generation(1, RISING, zygote=ZygoteState(100, NOW, stuck="boot-timeout"), failure="")),
         ["AbortZygote 1"],
     ),
     "it was told to end": (
@@ -150,7 +156,7 @@ DEATHS = {
                 1,
                 SERVING,
                 *[ready(1, 0), ready(2, 1)],
-                zygote=ZygoteSeen(100, NOW, stuck="boot-timeout", dismissed=True, kill_at=NOW + 1),
+                zygote=ZygoteState(100, NOW, stuck="boot-timeout", dismissed=True, kill_at=NOW + 1),
             )
         ),
         [],
@@ -164,7 +170,9 @@ DEATHS = {
         ["StartZygote 1"],
     ),
     "the zygote dies again and again": (
-        fleet(generation(1, SERVING, ready(1, 0), ready(2, 1), zygote=None, trouble={ZYGOTE: Trouble(4, NOW + 1)})),
+        fleet(
+            generation(1, SERVING, ready(1, 0), ready(2, 1), zygote=None, trouble={ZYGOTE: RestartBackoff(4, NOW + 1)})
+        ),
         [],
     ),
     "a worker that was asked for stays unheard of": (
@@ -178,7 +186,7 @@ DEATHS = {
                 SERVING,
                 asked(1, 0, since=NOW - ZYGOTE_MERCY),
                 ready(2, 1),
-                zygote=ZygoteSeen(100, NOW, loaded=True, dismissed=True),
+                zygote=ZygoteState(100, NOW, loaded=True, dismissed=True),
             )
         ),
         [],
@@ -213,7 +221,7 @@ RETIRING = {
         ["SIGKILL 10 until 10"],
     ),
     "the successor keeps dying": (
-        fleet(generation(1, SERVING, ready(1, 0, retiring="x"), ready(2, 1), trouble={1: Trouble(9, NOW + 9)})),
+        fleet(generation(1, SERVING, ready(1, 0, retiring="x"), ready(2, 1), trouble={1: RestartBackoff(9, NOW + 9)})),
         [],
     ),
     "another has asked before": (
@@ -313,14 +321,14 @@ RELOAD = {
     "all have left": (fleet(generation(1, DRAINING), generation(2, SERVING, *NEW)), ["Dismiss 1"]),
     "the old zygote has time": (
         fleet(
-            generation(1, DRAINING, zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW + 1)),
+            generation(1, DRAINING, zygote=ZygoteState(100, NOW, True, dismissed=True, kill_at=NOW + 1)),
             generation(2, SERVING, *NEW),
         ),
         [],
     ),
     "the old zygote does not leave": (
         fleet(
-            generation(1, DRAINING, zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW)),
+            generation(1, DRAINING, zygote=ZygoteState(100, NOW, True, dismissed=True, kill_at=NOW)),
             generation(2, SERVING, *NEW),
         ),
         ["KillZygote 1"],
@@ -331,7 +339,7 @@ RELOAD = {
         ["GiveUp 2"],
     ),
     "one new worker dies and dies": (
-        fleet(generation(1, SERVING, *OLD), generation(2, RISING, ready(1, 0), trouble={2: Trouble(5, NOW)})),
+        fleet(generation(1, SERVING, *OLD), generation(2, RISING, ready(1, 0), trouble={2: RestartBackoff(5, NOW)})),
         ["GiveUp 2"],
     ),
     "a worker of the old dies meanwhile": (
@@ -414,8 +422,8 @@ STOP = {
 }
 
 
-def chain(*workers: WorkerSeen, taken: int = 0, **known: object) -> Generation:
-    return generation(2, RISING, *workers, kind=Reload.CHAIN, taken=taken, **known)
+def chain(*workers: WorkerState, taken: int = 0, **known: object) -> Generation:
+    return generation(2, RISING, *workers, kind=ReloadKind.CHAIN, taken=taken, **known)
 
 
 CHAIN = {
@@ -451,7 +459,7 @@ CHAIN = {
         ["fork 1: 2 at 1"],
     ),
     "a worker dies and dies": (
-        fleet(generation(1, SERVING, ready(2, 1)), chain(ready(1, 0), taken=1, trouble={2: Trouble(5, NOW)})),
+        fleet(generation(1, SERVING, ready(2, 1)), chain(ready(1, 0), taken=1, trouble={2: RestartBackoff(5, NOW)})),
         ["GiveUp 2"],
     ),
     "it was given up: the old one is completed, and relieved by nobody meanwhile": (
@@ -501,7 +509,7 @@ COUNT = {
 }
 
 
-def leaving(number: int, seat: int, kill_at: float = 5.0) -> WorkerSeen:
+def leaving(number: int, seat: int, kill_at: float = 5.0) -> WorkerState:
     return ready(number, seat, told=SIGTERM, kill_at=NOW + kill_at)
 
 
@@ -546,7 +554,7 @@ CROWD = {
     ),
     "one whose workers have left does not count": (
         fleet(
-            generation(1, DRAINING, zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW + 1)),
+            generation(1, DRAINING, zygote=ZygoteState(100, NOW, True, dismissed=True, kill_at=NOW + 1)),
             *[generation(number, DRAINING, leaving(1, 0)) for number in (2, 3)],
             generation(4, SERVING, *NEW),
         ),
@@ -572,7 +580,7 @@ CROWD = {
         fleet(
             generation(1, DRAINING, leaving(2, 1)),
             *[generation(number, DRAINING, leaving(2, 1)) for number in (2, 3)],
-            generation(4, SERVING, *NEW, kind=Reload.CHAIN, taken=1),
+            generation(4, SERVING, *NEW, kind=ReloadKind.CHAIN, taken=1),
         ),
         [f"hasten 1 until {ABRUPT_MERCY:g}"],
     ),
@@ -601,7 +609,7 @@ UNTOLD = {
                 1,
                 DRAINING,
                 ready(1, 0, told=SIGKILL, kill_at=NOW),
-                zygote=ZygoteSeen(100, NOW, loaded=True, dismissed=True),
+                zygote=ZygoteState(100, NOW, loaded=True, dismissed=True),
             ),
         ),
         [],
@@ -619,7 +627,7 @@ UNTOLD = {
             generation(
                 1,
                 DRAINING,
-                zygote=ZygoteSeen(100, NOW, True, dismissed=True, kill_at=NOW + ZYGOTE_MERCY - ABRUPT_MERCY),
+                zygote=ZygoteState(100, NOW, True, dismissed=True, kill_at=NOW + ZYGOTE_MERCY - ABRUPT_MERCY),
             ),
             stop=Stop.NOW,
         ),
@@ -688,7 +696,7 @@ def test_backoff_starts_at_nothing_and_ends_at_half_a_minute() -> None:
 )
 def test_only_those_that_were_never_ready_wait_for_long(deaths: str, waits: list[float]) -> None:
     """u: died before it was ready; r: as soon as it was; l: later."""
-    trouble, seen = Trouble(), list[float]()
+    trouble, seen = RestartBackoff(), list[float]()
     for death in deaths:
         trouble.died(death != "l", NOW, was_ready=death != "u")
         seen.append(trouble.not_before - NOW)
@@ -707,6 +715,6 @@ def test_only_those_that_were_never_ready_wait_for_long(deaths: str, waits: list
 )
 @pytest.mark.parametrize("before", [False, True])
 def test_whose_successor_is_on_probation(known: dict[str, object], crashed: bool, before: bool) -> None:
-    made = generation(1, SERVING, worker := ready(1, 0, **known), trouble={1: Trouble(crashed=before)})
+    made = generation(1, SERVING, worker := ready(1, 0, **known), trouble={1: RestartBackoff(crashed=before)})
     made.worker_gone(worker, NOW)
     assert made.trouble[1].crashed is (crashed or (before and "told" not in known))

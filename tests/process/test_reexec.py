@@ -9,12 +9,12 @@ import pytest
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import UsageError
-from greenwsgi.log.server import ServerLog
-from greenwsgi.process.fleet import Fleet
-from greenwsgi.process.handover import Handover
-from greenwsgi.process.home import Home
-from greenwsgi.process.reexec import Reexec
-from greenwsgi.process.spawn import Processes
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.lifecycle.child_processes import ChildProcesses
+from greenwsgi.process.lifecycle.handover import Handover
+from greenwsgi.process.lifecycle.reexec import Reexec
+from greenwsgi.process.lifecycle.start_directory import StartDirectory
+from greenwsgi.process.supervision.fleet import Fleet
 
 
 def test_nothing_is_left_of_an_attempt_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,13 @@ def test_nothing_is_left_of_an_attempt_that_fails(monkeypatch: pytest.MonkeyPatc
         fleet=fleet, cycles={}, layout="", totals={}, living={}, starts={}, report=[], rest="", lifeline=[]
     )
     reexec = Reexec(
-        fleet, Processes(), SystemClock(), ServerLog(-1), Home(), hand_over=lambda: handed, note_all=lambda: None
+        fleet,
+        ChildProcesses(),
+        SystemClock(),
+        ServerLog(-1),
+        StartDirectory(),
+        hand_over=lambda: handed,
+        note_all=lambda: None,
     )
     before = os.listdir("/dev/fd")
     with pytest.raises(UsageError, match="/no/such/python: No such file or directory"):

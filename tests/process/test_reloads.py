@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.process.fleet import Reload
-from greenwsgi.process.inbox import Asked
+from greenwsgi.process.supervision.event_inbox import Asked
+from greenwsgi.process.supervision.fleet import ReloadKind
 from greenwsgi.shared.messages import Word
 from tests.process.world import NOT_LONG, World
 
@@ -31,7 +31,7 @@ def test_the_hurry_of_a_reload_that_failed_is_over(serving: World) -> None:
     serving.command("R")
     serving.run(NOT_LONG)
     serving.load, serving.stubborn = (lambda generation: "ok"), True
-    serving.master.fleet.reload_asked(Reload.WHOLE, serving.now)  # as a touched file does
+    serving.master.fleet.reload_asked(ReloadKind.WHOLE, serving.now)  # as a touched file does
     serving.run(30)
     assert serving.serving() == [(1, 1), (1, 2), (3, 1), (3, 2)], "the old workers have their mercy"
     serving.stubborn = False

@@ -18,7 +18,7 @@ SCOREBOARD = "greenwsgi.shared.scoreboard"
 SHORTAGES = {
     "memory": (f"{SCOREBOARD}.mmap.mmap", errno.ENOMEM),
     "a descriptor": (f"{SCOREBOARD}.anonymous_file", errno.EMFILE),
-    "another descriptor": ("greenwsgi.process.cycle.anonymous_file", errno.EMFILE),
+    "another descriptor": ("greenwsgi.process.supervision.generation_resources.anonymous_file", errno.EMFILE),
 }
 short_of = pytest.mark.parametrize(("function", "number"), SHORTAGES.values(), ids=SHORTAGES.keys())
 
@@ -59,7 +59,7 @@ def test_without_room_for_a_scoreboard_the_server_does_not_start(
 
 def test_zygotes_that_cannot_be_started_leave_nothing_open(serving: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("greenwsgi.process.cycle.anonymous_file", fail_with(errno.EMFILE))
+        patch.setattr("greenwsgi.process.supervision.generation_resources.anonymous_file", fail_with(errno.EMFILE))
         serving.die(serving.zygotes()[0], -SIGKILL)
         serving.run(NOT_LONG)
         before = os.listdir("/dev/fd")

@@ -11,7 +11,7 @@ from signal import SIGHUP, SIGQUIT, SIGTERM, Signals
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenwsgi.process.fleet import ABRUPT_MERCY, MOST_DRAINING, GenerationStage
+from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, MOST_DRAINING, GenerationStage
 from greenwsgi.shared.messages import Word
 from tests.process.world import NOT_LONG, World
 

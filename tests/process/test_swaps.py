@@ -16,16 +16,18 @@ from typing import Any
 import pytest
 
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.log.server import ServerLog
-from greenwsgi.options.kinds import Address
-from greenwsgi.options.places import Unix
-from greenwsgi.options.table.listening import Listening
-from greenwsgi.process import binding, boot
-from greenwsgi.process.control import ControlSocket
-from greenwsgi.process.fifo import Fifos
-from greenwsgi.process.home import Home
-from greenwsgi.process.identity import Identity, Owner, Pidfile
-from greenwsgi.process.inbox import Inbox
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.options.listen_addresses import Unix
+from greenwsgi.options.table.listening import ListeningOptions
+from greenwsgi.options.value_types import Address
+from greenwsgi.process.control.control_socket import ControlSocket
+from greenwsgi.process.control.master_fifo import MasterFifos
+from greenwsgi.process.lifecycle import boot
+from greenwsgi.process.lifecycle.pidfile import Pidfile
+from greenwsgi.process.lifecycle.start_directory import StartDirectory
+from greenwsgi.process.lifecycle.user_identity import Identity, Owner
+from greenwsgi.process.listening import binding
+from greenwsgi.process.supervision.event_inbox import EventInbox
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.safe_paths import open_log
 
@@ -159,14 +161,14 @@ class Moments:
 
 
 def listener(world: World, end: ExitStack) -> None:
-    options = Listening(listen=16, chmod_socket=0o666)
+    options = ListeningOptions(listen=16, chmod_socket=0o666)
     owner = Owner(USER, USER, "uid", Origin("x.ini", 1))
     made = binding.bind(Address("http", "x", Origin("x.ini", 2)), Unix(str(world.folder / "app")), options, owner)
     end.callback(made.close)
 
 
 def control(world: World, end: ExitStack) -> None:
-    inbox = Inbox([])
+    inbox = EventInbox([])
     end.callback(inbox.close)
     paths = [str(world.folder / "app"), str(world.folder / "app.link")]
     made = ControlSocket(paths, Identity(USER, USER, None), inbox)
@@ -175,9 +177,9 @@ def control(world: World, end: ExitStack) -> None:
 
 
 def fifo(world: World, end: ExitStack) -> None:
-    inbox = Inbox([])
+    inbox = EventInbox([])
     end.callback(inbox.close)
-    made = Fifos([str(world.folder / "app")], Identity(USER, USER, None), inbox, ServerLog(-1))
+    made = MasterFifos([str(world.folder / "app")], Identity(USER, USER, None), inbox, ServerLog(-1))
     made.open()
     end.callback(made.close)
 
@@ -213,7 +215,7 @@ def home_and_back(world: World, end: ExitStack) -> None:
     start = os.getcwd()
     end.callback(os.chdir, start)
     os.chdir(world.folder)
-    home = Home()
+    home = StartDirectory()
     Hooks(ServerLog(-1), lambda _: 0).perform("as-root", [f"cd:{world.sub}"])
     with home.back():
         Hooks(ServerLog(-1), lambda _: 0).perform("as-root", ["create:app", "unlink:app"])

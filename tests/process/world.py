@@ -17,13 +17,13 @@ from typing import NoReturn
 
 from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin, UsageError
-from greenwsgi.log.server import ServerLog
-from greenwsgi.process.commands import BY_LETTER
-from greenwsgi.process.inbox import Asked, Note, Signalled
-from greenwsgi.process.master import Master
-from greenwsgi.shared.memory import Memory
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.control.commands import BY_LETTER
+from greenwsgi.process.supervision.event_inbox import Asked, Note, Signalled
+from greenwsgi.process.supervision.master import Master
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Word
 from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.process_memory import Memory
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
 
 NOT_LONG = 1.0

@@ -12,18 +12,18 @@ import gevent
 from gevent import socket
 from gevent.hub import get_hub
 
-from greenwsgi.log.access import AccessLog
-from greenwsgi.log.server import ServerLog
+from greenwsgi.log.access_log import AccessLog
+from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.connection_preamble import Preamble
 from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.exchange import Exchange
-from greenwsgi.serve.numbers import Numbers
-from greenwsgi.serve.preamble import Preamble
+from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.serve.service import Endpoint, Service, Timeouts
-from greenwsgi.serve.slots import Slots
 from greenwsgi.serve.watchdog import Watchdog
 from greenwsgi.shared.scoreboard import Scoreboard
-from greenwsgi.wire.events import WireLimits
+from greenwsgi.wire.protocol import WireLimits
 from greenwsgi.wire.registry import row_of
 from greenwsgi.wsgi.environ import fixed_part
 
@@ -68,12 +68,12 @@ class Site:
         self.service = Service(
             application=application,
             log=log,
-            numbers=Numbers(log),
+            numbers=DescriptorOwners(log),
             access=AccessLog(1, self._log_fd),
             seat=seat,
             total_requests=lambda: 1,
             deadlines=deadlines,
-            slots=Slots(cores, deadlines),
+            slots=RequestSlots(cores, deadlines),
             limits=WireLimits(),
             timeouts=Timeouts(socket=30, header=30, keepalive=75),
             harakiri=harakiri,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gevent import socket
 
-from greenwsgi.serve import turns
+from greenwsgi.serve import loop_budget
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
 
@@ -65,7 +65,7 @@ def test_an_empty_queue_is_closed_at_once(make: Make) -> None:
 def test_a_queue_that_takes_longer_than_a_turn_is_accepted_whole(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The acceptor gives way then, which does not mean that the queue is empty."""
     seconds = itertools.count()
-    monkeypatch.setattr(turns, "_now", lambda: float(next(seconds)))
+    monkeypatch.setattr(loop_budget, "_now", lambda: float(next(seconds)))
     site = make(hello)
     with queued(site, 5) as clients:
         site._acceptor.drain(0)

@@ -11,13 +11,13 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from greenwsgi.serve import acceptor, carriers, intake
+from greenwsgi.serve import acceptor, greenlet_pool, request_body
+from greenwsgi.serve.admission import Admission
 from greenwsgi.serve.deadlines import PeerStalled
-from greenwsgi.serve.guests import Guests
-from greenwsgi.serve.intake import GRACE, Intake
-from greenwsgi.serve.turns import Turns
+from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.serve.request_body import GRACE, RequestBody
 from greenwsgi.shared.metrics import FULL, OVERLOADED
-from greenwsgi.wsgi.forwarded import TrustList, forwarding
+from greenwsgi.wsgi.forwarded_headers import TrustList, forwarding
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, read_answer, settle, wait_until
 
@@ -150,7 +150,7 @@ class Trickle:
     timeout = 1000.0
 
     def __init__(self, size: int, seconds: float) -> None:
-        self.turns = Turns()
+        self.turns = LoopBudget()
         self.size, self.seconds, self.now = size, seconds, 0.0
 
     def recv(self, until: float) -> bytes:
@@ -189,9 +189,9 @@ def test_a_body_that_trickles(
     monkeypatch: pytest.MonkeyPatch, size: int, seconds: float, rate: int, pieces: int
 ) -> None:
     stream = Trickle(size, seconds)
-    monkeypatch.setattr(intake, "_now", lambda: stream.now)
+    monkeypatch.setattr(request_body, "_now", lambda: stream.now)
     monkeypatch.setattr(stream, "recv", stream.recv if rate else lambda: bytes(size))
-    body = Intake(SimpleNamespace(protocol=Pieces(), stream=stream), False, rate)  # type: ignore[arg-type]
+    body = RequestBody(SimpleNamespace(protocol=Pieces(), stream=stream), False, rate)  # type: ignore[arg-type]
     got = 0
     while got < 1000:
         try:
@@ -217,7 +217,7 @@ def test_a_body_that_does_not_come_is_408(make: Make) -> None:
 
 def test_an_address_may_hold_so_many_connections_and_no_more(make: Make) -> None:
     site = make(hello)
-    site._acceptor._guests = Guests(None, 2)
+    site._acceptor._guests = Admission(None, 2)
     with site.connect() as first, site.connect():
         wait_until(lambda: len(site.service.connections) == 2)
         with site.connect() as third:
@@ -232,12 +232,12 @@ def test_an_address_may_hold_so_many_connections_and_no_more(make: Make) -> None
 def test_a_connection_that_gets_no_greenlet_leaves_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its socket, nor its address's place, nor itself in the way of the next."""
     site = make(hello)
-    site._acceptor._guests = Guests(None, 1)
+    site._acceptor._guests = Admission(None, 1)
 
     def spawn(*_: Any) -> Any:
         raise MemoryError
 
-    monkeypatch.setattr(carriers, "Greenlet", SimpleNamespace(spawn=spawn))
+    monkeypatch.setattr(greenlet_pool, "Greenlet", SimpleNamespace(spawn=spawn))
     with site.connect() as client:
         assert read_all(client) == b""
     monkeypatch.undo()
@@ -246,11 +246,11 @@ def test_a_connection_that_gets_no_greenlet_leaves_nothing(make: Make, monkeypat
 
 def test_only_allowed_peers_may_come_in(make: Make) -> None:
     site = make(hello)
-    site._acceptor._guests = Guests(TrustList(["10.0.0.0/8"]), 0)
+    site._acceptor._guests = Admission(TrustList(["10.0.0.0/8"]), 0)
     with site.connect() as client:
         assert read_all(client) == b""
     assert "refused 127.0.0.1 on here: not in uwsgi-allow" in site.log
-    site._acceptor._guests = Guests(TrustList(["127.0.0.0/8"]), 0)
+    site._acceptor._guests = Admission(TrustList(["127.0.0.0/8"]), 0)
     assert b"hello" in site.answer(GET)
 
 

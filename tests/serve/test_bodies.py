@@ -10,8 +10,8 @@ import pytest
 from gevent.event import Event
 
 from greenwsgi.errors import PeerGone
-from greenwsgi.serve import intake
-from greenwsgi.serve.intake import LAG, SMALL
+from greenwsgi.serve import request_body
+from greenwsgi.serve.request_body import LAG, SMALL
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, read_answer, read_head, settle, wait_until
 from tests.wire.cases.fastcgi_records import PARAMS, STDIN, begin, pairs, rec
@@ -221,13 +221,13 @@ def test_others_take_their_slot_first(make: Make, begin: bytes) -> None:
 
 
 def test_one_that_is_here_is_not_looked_at(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake.Intake, "fetch", None)
+    monkeypatch.setattr(request_body.RequestBody, "fetch", None)
     with make(Echo()).connect(post(5, b"hello")) as client:
         assert read_answer(client)[1] == b"hello"
 
 
 def test_beyond_the_worker_s_bound_the_slot_comes_first(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_FETCHED", 5)
+    monkeypatch.setattr(request_body, "MOST_FETCHED", 5)
     echo = Echo()
     site = make(echo)
     with site.connect(post(5, b"hel")) as client, site.connect(post(5)) as other:

@@ -8,7 +8,7 @@ import pytest
 from gevent import socket
 
 from greenwsgi.serve.connection import TLS_HANDSHAKE
-from greenwsgi.wire.events import WireLimits
+from greenwsgi.wire.protocol import WireLimits
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, settle
 from tests.wire.cases import GONE, REFUSED, Case

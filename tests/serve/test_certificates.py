@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from greenwsgi.errors import UsageError
-from greenwsgi.serve import tls
+from greenwsgi.serve import tls_contexts
 from tests.certificates import Certificates
-from tests.serve.test_tls import settings
+from tests.serve.test_tls_contexts import settings
 
 
 def test_an_encrypted_key(files: Certificates, tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_an_encrypted_key(files: Certificates, tmp_path: Path) -> None:
     context = settings(
         f"https-socket = :0,{files.cert},{files.encrypted_key(b'tell nobody')}", f"tls-password-file = {password}"
     )
-    assert tls.load(context)[":0"].asks is False
+    assert tls_contexts.load(context)[":0"].asks is False
 
 
 def test_mistakes_are_one_line_with_their_place(files: Certificates, tmp_path: Path) -> None:
@@ -43,14 +43,14 @@ def test_mistakes_are_one_line_with_their_place(files: Certificates, tmp_path: P
     }
     for line, expected in cases.items():
         with pytest.raises(UsageError) as caught:
-            tls.load(settings(f"https-socket = :1,{files.cert},{files.key}", line))
+            tls_contexts.load(settings(f"https-socket = :1,{files.cert},{files.key}", line))
         assert str(caught.value).startswith(f"x.ini:2: {expected}"), line
         assert "\n" not in str(caught.value)
     line = f"https-socket = :0,{files.cert},{encrypted}"
     with pytest.raises(UsageError, match=r"cannot be read: wrong password \(tls-password-file .*wrong\)"):
-        tls.load(settings(line, f"tls-password-file = {wrong}"))
+        tls_contexts.load(settings(line, f"tls-password-file = {wrong}"))
 
 
 def test_names_are_written_as_rfc_4514_wants_it() -> None:
     name = ((("countryName", "IT"),), (("commonName", ' #a+b,"c"\\ '), ("emailAddress", "a@b")))
-    assert tls.distinguished_name(name) == r"CN=\ #a\+b\,\"c\"\\\ +emailAddress=a@b,C=IT"
+    assert tls_contexts.distinguished_name(name) == r"CN=\ #a\+b\,\"c\"\\\ +emailAddress=a@b,C=IT"

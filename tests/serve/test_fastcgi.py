@@ -12,11 +12,11 @@ from gevent.event import Event
 
 from greenwsgi.errors import PeerError
 from greenwsgi.shared.metrics import CLIENT_GONE
-from greenwsgi.wire.events import RequestHead, WireLimits
 from greenwsgi.wire.fastcgi import FastCgi
+from greenwsgi.wire.protocol import RequestHead, WireLimits
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_all, settle, wait_until
-from tests.serve.test_departure import look
+from tests.serve.test_disconnect import look
 from tests.wire.cases import fastcgi_records as records
 from tests.wire.cases.fastcgi_records import (
     ABORT,

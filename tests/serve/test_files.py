@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.wsgi.files import FileWrapper
+from greenwsgi.wsgi.file_wrapper import FileWrapper
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, read_answer, read_head
 

@@ -15,7 +15,7 @@ import pytest
 from gevent import socket
 from gevent.hub import get_hub
 
-from greenwsgi.wsgi.body import EMPTY
+from greenwsgi.wsgi.wsgi_input import EMPTY
 from tests.serve.conftest import Make
 from tests.serve.site import read_all, settle, wait_until
 from tests.wire.cases import fastcgi_records

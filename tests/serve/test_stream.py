@@ -19,9 +19,9 @@ from gevent.hub import get_hub
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerGone
 from greenwsgi.serve.deadlines import NEVER, Deadlines, PeerStalled
+from greenwsgi.serve.loop_budget import LoopBudget
 from greenwsgi.serve.stream import Stream
-from greenwsgi.serve.turns import Turns
-from greenwsgi.wsgi.files import FilePart
+from greenwsgi.wsgi.file_wrapper import FilePart
 
 Pair = tuple[Stream, Any, Deadlines]
 
@@ -34,7 +34,7 @@ def pair() -> Iterator[Pair]:
     raw = _socket.socket(fileno=fd)
     raw.setblocking(False)
     deadlines = Deadlines()
-    stream = Stream(raw, deadlines, Turns(), 30.0)
+    stream = Stream(raw, deadlines, LoopBudget(), 30.0)
     yield stream, peer, deadlines
     stream.close()
     peer.close()
@@ -184,7 +184,7 @@ def test_send_timeout_is_for_room_to_write_alone(pair: Pair) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
         raw = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]
         raw.setblocking(False)
-        stream = Stream(raw, deadlines, Turns(), 1e6, send_timeout=5.0)
+        stream = Stream(raw, deadlines, LoopBudget(), 1e6, send_timeout=5.0)
         sender = gevent.spawn(stream.send, b"x" * 50_000_000)
         gevent.idle()
         assert deadlines.waiting[sender] < SystemClock.monotonic() + 6

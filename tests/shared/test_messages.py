@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenwsgi.shared.messages import LINE_LIMIT, BootDocument, BoundListener, Lines, Message, Report, Word
+from greenwsgi.shared.messages import LINE_LIMIT, BootDocument, BoundListener, Lines, Message, ReportPipe, Word
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 def test_a_report_arrives_with_who_said_it(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    worker = Report(writer, generation=3).of_worker(seat=5, number=2)
+    worker = ReportPipe(writer, generation=3).of_worker(seat=5, number=2)
     worker("ready")
     worker("retire", reason="max-requests 5000")
     assert Lines(reader).read() == [
@@ -39,13 +39,13 @@ def test_what_a_newer_one_says_besides_is_left_out() -> None:
 
 def test_a_word_nobody_knows_is_not_said(pipe: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="hello"):
-        Report(pipe[1], 1)("hello")
+        ReportPipe(pipe[1], 1)("hello")
 
 
 def test_a_master_that_is_gone_does_not_stop_its_children() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    Report(writer, 1)("ready")
+    ReportPipe(writer, 1)("ready")
     os.close(writer)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from greenwsgi.process import identity
+from greenwsgi.process.lifecycle import pidfile
 from greenwsgi.shared import safe_paths
 from greenwsgi.shared.safe_paths import aside, at, being_in, go_to, open_log, opener, put, remove
 
@@ -335,7 +335,7 @@ def _truncating(path: str) -> int:
 
 def _in_place(path: str) -> int:
     with at(path) as spot:
-        return identity._write_in_place(spot)
+        return pidfile._write_in_place(spot)
 
 
 @needs_root

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenwsgi.shared.metrics import IN_FLIGHT, METRICS, REQUESTS, RUNNING_TIME_US, TX, Kind
+from greenwsgi.shared.metrics import IN_FLIGHT, METRICS, REQUESTS, RUNNING_TIME_US, TX, MetricKind
 from greenwsgi.shared.scoreboard import RunningRequest, Scoreboard, Stage, Totals
 
 CORES = 5
@@ -200,7 +200,7 @@ def test_metrics_have_names_of_their_own() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS)
     assert all(metric.help.endswith(".") for metric in METRICS)
     assert METRICS[REQUESTS].name == "requests"
-    assert METRICS[IN_FLIGHT].kind is Kind.GAUGE
+    assert METRICS[IN_FLIGHT].kind is MetricKind.GAUGE
 
 
 def test_a_closed_board_gives_its_descriptor_back() -> None:

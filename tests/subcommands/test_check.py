@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenwsgi.cli import main
-from greenwsgi.options.spec import Status
+from greenwsgi.options.option_spec import Status
 
 STATUSES = {*(status.value for status in Status), "placeholder", "unknown"}
 

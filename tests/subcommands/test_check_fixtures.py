@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from greenwsgi.cli import main
-from greenwsgi.options.spec import Status
+from greenwsgi.options.option_spec import Status
 
 FOLDER = Path(__file__).resolve().parent.parent / "config" / "fixtures"
 STATUSES = {*(status.value for status in Status), "placeholder", "unknown"}

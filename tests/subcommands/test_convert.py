@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, reject
 
 from greenwsgi.cli import main
-from greenwsgi.config.load import Loaded, Reading, load
+from greenwsgi.config.load import Loaded, ReadConfiguration, load
 from greenwsgi.config.settings import Assignment, Settings
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
-from greenwsgi.options.spec import Status
+from greenwsgi.options.option_spec import Status
 from greenwsgi.subcommands.convert import WRITERS, lines
 from tests.config.test_settings import CONFIGURATIONS
 
@@ -218,7 +218,7 @@ def with_effect(settings: Settings) -> dict[str, object]:
 @given(written=CONFIGURATIONS)
 def test_whatever_is_written_means_the_same(to: str, written: list[tuple[str, str]]) -> None:
     assignments = tuple(Assignment(key, text, Origin("x")) for key, text in written if key != "allow-remote-config")
-    reading = Reading(assignments, (), frozenset(), frozenset(), {})
+    reading = ReadConfiguration(assignments, (), frozenset(), frozenset(), {})
     try:
         text = "\n".join(WRITERS[to](lines(reading)))
     except UsageError:  # TOML cannot keep the order of these sockets

@@ -15,10 +15,10 @@ import pytest
 from greenwsgi.config.load import load
 from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin
-from greenwsgi.subcommands import examine, examine_nginx
-from greenwsgi.subcommands.examine import Finding
+from greenwsgi.subcommands import doctor_checks, doctor_nginx_checks
+from greenwsgi.subcommands.doctor_checks import Finding
 from tests.live.server import ROOT
-from tests.serve.test_greening import python
+from tests.serve.test_monkeypatch import python
 
 
 def settings(**options: str) -> Settings:
@@ -32,47 +32,47 @@ def mends(findings: Iterable[Finding]) -> str:
 def test_what_the_server_warns_of_or_does_not_start_with(tmp_path: Path) -> None:
     def found(text: str) -> str:
         (tmp_path / "y.ini").write_text(f"[uwsgi]\n{text}")
-        return mends(examine.configuration(load([str(tmp_path / "y.ini")], {})))
+        return mends(doctor_checks.configuration(load([str(tmp_path / "y.ini")], {})))
 
     assert not found("module = app\nsocket = 127.0.0.1:3031\n")
     assert "y.ini:3: uwsgi on :3031: whoever reaches" in found("module = app\nsocket = :3031\n")
     assert "y.ini:2: unknown option 'procesess', did you mean processes?" in found("procesess = 4\nmodule = app\n")
     assert "y.ini:3: a: this address is given twice -> mend that first" in found("socket = a\nhttp = a\nmodule = app\n")
-    assert not list(examine.sockets(settings(socket="127.0.0.1:99999")))
+    assert not list(doctor_checks.sockets(settings(socket="127.0.0.1:99999")))
 
 
 def test_descriptors() -> None:
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
-        assert "without limit" in examine.descriptors(settings()).found
+        assert "without limit" in doctor_checks.descriptors(settings()).found
     else:
-        assert examine.descriptors(settings(**{"async": str(limit)})).mend.startswith("raise the hard limit")
-    assert not examine.descriptors(settings(**{"async": "10"})).mend
+        assert doctor_checks.descriptors(settings(**{"async": str(limit)})).mend.startswith("raise the hard limit")
+    assert not doctor_checks.descriptors(settings(**{"async": "10"})).mend
 
 
 def test_more_workers_than_processors() -> None:
-    assert examine.cpus(settings(processes="500")).mend.startswith("processes = ")
-    assert not examine.cpus(settings(processes="1")).mend
+    assert doctor_checks.cpus(settings(processes="500")).mend.startswith("processes = ")
+    assert not doctor_checks.cpus(settings(processes="1")).mend
 
 
 def test_a_limit_of_the_cgroup_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examine, "usable", lambda: 2)
-    assert examine.cpus(settings(processes="6")).mend.startswith("processes = 2: ")
-    assert not examine.cpus(settings(processes="5")).mend
+    monkeypatch.setattr(doctor_checks, "usable", lambda: 2)
+    assert doctor_checks.cpus(settings(processes="6")).mend.startswith("processes = 2: ")
+    assert not doctor_checks.cpus(settings(processes="5")).mend
 
 
 def test_a_socket_that_only_its_owner_may_use(tmp_path: Path) -> None:
     path = str(tmp_path / "app.sock")
-    assert "chmod-socket = 660" in mends(examine.sockets(settings(socket=path, chmod_socket="600")))
-    assert not mends(examine.sockets(settings(socket=path, chmod_socket="660")))
-    assert not mends(examine.sockets(settings(socket=path, chmod_socket="666")))
-    assert not list(examine.sockets(settings(socket="127.0.0.1:3031")))
-    assert "there is no folder" in mends(examine.sockets(settings(socket=f"{path}.d/app.sock")))
+    assert "chmod-socket = 660" in mends(doctor_checks.sockets(settings(socket=path, chmod_socket="600")))
+    assert not mends(doctor_checks.sockets(settings(socket=path, chmod_socket="660")))
+    assert not mends(doctor_checks.sockets(settings(socket=path, chmod_socket="666")))
+    assert not list(doctor_checks.sockets(settings(socket="127.0.0.1:3031")))
+    assert "there is no folder" in mends(doctor_checks.sockets(settings(socket=f"{path}.d/app.sock")))
 
 
 def test_whose_a_socket_will_be(tmp_path: Path) -> None:
     def said(**options: str) -> str:
-        (finding,) = examine.sockets(settings(socket=str(tmp_path / "app.sock"), **options))
+        (finding,) = doctor_checks.sockets(settings(socket=str(tmp_path / "app.sock"), **options))
         return finding.found.partition(": ")[2]
 
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
@@ -85,28 +85,28 @@ def test_whose_a_socket_will_be(tmp_path: Path) -> None:
     )
     assert said(umask="077") == f"mode 700 lets the user {user} alone connect"
     assert said(umask="000").startswith("mode 777 lets everybody connect")
-    (finding,) = examine.sockets(settings(socket="x", uid="nobody-has-this-name"))
-    assert finding == Finding("uid: no such user: nobody-has-this-name", examine._DOES_NOT_START)
+    (finding,) = doctor_checks.sockets(settings(socket="x", uid="nobody-has-this-name"))
+    assert finding == Finding("uid: no such user: nobody-has-this-name", doctor_checks._DOES_NOT_START)
 
 
 def test_harakiri_and_reloads() -> None:
-    assert "may run for ever" in mends(examine.times(settings()))
-    assert "worker-reload-mercy = 90" in mends(examine.times(settings(harakiri="90")))
-    assert not mends(examine.times(settings(harakiri="30")))
+    assert "may run for ever" in mends(doctor_checks.times(settings()))
+    assert "worker-reload-mercy = 90" in mends(doctor_checks.times(settings(harakiri="90")))
+    assert not mends(doctor_checks.times(settings(harakiri="30")))
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("")
-    assert not mends(examine.application(settings(wsgi_file=str(tmp_path / "app.py"))))
-    assert not mends(examine.application(settings(wsgi_file="app.py", chdir=str(tmp_path))))
-    assert "wsgi-file nowhere.py is not there" in mends(examine.application(settings(wsgi_file="nowhere.py")))
-    assert "chdir" in mends(examine.application(settings(chdir=str(tmp_path / "no"))))
-    assert "wsgi-file app.py is not there" in mends(examine.application(settings(wsgi_file="app.py")))
+    assert not mends(doctor_checks.application(settings(wsgi_file=str(tmp_path / "app.py"))))
+    assert not mends(doctor_checks.application(settings(wsgi_file="app.py", chdir=str(tmp_path))))
+    assert "wsgi-file nowhere.py is not there" in mends(doctor_checks.application(settings(wsgi_file="nowhere.py")))
+    assert "chdir" in mends(doctor_checks.application(settings(chdir=str(tmp_path / "no"))))
+    assert "wsgi-file app.py is not there" in mends(doctor_checks.application(settings(wsgi_file="app.py")))
 
 
 def test_a_module_is_looked_for_and_not_imported(tmp_path: Path) -> None:
     def mend(module: str, **options: str) -> str:
-        return mends(examine.application(settings(module=module, **options)))
+        return mends(doctor_checks.application(settings(module=module, **options)))
 
     packages = tmp_path / f"venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     for folder in ("site/shop", "lib/spaced/inner", "editable"):
@@ -158,17 +158,17 @@ def test_against_nginx(options: dict[str, str], upstream: str, server: str, loca
     if "client_max_body_size" not in server:
         server += " client_max_body_size 8m;"
     text = NGINX % (upstream, server, location)
-    found = mends(examine_nginx.against(settings(**options), text, "n.conf"))
+    found = mends(doctor_nginx_checks.against(settings(**options), text, "n.conf"))
     assert mended in found
     assert bool(mended) == bool(found)
 
 
 def test_an_nginx_that_passes_nothing_on() -> None:
-    assert "nothing in it is passed on" in mends(examine_nginx.against(settings(), "events {}", "n.conf"))
+    assert "nothing in it is passed on" in mends(doctor_nginx_checks.against(settings(), "events {}", "n.conf"))
 
 
 def test_bodies_above_a_megabyte() -> None:
-    assert "client_max_body_size 64m" in mends(examine_nginx.against(settings(), NGINX % ("", "", ""), "n.conf"))
+    assert "client_max_body_size 64m" in mends(doctor_nginx_checks.against(settings(), NGINX % ("", "", ""), "n.conf"))
 
 
 DOCTOR = "import sys; from greenwsgi.cli import main; print('status', main(['doctor', *{arguments!r}]))"

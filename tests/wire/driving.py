@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import fields, namevalue, scgi, target, uwsgi
-from greenwsgi.wire.events import Reply, RequestHead, WireLimits, WireProtocol
+from greenwsgi.wire import fastcgi_pairs, header_fields, request_line, scgi, uwsgi
+from greenwsgi.wire.protocol import Reply, RequestHead, WireLimits, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
 from tests.wire.cases import (
     CLOSED,
@@ -120,9 +120,15 @@ def drive(wire: WireProtocol, pieces: Iterable[bytes]) -> Outcome:
 
 def forget() -> None:
     """Empty the tables of what was seen lately, so that nothing takes the quick way."""
-    for table in (fields.KNOWN_LINES, fields.KNOWN_NAMES, target.KNOWN_REQUESTS, uwsgi.KNOWN_NAMES, uwsgi.LAYOUTS):
+    for table in (
+        header_fields.KNOWN_LINES,
+        header_fields.KNOWN_NAMES,
+        request_line.KNOWN_REQUESTS,
+        uwsgi.KNOWN_NAMES,
+        uwsgi.LAYOUTS,
+    ):
         table.clear()
-    for other in (scgi.KNOWN_NAMES, namevalue.KNOWN_NAMES, namevalue.LAYOUTS):
+    for other in (scgi.KNOWN_NAMES, fastcgi_pairs.KNOWN_NAMES, fastcgi_pairs.LAYOUTS):
         other.clear()
 
 

@@ -18,8 +18,20 @@ import time
 from collections import Counter
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire import answer, cgi, fields, http1, layouts, namevalue, proxy, scgi, sniff, target, uwsgi
-from greenwsgi.wire.events import END, RequestHead, WireLimits
+from greenwsgi.wire import (
+    cgi_connection,
+    fastcgi_pairs,
+    header_fields,
+    http1,
+    protocol_sniffing,
+    proxy_header,
+    request_line,
+    response_head,
+    scgi,
+    uwsgi,
+    variable_layouts,
+)
+from greenwsgi.wire.protocol import END, RequestHead, WireLimits
 from greenwsgi.wire.registry import PROTOCOLS
 from tests.wire.cases import proxy_headers
 from tests.wire.driving import DATE, TABLES, drive, fingerprint
@@ -69,7 +81,7 @@ SEEDS: dict[str, Seeds] = {
 }
 SEEDS["proxy"] = (
     {case.data for case in proxy_headers.CASES},
-    {case.data for case in proxy_headers.CASES if isinstance(case.result, proxy.ProxyHeader)},
+    {case.data for case in proxy_headers.CASES if isinstance(case.result, proxy_header.ProxyHeader)},
 )
 SEEDS["sniff"] = (
     {data[:40] for every, _ in SEEDS.values() for data in every},
@@ -102,12 +114,12 @@ def mend_scgi(data: bytes, plain: bool) -> bytes:
 
 def mend_proxy(data: bytes, plain: bool) -> bytes:
     """The same with the right length and checksum, where it looks like version 2."""
-    size = len(data) - proxy.V2_FIXED
-    if not data.startswith(proxy.SIGNATURE) or not 0 <= size <= 65535:
+    size = len(data) - proxy_header.V2_FIXED
+    if not data.startswith(proxy_header.SIGNATURE) or not 0 <= size <= 65535:
         return data
     data = data[:14] + size.to_bytes(2, "big") + data[16:]
     if plain and data[-7:-4] == b"\x03\0\x04":
-        data = data[:-4] + proxy.crc32c(data[:-4] + bytes(4)).to_bytes(4, "big")
+        data = data[:-4] + proxy_header.crc32c(data[:-4] + bytes(4)).to_bytes(4, "big")
     return data
 
 
@@ -201,11 +213,11 @@ class Mutator:
 def ask_proxy(data: bytes) -> str:
     """Read a PROXY header; what became of it."""
     try:
-        found = proxy.read(data)
+        found = proxy_header.read(data)
     except PeerError:
         return "refused"
     if found is None:
-        assert len(data) < proxy.V2_MOST, "too much is waited for"
+        assert len(data) < proxy_header.V2_MOST, "too much is waited for"
         return "more"
     assert found.consumed <= len(data), "more than is here"
     for name, value in found.variables().items():
@@ -216,10 +228,10 @@ def ask_proxy(data: bytes) -> str:
 def ask_sniff(data: bytes) -> str:
     """Tell the protocol; what became of it."""
     try:
-        told = sniff.tell(data)
+        told = protocol_sniffing.tell(data)
     except PeerError:
         return "refused"
-    assert told or len(data) < sniff.ENOUGH, "too much is waited for"
+    assert told or len(data) < protocol_sniffing.ENOUGH, "too much is waited for"
     return told or "more"
 
 
@@ -274,24 +286,24 @@ def look_closely(protocol: str, limits: WireLimits, data: bytes, pieces: list[by
         for name, value in variables.items():
             assert name, "a variable without a name"
             assert "\0" not in value, (name, value)
-            assert name in cgi.PATHS or not {"\r", "\n"} & set(value), (name, value)
+            assert name in cgi_connection.PATHS or not {"\r", "\n"} & set(value), (name, value)
     assert fingerprint(drive(PROTOCOLS[protocol].factory(limits), pieces[:-1])) == fingerprint(whole), "splits matter"
 
 
 def check_tables() -> None:
     """Nothing grows without bound."""
     for table, most in (
-        (fields.KNOWN_LINES, fields.MOST_LINES),
-        (fields.KNOWN_NAMES, fields.MOST_NAMES),
-        (target.KNOWN_REQUESTS, target.MOST_REQUESTS),
+        (header_fields.KNOWN_LINES, header_fields.MOST_LINES),
+        (header_fields.KNOWN_NAMES, header_fields.MOST_NAMES),
+        (request_line.KNOWN_REQUESTS, request_line.MOST_REQUESTS),
         (uwsgi.KNOWN_NAMES, uwsgi.MOST_NAMES),
-        (uwsgi.LAYOUTS, layouts.MOST_LAYOUTS),
-        (namevalue.KNOWN_NAMES, namevalue.MOST_NAMES),
-        (namevalue.LAYOUTS, layouts.MOST_LAYOUTS),
+        (uwsgi.LAYOUTS, variable_layouts.MOST_LAYOUTS),
+        (fastcgi_pairs.KNOWN_NAMES, fastcgi_pairs.MOST_NAMES),
+        (fastcgi_pairs.LAYOUTS, variable_layouts.MOST_LAYOUTS),
         (scgi.KNOWN_NAMES, scgi.MOST_NAMES),
         (http1.known_connections, http1.MOST_CONNECTIONS),
-        (answer.known_names, answer.MOST),
-        (answer.known_statuses, answer.MOST),
+        (response_head.known_names, response_head.MOST),
+        (response_head.known_statuses, response_head.MOST),
     ):
         assert len(table) <= most
 

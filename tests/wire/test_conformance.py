@@ -1,4 +1,4 @@
-"""What every row of PROTOCOLS must do: the contract of wire/events.py, seen from above."""
+"""What every row of PROTOCOLS must do: the contract of wire/protocol.py, seen from above."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from greenwsgi.errors import PeerError, PeerGone
-from greenwsgi.wire.events import END, RequestHead, WireProtocol
+from greenwsgi.wire.protocol import END, RequestHead, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
 from tests.wire.cases import fastcgi_records, scgi_requests
 from tests.wire.cases.uwsgi_packets import block, packet

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire import fields, http1
-from greenwsgi.wire.events import END, Headers, RequestHead, WireLimits, WireProtocol
-from greenwsgi.wire.framing import MOST_CHUNKS
+from greenwsgi.wire import header_fields, http1
+from greenwsgi.wire.body_framing import MOST_CHUNKS
+from greenwsgi.wire.protocol import END, Headers, RequestHead, WireLimits, WireProtocol
 from tests.wire.driving import DATE, make
 
 TAIL = "Date: Thu, 01 Jan 1970 00:00:00 GMT|Server: greenwsgi||"
@@ -231,4 +231,4 @@ def test_a_secret_is_in_no_common_table() -> None:
         wire.head("200 OK", LENGTH, -1, DATE, True)
         wire.end()
         wire.next_request()
-    assert not [line for line in fields.KNOWN_LINES if b"ookie" in line]
+    assert not [line for line in header_fields.KNOWN_LINES if b"ookie" in line]

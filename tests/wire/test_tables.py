@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from greenwsgi.wire import answer, fields, http1, target, uwsgi
-from greenwsgi.wire.events import RequestHead
+from greenwsgi.wire import header_fields, http1, request_line, response_head, uwsgi
+from greenwsgi.wire.protocol import RequestHead
 from tests.wire.cases.uwsgi_packets import GET, block
 from tests.wire.driving import DATE, make
 from tests.wire.fuzz import check_tables
@@ -32,10 +32,10 @@ def test_tables_of_http_are_bounded() -> None:
         assert wire.reusable
         wire.next_request()
     check_tables()
-    assert fields.KNOWN_LINES
-    assert target.KNOWN_REQUESTS
+    assert header_fields.KNOWN_LINES
+    assert request_line.KNOWN_REQUESTS
     assert http1.known_connections
-    assert answer.known_names
+    assert response_head.known_names
 
 
 def test_a_body_is_not_taken_for_header_lines() -> None:
@@ -45,7 +45,7 @@ def test_a_body_is_not_taken_for_header_lines() -> None:
     wire.receive_data(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     assert isinstance(wire.next_event(), RequestHead)
     assert wire.next_event() == body
-    assert not [line for line in fields.KNOWN_LINES if b"password" in line]
+    assert not [line for line in header_fields.KNOWN_LINES if b"password" in line]
 
 
 def test_long_lines_are_not_remembered() -> None:
@@ -54,7 +54,11 @@ def test_long_lines_are_not_remembered() -> None:
     value = "v" * 1000
     wire.receive_data(f"GET /{value} HTTP/1.1\r\nHost: h\r\nX-A: {value}\r\nX-{value}: b\r\n\r\n".encode())
     assert isinstance(wire.next_event(), RequestHead)
-    assert not [line for line in [*fields.KNOWN_LINES, *fields.KNOWN_NAMES, *target.KNOWN_REQUESTS] if len(line) > 256]
+    assert not [
+        line
+        for line in [*header_fields.KNOWN_LINES, *header_fields.KNOWN_NAMES, *request_line.KNOWN_REQUESTS]
+        if len(line) > 256
+    ]
 
 
 def test_names_of_uwsgi_are_bounded() -> None:
@@ -69,5 +73,5 @@ def test_closing_lines_are_forgotten() -> None:
     """A Date a second, and no more than a few of them."""
     for second in range(100):
         date = b"Thu, 01 Jan 1970 00:00:%02d GMT" % second
-        assert answer.closing(date) == b"Date: " + date + b"\r\nServer: greenwsgi\r\n\r\n"
-    assert len(answer.known_closings) <= answer.MOST_DATES
+        assert response_head.closing(date) == b"Date: " + date + b"\r\nServer: greenwsgi\r\n\r\n"
+    assert len(response_head.known_closings) <= response_head.MOST_DATES

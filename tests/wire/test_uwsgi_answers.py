@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenwsgi.errors import PeerError
-from greenwsgi.wire import layouts, uwsgi
-from greenwsgi.wire.events import END, Reply, RequestHead
+from greenwsgi.wire import uwsgi, variable_layouts
+from greenwsgi.wire.protocol import END, Reply, RequestHead
 from tests.wire.cases.uwsgi_packets import GET, NGINX, block, get, packet
 from tests.wire.driving import DATE, forget, make
 
@@ -119,6 +119,6 @@ def test_layouts_are_used_bounded_and_hold_no_values() -> None:
         "HTTP_COOKIE": "others",
         "PATH_INFO": "!",
     }
-    for size in range(2 * layouts.MOST_LAYOUTS):
+    for size in range(2 * variable_layouts.MOST_LAYOUTS):
         uwsgi.parse_block(block(("PATH_INFO", "x" * size), ("HTTP_X", "")), 9)
-    assert len(uwsgi.LAYOUTS) <= layouts.MOST_LAYOUTS
+    assert len(uwsgi.LAYOUTS) <= variable_layouts.MOST_LAYOUTS

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.wire.events import RequestHead
+from greenwsgi.wire.protocol import RequestHead
 from greenwsgi.wsgi.response import Response, ResponseError
-from greenwsgi.wsgi.runner import run
+from greenwsgi.wsgi.run_application import run
 from greenwsgi.wsgi.types import Application
 from tests.wire.driving import DATE, make
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from greenwsgi.wsgi.response import LARGE, Response, ResponseError
-from greenwsgi.wsgi.runner import run
+from greenwsgi.wsgi.run_application import run
 
 
 class Outlet:

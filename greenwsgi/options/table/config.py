@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, NAMES, TEXT
-from greenwsgi.options.spec import Reload, option
+from greenwsgi.options.option_spec import ChangeNeeds, option
+from greenwsgi.options.value_kinds import FLAG, NAMES, TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class ConfigOptions:
     """Configuration"""
 
     strict: bool = option(
@@ -29,14 +29,14 @@ class Config:
         kind=NAMES,
         default=(),
         help="Print what was first given for NAME, and end. May be repeated.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     show_config: bool = option(
         "show-config",
         kind=FLAG,
         default=False,
         help="Print every option's value, and where it was written.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     reload: str = option(
         "reload",
@@ -44,7 +44,7 @@ class Config:
         kind=TEXT,
         default="",
         help="Ask a running server to reload, by its pidfile, master-fifo or control socket, and serve nothing.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     stop: str = option(
         "stop",
@@ -52,7 +52,7 @@ class Config:
         kind=TEXT,
         default="",
         help="Ask a running server to stop.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     pause: str = option(
         "pause",
@@ -61,7 +61,7 @@ class Config:
         kind=TEXT,
         default="",
         help="Ask a running server to accept no connections; they wait.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     resume: str = option(
         "resume",
@@ -69,7 +69,7 @@ class Config:
         kind=TEXT,
         default="",
         help="Ask a running server to accept connections again.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     connect_and_read: str = option(
         "connect-and-read",
@@ -77,14 +77,14 @@ class Config:
         kind=TEXT,
         default="",
         help="Connect to HOST:PORT or a unix socket and print what it says.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     version: bool = option(
         "version",
         kind=FLAG,
         default=False,
         help="Print the version.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     help: bool = option(
         "help",
@@ -93,14 +93,14 @@ class Config:
         kind=FLAG,
         default=False,
         help="Print the options that are needed most; --help SECTION and --help OPTION tell more.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     help_all: bool = option(
         "help-all",
         kind=FLAG,
         default=False,
         help="Print all options that do something.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
 
     @property

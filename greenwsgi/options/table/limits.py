@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import ALLOWANCES, FLAG, INTEGER, SECONDS, SIZE
-from greenwsgi.options.spec import Status, option
+from greenwsgi.options.option_spec import Status, option
+from greenwsgi.options.value_kinds import ALLOWANCES, FLAG, INTEGER, SECONDS, SIZE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class LimitsOptions:
     """Limits"""
 
     harakiri: float = option(

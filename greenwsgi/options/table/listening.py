@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, MASK, OCTAL, OWNER, SECONDS, SIZE, WORKER_MAP, WorkerMap
-from greenwsgi.options.spec import Reload, Status, option
+from greenwsgi.options.option_spec import ChangeNeeds, Status, option
+from greenwsgi.options.value_kinds import FLAG, INTEGER, MASK, OCTAL, OWNER, SECONDS, SIZE, WORKER_MAP
+from greenwsgi.options.value_types import WorkerMap
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listening:
+class ListeningOptions:
     """Listening"""
 
     listen: int = option(
@@ -19,7 +20,7 @@ class Listening:
         default=1024,
         least=1,
         help="How many connections may wait to be accepted; the kernel has a cap too.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     chmod_socket: int | None = option(
         "chmod-socket",
@@ -28,14 +29,14 @@ class Listening:
         kind=OCTAL,
         default=None,
         help="The mode of socket files; 666 if no mode is given.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     chown_socket: str = option(
         "chown-socket",
         kind=OWNER,
         default="",
         help="Who owns socket files; user, user:group or :group, by name or by number.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     abstract_socket: bool = option(
         "abstract-socket",
@@ -43,7 +44,7 @@ class Listening:
         kind=FLAG,
         default=False,
         help="Bind every path as a name in the abstract namespace (Linux), as @PATH does for one.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     vacuum: bool = option(
         "vacuum",
@@ -52,7 +53,7 @@ class Listening:
         help="Remove socket files and the pidfile at the end.",
         status=Status.PARTIAL,
         note="True is the default here: nobody serves what they name any more. False leaves them.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     map_socket: tuple[WorkerMap, ...] = option(
         "map-socket",
@@ -68,21 +69,21 @@ class Listening:
         note="The kernel gives each of them a share of the connections. The master binds once, so workers come and go"
         " without loss. A server that stops answers what waits in its queue; if it is killed, that is reset.",
         status=Status.PARTIAL,
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     freebind: bool = option(
         "freebind",
         kind=FLAG,
         default=False,
         help="Bind TCP addresses that this machine does not have yet (Linux).",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     defer_accept: float = option(
         "defer-accept",
         kind=SECONDS,
         default=0,
         help="Leave a TCP connection in the kernel until it sends, for this long at most (Linux); 0: take it at once.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     tcp_fast_open: int = option(
         "tcp-fast-open",
@@ -90,7 +91,7 @@ class Listening:
         kind=INTEGER,
         default=0,
         help="Take data with the first packet of a connection, from this many clients at once (Linux); 0: from none.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     tcp_nodelay: bool = option(
         "tcp-nodelay",
@@ -99,14 +100,14 @@ class Listening:
         help="Send small packets at once (TCP_NODELAY).",
         status=Status.PARTIAL,
         note="True is the default here; false costs many an answer 40 ms.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     so_keepalive: bool = option(
         "so-keepalive",
         kind=FLAG,
         default=False,
         help="Let the kernel look now and then whether silent TCP clients are still there (SO_KEEPALIVE).",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     so_sndbuf: int = option(
         "so-sndbuf",
@@ -114,7 +115,7 @@ class Listening:
         kind=SIZE,
         default=0,
         help="The kernel's buffer for what is sent on a connection, in bytes; 0 leaves it to the kernel.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     so_rcvbuf: int = option(
         "so-rcvbuf",
@@ -122,7 +123,7 @@ class Listening:
         kind=SIZE,
         default=0,
         help="The kernel's buffer for what is received on a connection, in bytes; 0 leaves it to the kernel.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     so_send_timeout: float = option(
         "so-send-timeout",
@@ -138,5 +139,5 @@ class Listening:
         kind=MASK,
         default=None,
         help="The file mode creation mask of all processes, in octal; it is set before sockets are bound.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )

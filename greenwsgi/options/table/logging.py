@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, PATH, SIZE
-from greenwsgi.options.spec import Reload, option
+from greenwsgi.options.option_spec import ChangeNeeds, option
+from greenwsgi.options.value_kinds import FLAG, INTEGER, PATH, SIZE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logging:
+class LoggingOptions:
     """Logging"""
 
     logto: str = option(
@@ -18,7 +18,7 @@ class Logging:
         kind=PATH,
         default="",
         help="Append all output to this file, not to standard error: the log and what the application prints.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     log_reopen: bool = option(
         "log-reopen",
@@ -34,7 +34,7 @@ class Logging:
         kind=PATH,
         default="",
         help="Go to the background when the server serves, and append all output to this file.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     fastcgi_stderr: bool = option(
         "fastcgi-stderr",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import INTEGER, PATHS, TEXT
-from greenwsgi.options.spec import Reload, option
+from greenwsgi.options.option_spec import ChangeNeeds, option
+from greenwsgi.options.value_kinds import INTEGER, PATHS, TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Machine:
+class MachineOptions:
     """Names, priority and shares of the machine"""
 
     procname: str = option(
@@ -25,7 +25,7 @@ class Machine:
         kind=TEXT,
         default="",
         help="What the master is called.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     procname_prefix: str = option(
         "procname-prefix",
@@ -58,7 +58,7 @@ class Machine:
         least=-20,
         most=19,
         help="The processes' nice value; below 0 takes root.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     limit_as: int = option(
         "limit-as",
@@ -66,21 +66,21 @@ class Machine:
         kind=INTEGER,
         default=0,
         help="How large the address space of a process may be, in megabytes; 0 leaves it as it is.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     limit_nproc: int = option(
         "limit-nproc",
         kind=INTEGER,
         default=0,
         help="How many processes and threads the user may have; 0 leaves it as it is.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     max_fd: int = option(
         "max-fd",
         kind=INTEGER,
         default=0,
         help="How many descriptors a process may have, more than now only as root; 0: as many as it is allowed.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     add_gid: tuple[str, ...] = option(
         "add-gid",
@@ -88,5 +88,5 @@ class Machine:
         kind=PATHS,
         default=(),
         help="A group, by name or number, that the processes have besides. May be repeated.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )

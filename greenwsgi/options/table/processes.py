@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, PATH, PATHS, SECONDS, TEXT
-from greenwsgi.options.spec import Reason, Reload, Status, option
+from greenwsgi.options.option_spec import ChangeNeeds, Reason, Status, option
+from greenwsgi.options.value_kinds import FLAG, INTEGER, PATH, PATHS, SECONDS, TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Processes:
+class ProcessesOptions:
     """Processes"""
 
     processes: int = option(
@@ -47,7 +47,7 @@ class Processes:
         help="Have a master process that looks after the workers.",
         reason=Reason.ALWAYS,
         note="Also when this is false.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     lazy_apps: bool = option(
         "lazy-apps",
@@ -110,7 +110,7 @@ class Processes:
         kind=INTEGER,
         default=0,
         help="Kill a worker, with all that it runs, whose address space is larger than this; 0 means never.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     evil_reload_on_rss: int = option(
         "evil-reload-on-rss",
@@ -118,7 +118,7 @@ class Processes:
         kind=INTEGER,
         default=0,
         help="Kill a worker, with all that it runs, whose resident memory is larger than this; 0 means never.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     mem_collector_freq: float = option(
         "mem-collector-freq",
@@ -126,7 +126,7 @@ class Processes:
         default=3,
         least=0.1,
         help="How often the master looks at the memory of its workers.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     boot_timeout: float = option(
         "boot-timeout",
@@ -140,7 +140,7 @@ class Processes:
         kind=PATHS,
         default=(),
         help="Reload when this file is touched, replaced or made. May be repeated.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     touch_workers_reload: tuple[str, ...] = option(
         "touch-workers-reload",
@@ -148,7 +148,7 @@ class Processes:
         kind=PATHS,
         default=(),
         help="The same, but the configuration is not read again.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     touch_chain_reload: tuple[str, ...] = option(
         "touch-chain-reload",
@@ -156,14 +156,14 @@ class Processes:
         kind=PATHS,
         default=(),
         help="The same as touch-reload, but one worker after the other is replaced.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     reload_mercy: float = option(
         "reload-mercy",
         kind=SECONDS,
         default=60,
         help="How long requests may take to finish when the server stops; then they are cut.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     worker_reload_mercy: float = option(
         "worker-reload-mercy",
@@ -178,7 +178,7 @@ class Processes:
         help="How many generations may finish their requests at a time after reloads; 0 means any number.",
         note="When one more would, the oldest has one second left, and its requests are cut: each generation holds all"
         " its processes and their memory until its last request has ended.",
-        reload=Reload.LIVE,
+        reload=ChangeNeeds.LIVE,
     )
     uid: str = option(
         "uid",
@@ -186,7 +186,7 @@ class Processes:
         kind=TEXT,
         default="",
         help="Run as this user, a name or a number, once the sockets are bound. Only root can.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     gid: str = option(
         "gid",
@@ -194,7 +194,7 @@ class Processes:
         kind=TEXT,
         default="",
         help="Run as this group, a name or a number, once the sockets are bound. Only root can.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     pidfile: str = option(
         "pidfile",
@@ -202,7 +202,7 @@ class Processes:
         kind=PATH,
         default="",
         help="Write the master's process id there.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     master_fifo: tuple[str, ...] = option(
         "master-fifo",
@@ -210,7 +210,7 @@ class Processes:
         kind=PATHS,
         default=(),
         help="Take commands, single letters, from this named pipe. Of several a digit chooses one, counted from 0.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     control_socket: str = option(
         "control-socket",
@@ -219,14 +219,14 @@ class Processes:
         default="",
         help="Where `greenwsgi status` and its like reach the server: a unix socket, its owner's alone.",
         note="Without it, it is PIDFILE.control, or else FIFO.control of the first master-fifo.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     sigterm_reloads: bool = option(
         "sigterm-reloads",
         kind=FLAG,
         default=False,
         help="Reload at SIGTERM, with one second for what runs, as uWSGI does without die-on-term.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     die_on_term: bool = option(
         "die-on-term",
@@ -235,5 +235,5 @@ class Processes:
         help="Stop at SIGTERM.",
         reason=Reason.ALWAYS,
         note="SIGTERM stops, gracefully, unless there is sigterm-reloads; SIGHUP reloads.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, INTEGER, NETWORKS, PLACES, choices
-from greenwsgi.options.spec import option
+from greenwsgi.options.option_spec import option
+from greenwsgi.options.value_kinds import FLAG, INTEGER, NETWORKS, PLACES, choices
 
 HEADER_NAMES = ("for", "proto", "host", "port", "forwarded")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proxies:
+class ProxiesOptions:
     """Behind proxies"""
 
     trusted_proxy: tuple[str, ...] = option(

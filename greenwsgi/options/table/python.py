@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import FLAG, MOUNTS, NAMES, PATH, PATHS, TEXT, VARIABLES
-from greenwsgi.options.spec import Reason, option
+from greenwsgi.options.option_spec import Reason, option
+from greenwsgi.options.value_kinds import FLAG, MOUNTS, NAMES, PATH, PATHS, TEXT, VARIABLES
 
 
 @dataclass(frozen=True, kw_only=True)
-class Python:
+class PythonOptions:
     """Application"""
 
     wsgi_file: str = option(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import HEADERS, PATHS
-from greenwsgi.options.spec import option
+from greenwsgi.options.option_spec import option
+from greenwsgi.options.value_kinds import HEADERS, PATHS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Responses:
+class ResponsesOptions:
     """Responses"""
 
     add_header: tuple[str, ...] = option(

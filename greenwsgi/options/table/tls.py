@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenwsgi.options.kinds import (
+from greenwsgi.options.option_spec import ChangeNeeds, Status, option
+from greenwsgi.options.value_kinds import (
     INTEGER,
     NAMED_CERTIFICATES,
     PATH,
     REDIRECTS,
     SECONDS,
     TEXT,
-    Address,
-    NamedCertificate,
     choice,
     tls_address,
 )
-from greenwsgi.options.spec import Reload, Status, option
+from greenwsgi.options.value_types import Address, NamedCertificate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tls:
+class TlsOptions:
     """TLS"""
 
     https_socket: tuple[Address, ...] = option(
@@ -28,7 +27,7 @@ class Tls:
         kind=tls_address("http"),
         default=(),
         help="Listen there and speak HTTPS. CA signs the certificates that clients may show; with ! before it, must.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     https: tuple[Address, ...] = option(
         "https",
@@ -37,7 +36,7 @@ class Tls:
         help="The same as https-socket.",
         status=Status.PARTIAL,
         note="The workers speak HTTPS themselves: there is no router process between.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     suwsgi_socket: tuple[Address, ...] = option(
         "suwsgi-socket",
@@ -45,14 +44,14 @@ class Tls:
         kind=tls_address("uwsgi"),
         default=(),
         help="Listen there and speak uwsgi over TLS (nginx: uwsgi_pass suwsgi://).",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     http_to_https: tuple[Address, ...] = option(
         "http-to-https",
         kind=REDIRECTS,
         default=(),
         help="Listen there, speak HTTP, and send all clients on to HTTPS, on PORT if it is not 443.",
-        reload=Reload.RESTART,
+        reload=ChangeNeeds.RESTART,
     )
     sni: tuple[NamedCertificate, ...] = option(
         "sni",

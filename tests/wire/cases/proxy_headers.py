@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from greenwsgi.wire.proxy import SIGNATURE, ProxyHeader, ProxyTls, crc32c
+from greenwsgi.wire.proxy_header import SIGNATURE, ProxyHeader, ProxyTls, crc32c
 
 MORE = "more"
 """The header is not whole yet."""

@@ -1,0 +1,98 @@
+"""The desk: where what operators ask comes in, whichever way, and where they get their answers."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from signal import Signals
+from typing import Any
+
+from greenwsgi import __version__
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.control.commands import BY_NAME, Command
+from greenwsgi.process.supervision.event_inbox import Answer, Asked, Signalled
+from greenwsgi.process.supervision.fleet import Fleet, GenerationStage
+
+QUESTIONS = ("ping", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """How a reload ended. details: the traceback of an application that cannot be loaded, or ""."""
+
+    ok: bool
+    said: str
+    details: str = ""
+
+
+class CommandDispatch:
+    """Applies commands to the fleet, answers questions, and keeps those waiting who want to know how a reload ends.
+
+    signals: what each asks for. status: the answer to that question.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        log: ServerLog,
+        signals: Mapping[Signals, Command],
+        status: Callable[[float], dict[str, Any]],
+    ) -> None:
+        self._fleet = fleet
+        self._log = log
+        self._signals = signals
+        self._status = status
+        self._waiting: list[tuple[int, Answer]] = []
+        """Each with the number of his reload."""
+
+    def take(self, note: Signalled | Asked, now: float) -> None:
+        """Do, or begin, what is asked for."""
+        if isinstance(note, Signalled):
+            command = self._signals[note.signal]
+            note = Asked(command.name, note.signal.name)
+        elif note.name in QUESTIONS:
+            note.answer({"ok": True} | (self._ping() if note.name == "ping" else {"status": self._status(now)}))
+            return
+        elif note.name not in BY_NAME:
+            note.answer({"ok": False, "said": _unknown(note.name)})
+            return
+        else:
+            command = BY_NAME[note.name]
+        said = command.apply(self._fleet, now)
+        self._log.info(f"{note.by}: {said}" if note.by != "control socket" else f"{note.by}: {note.name}: {said}")
+        refused = said.startswith("ignored")
+        if note.wait and command.reloads and not refused:
+            self._waiting.append((self._fleet.reloads, note.answer))
+        else:
+            note.answer({"ok": not refused, "said": said})
+
+    def reloads_ended(self, reloads: range, outcome: CommandOutcome) -> None:
+        """The reloads of these numbers have come to this end: tell those who wait for them."""
+        for answer in self._take(reloads):
+            answer({"ok": outcome.ok, "said": outcome.said, "details": outcome.details})
+
+    def hang_up(self, why: str) -> None:
+        """Nobody is kept waiting any more."""
+        self.reloads_ended(range(self._fleet.reloads + 1), CommandOutcome(False, why))
+
+    def _take(self, reloads: range) -> list[Answer]:
+        ended = [answer for number, answer in self._waiting if number in reloads]
+        self._waiting = [one for one in self._waiting if one[0] not in reloads]
+        return ended
+
+    def _ping(self) -> dict[str, Any]:
+        serving = self._fleet.at(GenerationStage.SERVING)
+        return {
+            "said": "pong",
+            "pid": os.getpid(),
+            "version": __version__,
+            "generation": serving.number if serving else 0,
+            "stop": self._fleet.stop.value,
+        }
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name[:64], [*BY_NAME, *QUESTIONS], n=1, cutoff=0.6)
+    return f"there is no command {name[:64]!r}" + (f", did you mean {near[0]}?" if near else "")

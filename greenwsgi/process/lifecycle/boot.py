@@ -1,0 +1,142 @@
+"""From settings to a master that supervises: places taken, doors opened, privileges dropped; or all that taken over.
+
+After a re-exec everything that is outside of the master is there already, and stays as it is: listeners, pidfile,
+control socket, fifos, workers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from greenwsgi import __version__
+from greenwsgi.clock import SystemClock
+from greenwsgi.config.settings import Settings
+from greenwsgi.log.access_log import Access, AccessLog
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.control.commands import by_signal
+from greenwsgi.process.lifecycle.child_processes import ChildProcesses
+from greenwsgi.process.lifecycle.handover import Handover
+from greenwsgi.process.lifecycle.reexec import Reexec
+from greenwsgi.process.lifecycle.server_resources import ResourceOpener
+from greenwsgi.process.lifecycle.start_directory import StartDirectory
+from greenwsgi.process.lifecycle.systemd_notify import SystemdNotifier
+from greenwsgi.process.listening import listeners
+from greenwsgi.process.supervision.event_inbox import EventInbox
+from greenwsgi.process.supervision.fleet import Errand, Fleet, ReloadKind
+from greenwsgi.process.supervision.master import Master
+from greenwsgi.shared import process_title, safe_paths
+from greenwsgi.shared.scoreboard import RunningRequest
+
+
+def serve(
+    settings: Settings,
+    log: ServerLog,
+    reread: Callable[[Settings], Settings],
+    handed: Handover | None = None,
+    ready: Callable[[], None] | None = None,
+) -> int:
+    """Serve until told to stop; the exit status. Whatever is made on the way is gone again at the end.
+
+    reread: gives the configuration for each generation after the first. handed: what the image before a re-exec had.
+    ready: called when the first generation serves.
+    Raises UsageError, before anything is started, for an address, user or pidfile that cannot be had.
+    """
+    with log.never_waiting():
+        status = _serve(settings, log, reread, handed, ready)
+        log.info("stopped")
+    return status
+
+
+def _serve(
+    settings: Settings,
+    log: ServerLog,
+    reread: Callable[[Settings], Settings],
+    handed: Handover | None,
+    ready: Callable[[], None] | None,
+) -> int:
+    signals = by_signal(settings.processes.sigterm_reloads)
+    with ExitStack() as made:
+        home = StartDirectory(handed.folder if handed else "")
+        inbox = _inbox(signals, handed)
+        made.callback(inbox.close)
+        last = made.enter_context(ExitStack())
+        places = ResourceOpener(settings, home, inbox, log, made, last, handed).take_all()
+        process_title.show("master", settings.machine)
+        line = _KilledLine(log)
+        bound = [one.bound for one in places.listeners]
+        processes, clock = ChildProcesses(apart=places.dropped), SystemClock()
+        reread = places.kept_over(home.there(reread), log)
+        master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
+        if places.log_file:
+            _look_after_log(places.log_file, master)
+        master.ready = ready or master.ready
+        master.refuse = listeners.Refusal(places.listeners, clock)
+        reexec = Reexec(
+            master.fleet,
+            processes,
+            clock,
+            log,
+            home,
+            hand_over=lambda: replace(places.hand_over(master.hand_over(inbox)), folder=home.led_to),
+            note_all=master.note_all,
+        )
+        master.witness.strangers = reexec.buried
+        inbox.looks += [log.flush, reexec.look, SystemdNotifier(master.fleet, os.environ, log).look]
+        master.errands |= {Errand.REEXEC: reexec.begin, Errand.EXECUTE: reexec.execute}
+        if places.pidfile:
+            master.errands[Errand.WRITE_PIDFILE] = places.pidfile.write
+        if handed:
+            _go_on(master.fleet, log, clock.monotonic())
+        return master.run()
+
+
+def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
+    """After a re-exec signals may come again, and the application of today is loaded."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    log.info(f"executed anew: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded anew")
+    fleet.reload_asked(ReloadKind.WHOLE, now)
+
+
+def _look_after_log(path: str, master: Master) -> None:
+    def rotate() -> None:
+        _move_aside(path, int(time.time()))
+        master.open_log(path)
+
+    master.logs_to(path)
+    master.errands |= {Errand.REOPEN_LOG: lambda: master.open_log(path), Errand.ROTATE_LOG: rotate}
+
+
+def _move_aside(path: str, now: int) -> None:
+    """Where a log goes that is rotated at that time: nobody's place, not that of a rotation within the same second."""
+    with safe_paths.at(path, follow=True) as spot:
+        while replace(spot, name=(aside := f"{spot.name}.{now}")).look() is not None:
+            now += 1
+        os.rename(spot.name, aside, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
+
+
+def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> EventInbox:
+    if handed is None:
+        return EventInbox(signals)
+    for fd in handed.descriptors():
+        os.set_inheritable(fd, False)
+    return EventInbox(signals, (handed.report[0], handed.report[1]), handed.rest)
+
+
+class _KilledLine:
+    """The access line of a request that died with its worker, in the worker's name; its status is `killed`."""
+
+    def __init__(self, log: ServerLog) -> None:
+        self._log = log
+
+    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
+        ran = time.monotonic() - request.started
+        one = Access(
+            request.addr, request.method, request.uri, request.protocol or "HTTP/1.1", "", 0, 0, time.time() - ran, ran,
+            "killed", 0, 0, 0, 0, request.core,
+        )  # fmt: skip
+        AccessLog(pid, out=lambda _, line: self._log.write(line)).write(one, 0, 0)

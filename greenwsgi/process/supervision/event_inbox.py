@@ -1,0 +1,112 @@
+"""The one place where the master waits: for signals, for reports of its children, for operators, for time to pass."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from selectors import EVENT_READ
+from signal import SIGCHLD, Signals
+from types import FrameType
+from typing import Any
+
+from greenwsgi.shared.messages import Lines, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal came. SIGCHLD says only that some child has died, or several."""
+
+    signal: Signals
+
+
+Answer = Callable[[dict[str, Any]], None]
+"""Takes the answer to what was asked, once; it cannot block."""
+
+
+def unanswered(said: dict[str, Any]) -> None:
+    """For whoever asks by a way that has no way back; the log tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An operator asks for a command, or a question, by its name. by: the way, for the log. wait: until it is done."""
+
+    name: str
+    by: str
+    answer: Answer = unanswered
+    wait: bool = False
+
+
+Note = Signalled | Message | Asked
+Ready = Callable[[int], list[Note]]
+"""Called with the selector's events when a descriptor is ready; never blocks."""
+
+
+class EventInbox:
+    """Collects signals from the moment it is made, so that none is lost while the server still boots.
+
+    A handler does nothing at all: the wakeup descriptor carries the signal's number to `wait`, where it is one event
+    among others. `report` is the end of the report pipe that children write to; `pipe` is a whole one that was made
+    by the image of this process before a re-exec, and `rest` what it had read of a line.
+    """
+
+    def __init__(self, signals: Iterable[Signals], pipe: tuple[int, int] | None = None, rest: str = "") -> None:
+        self._selector = selectors.DefaultSelector()
+        self.looks: list[Callable[[], None]] = []
+        """Called before each wait, for what no descriptor tells of."""
+        self._wakeup, self._signalled = os.pipe()
+        self.reader, self.report = pipe or os.pipe()
+        self._lines = Lines(self.reader, rest)
+        for fd in (self._wakeup, self._signalled, self.reader):
+            os.set_blocking(fd, False)
+        self.watch(self._wakeup, EVENT_READ, self._read_signals)
+        self.watch(self.reader, EVENT_READ, lambda _: [*self._lines.read()])
+        self._old_wakeup = signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
+        self._old_handlers = {number: signal.signal(number, _woken) for number in (SIGCHLD, *signals)}
+
+    @property
+    def rest(self) -> str:
+        """What was read of a report that has not ended."""
+        return self._lines.rest
+
+    def watch(self, fd: int, events: int, ready: Ready) -> None:
+        """Wait for this descriptor too, from now on or with other events than before."""
+        if fd in self._selector.get_map():
+            self._selector.modify(fd, events, ready)
+        else:
+            self._selector.register(fd, events, ready)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget it, if it is known; before it is closed."""
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
+
+    def wait(self, timeout: float) -> list[Note]:
+        """What came in within `timeout` seconds, at the first event."""
+        notes: list[Note] = []
+        for look in self.looks:
+            look()
+        for key, events in self._selector.select(timeout):
+            if key.fd in self._selector.get_map():  # an event before this one may have ended it
+                notes += key.data(events)
+        return notes
+
+    def close(self) -> None:
+        """Give signals back to whom they belonged, and close the pipes."""
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_wakeup)
+        self._selector.close()
+        for fd in (self._wakeup, self._signalled, self.reader, self.report):
+            os.close(fd)
+
+    def _read_signals(self, events: int) -> list[Note]:
+        """Each signal once, in the order they came."""
+        return [Signalled(Signals(number)) for number in dict.fromkeys(os.read(self._wakeup, 4096))]
+
+
+def _woken(number: int, frame: FrameType | None) -> None:
+    """The wakeup descriptor says it all."""

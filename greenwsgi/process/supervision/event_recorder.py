@@ -1,0 +1,220 @@
+"""What happened, written down: signals and reports that came in, deaths, and what nobody reports."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from math import inf
+from signal import SIGCHLD, SIGTERM, SIGURG
+from typing import Protocol
+
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.control.command_dispatch import CommandDispatch
+from greenwsgi.process.lifecycle.child_processes import lives
+from greenwsgi.process.supervision import log_messages
+from greenwsgi.process.supervision.crash_suspects import CrashSuspects
+from greenwsgi.process.supervision.event_inbox import Asked, Note
+from greenwsgi.process.supervision.fleet import Fleet, Generation, GenerationStage, WorkerState
+from greenwsgi.process.supervision.generation_resources import GenerationResources, System
+from greenwsgi.shared.messages import Message, Word
+from greenwsgi.shared.scoreboard import RunningRequest, Totals
+
+BLOCKED = 1.5
+OVERDUE = 1.0
+"""Harakiri's second level, the master's side: a loop has not turned for BLOCKED seconds, a request is OVERDUE seconds
+past its deadline. The worker's own thread acts earlier, unless C code keeps the GIL from it."""
+
+
+class KilledLine(Protocol):
+    """Writes the access line of a request that died with its worker."""
+
+    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None: ...
+
+
+class EventRecorder:
+    """Keeps the fleet true to what is outside.
+
+    It starts and ends nobody, but for two that the plan cannot know of: the dead, whom their zygote may bury when their
+    death is written down, and a worker that turns up after it was given up for lost. It tells those who turn up what
+    they missed.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        cycles: dict[int, GenerationResources],
+        system: System,
+        log: ServerLog,
+        killed_line: KilledLine,
+        desk: CommandDispatch,
+    ) -> None:
+        self.totals = Totals()
+        self.starts: Counter[int] = Counter()
+        """How often a worker of each number has become ready."""
+        self.strangers: Callable[[int, int], None] = lambda pid, status: None
+        """Called with pid and status of each child that was neither a zygote nor a worker."""
+        self.log_opened = -inf
+        """When the log was last opened anew: who was asked for before, and is heard of after, did not hear of that."""
+        self._desk = desk
+        self._fleet = fleet
+        self._cycles = cycles
+        self._system = system
+        self._log = log
+        self._killed_line = killed_line
+        self._looked = self._woke = -inf
+        self._suspects = CrashSuspects()
+
+    def note(self, notes: list[Note], now: float) -> None:
+        """Write down what came in, and look for what nobody reports."""
+        for note in notes:
+            if isinstance(note, Message):
+                self._heard(note, now)
+            elif isinstance(note, Asked) or note.signal is not SIGCHLD:
+                self._desk.take(note, now)
+        for pid, status in self._system.bury(self._programs):
+            self._buried(pid, status, now)
+        if not self._system.adopts:
+            self._miss_orphans(now)
+        self._find_stuck(now)
+        self._find_unready(now)
+
+    def _heard(self, message: Message, now: float) -> None:
+        generation = self._fleet.generation(message.generation)
+        if generation is None:
+            return
+        worker = generation.workers.get(message.seat)
+        if worker and not worker.pid and message.word is not Word.DIED:
+            worker.pid = message.pid
+            if worker.since <= self.log_opened:
+                self._system.kill(worker.pid, SIGURG)
+        if worker and worker.pid not in (0, message.pid):
+            worker = None  # its seat is another's by now
+        if message.word is Word.DIED:
+            self._died(generation, worker, message, now)
+        elif message.word is Word.FAILED:
+            self._failed(generation, message, now)
+        elif message.word is Word.LOADED:
+            if generation.zygote and generation.zygote.pid == message.pid:
+                generation.zygote.loaded, generation.zygote.loaded_at = True, now
+        elif worker is None:  # it was given up for lost, since its zygote died over it
+            self._system.kill(message.pid, SIGTERM)
+        elif message.word is Word.READY:
+            worker.ready_at = now
+            self.starts[worker.number] += 1
+            worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
+            generation.proven = True
+            if generation.stage is GenerationStage.SERVING:
+                generation.failure, generation.failure_status = "", 0  # a worker's under lazy-apps; it is over
+        elif message.word is Word.RETIRE:
+            if not worker.retiring:
+                worker.retiring_since = now
+            worker.retiring = message.reason
+
+    def _failed(self, generation: Generation, message: Message, now: float) -> None:
+        if generation.zygote and generation.zygote.pid == message.pid:
+            generation.zygote.dismiss(now)  # it leaves by itself
+        generation.fail(message.reason, message.status)
+        if generation.stage is GenerationStage.SERVING:
+            self._log.error(f"generation {generation.number} serves on, but its application fails: {message.reason}")
+
+    def _died(self, generation: Generation, worker: WorkerState | None, message: Message, now: float) -> None:
+        """Its zygote saw it, and buries it on our word: nobody signals that pid any more. (0: it could not fork.)"""
+        if worker:
+            self.worker_gone(generation, worker, message.pid, message.status, now)
+        if message.pid:
+            self._cycles[generation.number].tell(Message(Word.REAP, pid=message.pid))
+
+    def _buried(self, pid: int, status: int, now: float) -> None:
+        for generation in self._fleet.generations:
+            if generation.zygote and generation.zygote.pid == pid:
+                self.zygote_gone(generation, status, now)
+                return
+        for generation, worker in self._fleet.workers():
+            if worker.pid == pid:
+                self.worker_gone(generation, worker, pid, status, now)
+                return
+        self.strangers(pid, status)
+
+    def _miss_orphans(self, now: float) -> None:
+        """Where orphans are not ours, nobody tells us of their death."""
+        for generation, worker in self._fleet.workers():
+            orphaned = generation.zygote is None or generation.zygote.pid != worker.parent
+            if worker.pid and orphaned and not lives(worker.pid):
+                self.worker_gone(generation, worker, worker.pid, None, now)
+
+    def worker_gone(
+        self, generation: Generation, worker: WorkerState, pid: int, status: int | None, now: float
+    ) -> None:
+        seat = self._cycles[generation.number].board.seats[worker.seat]
+        running = seat.running()
+        for request in running:
+            self._killed_line(worker.number, pid, request)
+        for leader, started in seat.programs():
+            self._system.end_group(leader, started)
+        if seat.number:  # it lived long enough to take its seat
+            self.totals.fold(seat)
+            self.show_past()
+        seat.wipe()
+        generation.worker_gone(worker, now)
+        self._log.info(f"{worker} {log_messages.ended(status)}{log_messages.again(generation, worker, now)}")
+        if not worker.crashed:
+            generation.cut += len(running)
+        elif worker.ready_at is not None:
+            for line in self._suspects.died(f"worker {worker.number} {log_messages.ended(status)}", running):
+                self._log.warning(line)
+
+    def _programs(self) -> dict[int, int]:
+        """All CGI programs that workers run, or ran when they died: when each started, by its pid."""
+        seats = [seat for cycle in self._cycles.values() for seat in cycle.board.seats]
+        return {pid: started for seat in seats for pid, started in seat.programs()}
+
+    def show_past(self) -> None:
+        """Workers tell in each access line how many requests the server had."""
+        past = array("Q", self.totals.past())
+        for cycle in self._cycles.values():
+            cycle.board.past[:] = memoryview(past)
+
+    def zygote_gone(self, generation: Generation, status: int | None, now: float) -> None:
+        zygote = generation.zygote
+        assert zygote is not None
+        generation.zygote_gone(now)
+        self._cycles[generation.number].hang_up()
+        if zygote.dismissed or generation.stage is GenerationStage.DRAINING:
+            return
+        if not zygote.loaded:
+            generation.fail(
+                f"its zygote (pid {zygote.pid}) {log_messages.ended(status)} while it loaded the application", 0
+            )
+        self._log.warning(f"zygote {generation.number} (pid {zygote.pid}) {log_messages.ended(status)}")
+
+    def _find_unready(self, now: float) -> None:
+        """An application's import may hang, in the zygote or, under lazy-apps, in a worker."""
+        for generation in self._fleet.generations:
+            limit = self._cycles[generation.number].settings.processes.boot_timeout or inf
+            why = f"its application was not loaded within boot-timeout {limit:g}"
+            zygote = generation.zygote
+            if zygote and not zygote.loaded and not zygote.stuck and now - zygote.since >= limit:
+                zygote.stuck = why
+                generation.fail(why, 0)
+            for worker in generation.workers.values():
+                if worker.pid and worker.ready_at is None and not worker.stuck and now - worker.since >= limit:
+                    worker.stuck = why
+                    generation.fail(f"worker {worker.number}: {why}", 0)
+
+    def _find_stuck(self, now: float) -> None:
+        if now - self._looked >= BLOCKED:  # all of us were stopped: a loop is to blame from now on
+            self._woke = now
+        self._looked = now
+        for generation, worker in self._fleet.workers():
+            if worker.ready_at is None or worker.stuck:
+                continue
+            seat = self._cycles[generation.number].board.seats[worker.seat]
+            beat = seat.heartbeat()
+            if not beat or now - max(beat, self._woke) <= BLOCKED:
+                continue
+            if now - seat.monitor_heartbeat() <= BLOCKED:
+                continue  # its monitor can run, and knows what blocks the loop
+            late = [one for one in seat.running() if now - one.deadline > OVERDUE]
+            if late:
+                worker.stuck = f"harakiri: {late[0].method} {late[0].uri} blocks its loop for {now - beat:.1f} s"

@@ -1,0 +1,365 @@
+"""What the master knows of its generations, zygotes and workers: data, and how each event changes it.
+
+Nothing here acts: `plan` reads the fleet and says what to do, the master does it and writes down that it did. Times are
+monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from math import inf
+from signal import SIGABRT, Signals
+
+QUICK = 0.5
+"""A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns.
+So did a zygote that died as soon after it had loaded."""
+
+EXIT_APP_FAILED = 22
+"""The server's exit status when its application did not come up; uWSGI's."""
+
+LONGEST_BACKOFF = 30.0
+
+LONGEST_AFTER_READY = 1.0
+"""The same for a worker that had been READY. Its application works, so a request ended it: while nothing is started
+again, all other clients wait for the one that sends such requests."""
+
+ABRUPT_MERCY = 1.0
+"""Seconds that whoever is to leave at once has, before SIGKILL."""
+
+ZYGOTE_MERCY = 10.0
+"""Seconds a zygote may take to leave, to fork a worker that makes itself heard, and to tell of one that was killed."""
+
+MOST_DRAINING = 2
+"""How many generations drain at a time unless draining-generations says otherwise: each holds all its processes."""
+
+ZYGOTE = 0
+"""The number under which a generation keeps its zygote's trouble; workers begin at 1."""
+
+
+class Stop(Enum):
+    """How the server is being stopped."""
+
+    NO = "no"
+    GRACEFUL = "gracefully"
+    NOW = "at once"
+
+
+class ReloadKind(Enum):
+    """What a reload replaces, and how; of two that are asked for at once, the first in this order is done."""
+
+    WHOLE = "the configuration and the application, all workers at once"
+    CHAIN = "the configuration and the application, one worker after the other"
+    WORKERS = "the application, all workers at once; the configuration stays"
+
+
+class Errand(Enum):
+    """What an operator can ask for that leaves the workers as they are; the value says what is done, for the log."""
+
+    STATISTICS = "statistics are logged"
+    WRITE_PIDFILE = "the pidfile is written anew"
+    REOPEN_LOG = "the log is opened anew"
+    ROTATE_LOG = "the log is rotated"
+    REEXEC = "the master is executed anew, if a rehearsal succeeds"
+    EXECUTE = "the rehearsal has succeeded"
+
+    @property
+    def needs(self) -> str:
+        """Why it may be that there is nothing to do."""
+        return "there is no pidfile" if self is Errand.WRITE_PIDFILE else "the log goes to no file (logto)"
+
+
+class GenerationStage(Enum):
+    """RISING until all its workers are READY, SERVING until the next one's are; DRAINING also when it was given up."""
+
+    RISING = "rising"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(slots=True)
+class RestartBackoff:
+    """How often in a row a process died quickly, and when it may be started again: first at once.
+
+    unready: how many of these deaths in a row came before it was READY. crashed: the last worker of this number that
+    had been READY died without being told to leave, so its successor is on probation.
+    """
+
+    deaths: int = 0
+    not_before: float = 0.0
+    unready: int = 0
+    crashed: bool = False
+
+    def died(self, quickly: bool, now: float, *, was_ready: bool = False) -> None:
+        self.deaths = self.deaths + 1 if quickly else 0
+        self.unready = self.unready + 1 if quickly and not was_ready else 0
+        self.crashed |= was_ready
+        wait = min(backoff(self.deaths), LONGEST_AFTER_READY) if was_ready else backoff(self.unready)
+        self.not_before = now + wait
+
+
+def backoff(deaths: int) -> float:
+    """Seconds to wait after so many quick deaths in a row: 0, 0, 0.25, 0.5, 1, ... 30."""
+    return 0.0 if deaths < 2 else min(LONGEST_BACKOFF, 0.25 * 2.0 ** (deaths - 2))
+
+
+@dataclass(slots=True)
+class ZygoteState:
+    """A zygote, as the master sees it. It loads the application first, and can fork when it has `loaded`.
+
+    loaded_at: when it said so. stuck: why it must die although it was asked nothing.
+    """
+
+    pid: int
+    since: float
+    loaded: bool = False
+    loaded_at: float = 0.0
+    stuck: str = ""
+    dismissed: bool = False
+    kill_at: float = inf
+
+    @property
+    def killed(self) -> bool:
+        return self.dismissed and self.kill_at == inf
+
+    def dismiss(self, now: float) -> None:
+        """It was told to leave, or said that it does."""
+        self.dismissed = True
+        self.kill_at = now + ZYGOTE_MERCY
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """A worker, as the master sees it. paused: it was told to accept nothing.
+
+    parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
+    retiring: why it wants a successor, and since when. stuck: why it must die although it was asked nothing,
+    and end_by how. told: the last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone, and
+    after SIGKILL when its zygote must have told of its death.
+    """
+
+    number: int
+    seat: int
+    parent: int
+    since: float
+    pid: int = 0
+    ready_at: float | None = None
+    retiring: str = ""
+    retiring_since: float = 0.0
+    stuck: str = ""
+    end_by: Signals = SIGABRT
+    told: Signals | None = None
+    kill_at: float = inf
+    paused: bool = False
+
+    def __str__(self) -> str:
+        return f"worker {self.number} (pid {self.pid})" if self.pid else f"worker {self.number}"
+
+    @property
+    def serves(self) -> bool:
+        return self.ready_at is not None and self.told is None
+
+    @property
+    def crashed(self) -> bool:
+        """Once it is dead: it was not told to leave, or was ended since it was stuck."""
+        return self.told is None or bool(self.stuck)
+
+
+@dataclass(slots=True)
+class Generation:
+    """One load of the application: a zygote and its workers, by seat.
+
+    size: how many workers it may have, which its seats are for; count: how many it shall have now, numbers 1 to count.
+    kind: how it takes over; taken: in a chain reload, how many numbers it has taken over; hurry: those whom it relieves
+    have ABRUPT_MERCY seconds. reloads: how many had been asked for when it was made; it is the answer to them. mercy:
+    seconds a worker may take to leave. proven: one of its workers has been READY. failure: why it did not come up, with
+    the exit status that says so. ends_at: when all its workers are killed, since too many generations drain. cut: how
+    many requests died with workers that had been told to leave.
+    """
+
+    number: int
+    size: int
+    mercy: float
+    stage: GenerationStage = GenerationStage.RISING
+    zygote: ZygoteState | None = None
+    workers: dict[int, WorkerState] = field(default_factory=dict)
+    trouble: dict[int, RestartBackoff] = field(default_factory=dict)
+    proven: bool = False
+    failure: str = ""
+    failure_status: int = 0
+    kind: ReloadKind = ReloadKind.WHOLE
+    count: int = -1
+    taken: int = 0
+    hurry: bool = False
+    reloads: int = 0
+    ends_at: float = inf
+    cut: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            self.count = self.size
+
+    def team(self, number: int) -> list[WorkerState]:
+        """The workers of that number that were not told to go."""
+        return [worker for worker in self.workers.values() if worker.number == number and worker.told is None]
+
+    def has(self, number: int) -> bool:
+        """Does a worker of that number serve?"""
+        return any(worker.serves for worker in self.workers.values() if worker.number == number)
+
+    def serving(self) -> int:
+        """How many worker numbers have a worker that serves."""
+        return len({worker.number for worker in self.workers.values() if worker.serves})
+
+    def free_seats(self) -> list[int]:
+        """The seats nobody has; there are two a worker, so that a successor can boot beside the one it replaces."""
+        return [seat for seat in range(seats_for(self.size)) if seat not in self.workers]
+
+    def wait(self, number: int, now: float) -> float:
+        """Seconds until that worker, or the ZYGOTE, may be started again; 0 for at once."""
+        return max(0.0, self.trouble[number].not_before - now) if number in self.trouble else 0.0
+
+    def fail(self, reason: str, status: int) -> None:
+        """Remember the first reason; what follows is only its consequence."""
+        if not self.failure:
+            self.failure, self.failure_status = reason, status
+
+    def worker_gone(self, worker: WorkerState, now: float) -> None:
+        """It is dead. Whether that slows its successor depends on how long it served, unless it was told to go."""
+        del self.workers[worker.seat]
+        if worker.crashed:
+            quickly = worker.ready_at is None or now - worker.ready_at < QUICK
+            self.trouble.setdefault(worker.number, RestartBackoff()).died(
+                quickly, now, was_ready=worker.ready_at is not None
+            )
+        elif worker.number in self.trouble:
+            self.trouble[worker.number].crashed = False
+
+    def zygote_gone(self, now: float) -> None:
+        """It is dead; its workers live on. Dying while it loads, or at its first forks, slows its successor."""
+        assert self.zygote is not None
+        quickly = not self.zygote.loaded or now - self.zygote.loaded_at < QUICK
+        self.trouble.setdefault(ZYGOTE, RestartBackoff()).died(quickly, now)
+        self.zygote = None
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All generations, oldest first, and what the operator wants of them.
+
+    reload_mercy: seconds everything may take to stop. most_draining: how many generations may drain at a time, 0 for
+    any number. reload_wanted: a generation is to be made, and how, and with what hurry; the first one too.
+    reloads: how many were asked for so far. paused: workers accept nothing. errands: what was asked for besides, and is
+    not done yet.
+    """
+
+    reload_mercy: float
+    generations: list[Generation] = field(default_factory=list)
+    born: int = 0
+    reload_wanted: ReloadKind | None = ReloadKind.WHOLE
+    stop: Stop = Stop.NO
+    stop_since: float = 0.0
+    exit_status: int = 0
+    hurry: bool = False
+    reloads: int = 0
+    paused: bool = False
+    errands: list[Errand] = field(default_factory=list)
+    most_draining: int = MOST_DRAINING
+
+    def at(self, stage: GenerationStage) -> Generation | None:
+        """The generation at that stage: there is at most one that rises, and one that serves."""
+        return next((generation for generation in self.generations if generation.stage is stage), None)
+
+    def generation(self, number: int) -> Generation | None:
+        return next((generation for generation in self.generations if generation.number == number), None)
+
+    def chain(self) -> Generation | None:
+        """The generation that takes over one worker after the other, if there is one, and one to take from."""
+        rising = self.at(GenerationStage.RISING)
+        return rising if rising and rising.kind is ReloadKind.CHAIN and self.at(GenerationStage.SERVING) else None
+
+    def crowd(self) -> list[Generation]:
+        """Of the generations that drain those that are too many: the oldest. All workers of each were told to leave."""
+        draining = [one for one in self.generations if one.stage is GenerationStage.DRAINING and one.workers]
+        draining = [one for one in draining if all(worker.told for worker in one.workers.values())]
+        return draining[: max(0, len(draining) - self.most_draining)] if self.most_draining else []
+
+    def workers(self) -> Iterator[tuple[Generation, WorkerState]]:
+        for generation in self.generations:
+            for worker in list(generation.workers.values()):
+                yield generation, worker
+
+    def stop_asked(self, how: Stop, now: float) -> None:
+        """Stop; a second time, whatever was asked, at once. Reloads are over."""
+        how = Stop.NOW if self.stop is not Stop.NO else how
+        if how is not self.stop:
+            self.stop, self.stop_since = how, now
+        self.reload_wanted = None
+
+    def reload_asked(self, kind: ReloadKind, now: float, *, hurry: bool = False) -> None:
+        """Make a generation, unless the server stops; what takes the most with it wins."""
+        if self.stop is Stop.NO:
+            self.reloads += 1
+            self.reload_wanted = _most(kind, self.reload_wanted)
+            self.hurry |= hurry
+
+    def take_reload(self) -> tuple[ReloadKind, bool]:
+        """What the next generation shall be, and its hurry; both are done with, whatever becomes of it.
+
+        One that it supersedes while that still rises was asked for too, and has relieved nobody.
+        """
+        rising = self.at(GenerationStage.RISING)
+        kind = _most(self.reload_wanted or ReloadKind.WHOLE, rising.kind if rising else None)
+        hurry = self.hurry or (rising is not None and rising.hurry)
+        self.reload_wanted, self.hurry = None, False
+        return kind, hurry
+
+    def workers_asked(self, change: int) -> int:
+        """So many workers more, or less, of what the configuration allows; how many there shall be.
+
+        Less than one is one, and less than none is none: 0, and nothing has changed. A generation that rises shall have
+        as many more or less, so that it does not undo it.
+        """
+        staying = [one for one in self.generations if one.stage is not GenerationStage.DRAINING]
+        changed = [one for one in staying if one.count or change > 0]
+        for one in changed:
+            one.count = max(1, min(one.size, one.count + change))
+        return changed[-1].count if changed else 0
+
+    def new_generation(
+        self, size: int, mercy: float, kind: ReloadKind = ReloadKind.WHOLE, *, hurry: bool = False
+    ) -> Generation:
+        """A generation that rises; one that was rising already is given up for it."""
+        if rising := self.at(GenerationStage.RISING):
+            rising.stage = GenerationStage.DRAINING
+        self.born += 1
+        self.generations.append(Generation(self.born, size, mercy, kind=kind, hurry=hurry, reloads=self.reloads))
+        return self.generations[-1]
+
+    def give_up(self, generation: Generation, now: float) -> bool:
+        """It did not come up: back to what served before. False if nothing did; then the server stops."""
+        generation.stage = GenerationStage.DRAINING
+        if self.at(GenerationStage.SERVING):
+            return True
+        self.stop_asked(Stop.GRACEFUL, now)
+        self.exit_status = generation.failure_status or EXIT_APP_FAILED
+        return False
+
+    def promote(self, generation: Generation) -> Generation | None:
+        """It serves from now on; returns the one it relieves."""
+        if relieved := self.at(GenerationStage.SERVING):
+            relieved.stage = GenerationStage.DRAINING
+            if generation.hurry:
+                relieved.mercy = min(relieved.mercy, ABRUPT_MERCY)
+        generation.stage = GenerationStage.SERVING
+        return relieved
+
+
+def _most(kind: ReloadKind, other: ReloadKind | None) -> ReloadKind:
+    """Of two reloads that which takes the most with it."""
+    return min(kind, other or kind, key=list(ReloadKind).index)
+
+
+def seats_for(size: int) -> int:
+    return 2 * size

@@ -1,0 +1,159 @@
+"""What the master holds open for one generation: its configuration, its scoreboard, the command pipe of its zygote."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from signal import Signals
+from typing import Any, Protocol
+
+import greenwsgi
+from greenwsgi.config.settings import Settings, encode
+from greenwsgi.errors import UsageError
+from greenwsgi.process.supervision.fleet import seats_for
+from greenwsgi.shared.messages import BootDocument, BoundListener, Message
+from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, anonymous_file
+
+FAILURE_LIMIT = 64 << 10
+"""Bytes of a traceback that are told to who asked for a reload; the log has all of it."""
+
+_ZYGOTE_FILE = os.path.join(os.path.dirname(os.path.abspath(greenwsgi.__file__)), "worker", "exec_zygote.py")
+
+
+class System(Protocol):
+    """The processes outside; `spawn.Processes` is the real ones."""
+
+    adopts: bool
+
+    def start(self, arguments: list[str], descriptors: Iterable[int]) -> int: ...
+    def kill(self, pid: int, number: Signals) -> None: ...
+    def bury(self, programs: Callable[[], Mapping[int, int]] = ...) -> list[tuple[int, int]]: ...
+    def end_group(self, pid: int, started: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The descriptors that are the same for every zygote."""
+
+    listeners: Sequence[BoundListener]
+    report: int
+    lifeline: int
+    log: int
+    log_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGeneration:
+    """A cycle over a re-exec: the configuration as it travels, descriptors, the board's measures."""
+
+    configuration: dict[str, Any]
+    commands: int
+    board: int
+    failure: int
+    seats: int
+    cores: int
+
+
+class GenerationResources:
+    """One generation's, from its birth until nobody is left of it."""
+
+    def __init__(
+        self, generation: int, settings: Settings, kept: KeptGeneration | None = None, *, readable: bool = True
+    ) -> None:
+        """kept: from before a re-exec; where its board is not `readable`, its layout being another, an empty one is.
+
+        Raises UsageError if there cannot be a board of that size, and nothing is left open.
+        """
+        self.generation = generation
+        self.settings = settings
+        seats = kept.seats if kept else seats_for(settings.processes.processes)
+        cores = kept.cores if kept else settings.processes.async_
+        self._cores = cores
+        self._commands = kept.commands if kept else -1
+        self._failure = kept.failure if kept else _failure_file()
+        try:
+            self.board = Scoreboard(kept.board, seats, cores) if kept and readable else Scoreboard.create(seats, cores)
+        except (OSError, MemoryError) as error:
+            if kept is None:
+                os.close(self._failure)
+            what = f"no scoreboard of {seats} seats, each for {cores} requests (async)"
+            raise UsageError(f"{what}: {_why(error)}") from None
+        if kept and not readable:
+            os.close(kept.board)
+
+    def keep(self) -> KeptGeneration:
+        """What the next image of the master needs to make it again."""
+        seats, cores = len(self.board.seats), self._cores
+        return KeptGeneration(encode(self.settings), self._commands, self.board.fd, self._failure, seats, cores)
+
+    def start_zygote(self, system: System, wiring: Wiring) -> int:
+        """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
+        os.ftruncate(self._failure, 0)
+        with ExitStack() as its_own:
+            document = anonymous_file("greenwsgi-boot")  # not an argument: the configuration may hold secrets
+            its_own.callback(os.close, document)
+            reader, self._commands = os.pipe()
+            its_own.callback(os.close, reader)
+            os.set_blocking(self._commands, False)
+            boot = self._boot_document(wiring, reader)
+            os.pwrite(document, boot.encode(), 0)
+            return system.start([sys.executable, "-P", _ZYGOTE_FILE, str(document)], (document, *boot.descriptors))
+
+    def tell(self, message: Message) -> None:
+        """Tell the zygote, if there is one.
+
+        One that is dead, or so stuck that its pipe is full, does not hear it: the first is about to be noticed, the
+        second when the worker it shall fork stays unheard of.
+        """
+        if self._commands < 0:
+            return
+        try:
+            os.write(self._commands, message.encode())
+        except (BrokenPipeError, BlockingIOError):
+            return
+
+    def hang_up(self) -> None:
+        """Let the zygote know that it is not needed any more, or that of a dead one nothing is left open."""
+        if self._commands >= 0:
+            os.close(self._commands)
+            self._commands = -1
+
+    def failure(self) -> str:
+        """The traceback of the application that cannot be loaded, or ""."""
+        return os.pread(self._failure, FAILURE_LIMIT, 0).decode("utf-8", "replace")
+
+    def close(self) -> None:
+        self.hang_up()
+        os.close(self._failure)
+        self.board.close()
+
+    def _boot_document(self, wiring: Wiring, commands: int) -> BootDocument:
+        return BootDocument(
+            generation=self.generation,
+            configuration=encode(self.settings),
+            listeners=tuple(wiring.listeners),
+            report=wiring.report,
+            commands=commands,
+            lifeline=wiring.lifeline,
+            scoreboard=self.board.fd,
+            log=wiring.log,
+            seats=len(self.board.seats),
+            cores=self._cores,
+            failure=self._failure,
+            log_file=wiring.log_file,
+            layout=LAYOUT,
+        )
+
+
+def _failure_file() -> int:
+    try:
+        return anonymous_file("greenwsgi-failure")
+    except OSError as error:
+        raise UsageError(f"no file for the traceback of a failure: {error.strerror}") from None
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or "no memory is left"

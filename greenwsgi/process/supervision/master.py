@@ -1,0 +1,384 @@
+"""The master: wait, note, plan, perform, until there is nobody left to look after.
+
+Plain Python all through: no gevent, no ssl, never the application. What it knows is the fleet, what it decides is the
+plan; here is only how each action is done, and what the log says of it.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from math import inf
+from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, SIGURG, Signals, raise_signal
+from typing import Any, Protocol, assert_never
+
+from greenwsgi.clock import Clock
+from greenwsgi.config.settings import Settings, decode
+from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
+from greenwsgi.log.server_log import ServerLog
+from greenwsgi.process.control import status
+from greenwsgi.process.control.command_dispatch import CommandDispatch, CommandOutcome
+from greenwsgi.process.control.commands import BY_SIGNAL, Command
+from greenwsgi.process.lifecycle.handover import Handover
+from greenwsgi.process.supervision import log_messages, plan
+from greenwsgi.process.supervision.event_inbox import EventInbox, Note, Signalled
+from greenwsgi.process.supervision.event_recorder import EventRecorder, KilledLine
+from greenwsgi.process.supervision.fleet import (
+    Errand,
+    Fleet,
+    Generation,
+    GenerationStage,
+    ReloadKind,
+    Stop,
+    WorkerState,
+    ZygoteState,
+)
+from greenwsgi.process.supervision.generation_resources import GenerationResources, System, Wiring
+from greenwsgi.process.supervision.periodic_checks import PeriodicChecks, Probe
+from greenwsgi.process.supervision.system_probe import SystemProbe
+from greenwsgi.shared import safe_paths
+from greenwsgi.shared.messages import BoundListener, Message, Word
+from greenwsgi.shared.scoreboard import LAYOUT, Totals
+
+TICK = 0.25
+"""Seconds between two looks at deadlines and heartbeats when nothing happens."""
+
+
+class Waiting(Protocol):
+    """Where notes come from; `inbox.Inbox` is the real one."""
+
+    report: int
+
+    def wait(self, timeout: float) -> list[Note]: ...
+
+
+class Master:
+    """Supervises generations of workers on listeners that are bound already.
+
+    reread: gives the configuration for each generation after the first, from that of the one that serves. signals: what
+    each asks for. handed: what the image of this process before a re-exec knew; it goes on from there. errands: how
+    those are done that are not the master's own. ready: called when the first generation serves. refuse: called, again
+    and again, while the server stops; with True when that is to be at once. All state is in `fleet`, `cycles` and
+    `witness`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Sequence[BoundListener],
+        log: ServerLog,
+        inbox: Waiting,
+        system: System,
+        clock: Clock,
+        killed_line: KilledLine,
+        reread: Callable[[Settings], Settings],
+        signals: Mapping[Signals, Command] = BY_SIGNAL,
+        handed: Handover | None = None,
+        around: Probe | None = None,
+    ) -> None:
+        self.fleet = handed.fleet if handed else Fleet(reload_mercy=settings.processes.reload_mercy)
+        self.cycles: dict[int, GenerationResources] = {}
+        self.desk = CommandDispatch(self.fleet, log, signals, self.status)
+        self.witness = EventRecorder(self.fleet, self.cycles, system, log, killed_line, self.desk)
+        around = around or SystemProbe(listeners)
+        self.census = PeriodicChecks(self.fleet, self.cycles, self.witness.totals, log, around, settings)
+        self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
+        self.ready: Callable[[], None] = lambda: None
+        self.refuse: Callable[[bool], None] = lambda _: None
+        self._first = settings
+        self._reread = reread
+        self._log = log
+        self._inbox = inbox
+        self._system = system
+        self._clock = clock
+        self._lifeline, self._life = handed.lifeline if handed else os.pipe()
+        self._wiring = Wiring(listeners, inbox.report, self._lifeline, log.fd)
+        self._over = False
+        if handed:
+            self._take_over(handed)
+        self._obey(settings)
+
+    def _obey(self, settings: Settings) -> None:
+        """The master itself does what these say of it from now on."""
+        self.fleet.reload_mercy = settings.processes.reload_mercy
+        self.fleet.most_draining = settings.processes.draining_generations
+
+    def logs_to(self, path: str) -> None:
+        """The log is this file: children shall know, to open it anew."""
+        self._wiring = replace(self._wiring, log_file=path)
+
+    def open_log(self, path: str) -> None:
+        """Open the log's file anew, here and in all processes. Raises OSError."""
+        self._log.reopen(path, safe_paths.open_log)
+        self.witness.log_opened = self._clock.monotonic()
+        for generation in self.fleet.generations:
+            if generation.zygote and generation.zygote.pid:
+                self._system.kill(generation.zygote.pid, SIGURG)
+        for _, worker in self.fleet.workers():
+            if worker.pid:
+                self._system.kill(worker.pid, SIGURG)
+
+    def note_all(self) -> None:
+        """Take note of what has come in. Signals are blocked: the next image of this process gets them."""
+        while notes := self._inbox.wait(0):
+            for note in notes:
+                if isinstance(note, Signalled) and note.signal is not SIGCHLD:
+                    raise_signal(note.signal)
+            self.witness.note([note for note in notes if not isinstance(note, Signalled)], self._clock.monotonic())
+        self.desk.hang_up("the master is executed anew; ask again")
+
+    def hand_over(self, inbox: EventInbox) -> Handover:
+        """All that the next image of this process needs of us."""
+        seats = [seat for cycle in self.cycles.values() for seat in cycle.board.seats]
+        return Handover(
+            fleet=self.fleet,
+            cycles={number: cycle.keep() for number, cycle in self.cycles.items()},
+            layout=LAYOUT,
+            totals=self.witness.totals.named(),
+            living=Totals.of_living(seats).named(),
+            starts=dict(self.witness.starts),
+            report=[inbox.reader, inbox.report],
+            rest=inbox.rest,
+            lifeline=[self._lifeline, self._life],
+        )
+
+    def _take_over(self, handed: Handover) -> None:
+        readable = handed.layout == LAYOUT
+        for number, kept in handed.cycles.items():
+            self.cycles[number] = GenerationResources(number, decode(kept.configuration), kept, readable=readable)
+        self.witness.totals.restore(handed.totals)
+        if not readable:  # by another greenwsgi: what its workers count from now on is not seen
+            self.witness.totals.restore(handed.living)
+        self.witness.starts.update(handed.starts)
+        self.witness.show_past()
+
+    def run(self) -> int:
+        """Supervise until the end; the exit status."""
+        timeout = 0.0
+        while not self._over:
+            timeout = self.step(timeout)
+        return self.fleet.exit_status
+
+    def step(self, timeout: float) -> float:
+        """Wait for at most `timeout`, then do all there is to do; returns how long the next step may wait.
+
+        What goes wrong in one part keeps nobody from the next: a stop that was noted is planned for, whatever else was.
+        """
+        acted = False
+        with self._border():
+            self.witness.note(self._inbox.wait(timeout), self._clock.monotonic())
+        with self._border():
+            if self.fleet.stop is not Stop.NO:
+                self._close_doors()
+            self.census.take(self._clock.monotonic())
+        with self._border():
+            actions = plan.plan(self.fleet, self._clock.monotonic())
+            for action in actions:
+                self.perform(action)
+            if self.fleet.stop is not Stop.NO:
+                self.desk.hang_up("the server stops")
+            acted = bool(actions)
+        return 0.0 if acted else TICK
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """Whatever goes wrong in it, the workers go on and the next step is another chance."""
+        try:
+            yield
+        except Exception:
+            self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
+
+    def _close_doors(self) -> None:
+        """Workers are told before they are signalled, so that they accept first what waits in the listeners' queues."""
+        for cycle in self.cycles.values():
+            cycle.board.closing = True
+        self.refuse(self.fleet.stop is Stop.NOW)
+
+    def perform(self, action: plan.Action) -> None:
+        """Do one action, and write down that it is done."""
+        now = self._clock.monotonic()
+        match action:
+            case plan.StartGeneration():
+                self._start_generation(now)
+            case plan.StartZygote(generation):
+                self._start_zygote(generation, now)
+            case plan.Fork(generation, number, seat):
+                self._fork(generation, number, seat, now)
+            case plan.Promote(generation):
+                self._promote(generation)
+            case plan.TakeOver(generation):
+                generation.taken += 1
+                self._log.info(f"chain reload: generation {generation.number} has taken over worker {generation.taken}")
+            case plan.GiveUp(generation, reason):
+                self._give_up(generation, reason, now)
+            case plan.Drain(generation):
+                generation.stage = GenerationStage.DRAINING
+            case plan.Hasten(generation, ends_at):
+                generation.ends_at = ends_at
+                self._log.warning(log_messages.hastened(generation, self.fleet.most_draining, ends_at - now))
+            case plan.Tell(worker, signal, kill_at, why):
+                self._tell(worker, signal, kill_at, why)
+            case plan.Lose(generation, worker):
+                self.witness.worker_gone(generation, worker, 0, None, now)
+            case plan.Dismiss(generation):
+                self._dismiss(generation, now)
+            case plan.AbortZygote(generation):
+                self._abort_zygote(generation, now)
+            case plan.KillZygote(generation, why):
+                self._kill_zygote(generation, why)
+            case plan.Forget(generation):
+                self._forget(generation)
+            case plan.Pause(worker, paused):
+                worker.paused = paused
+                self._system.kill(worker.pid, SIGTSTP if paused else SIGCONT)
+            case plan.Run(errand):
+                self.fleet.errands.remove(errand)
+                self._run(errand)
+            case plan.Finish():
+                self._over = True
+                os.close(self._life)
+                os.close(self._lifeline)
+            case _:
+                assert_never(action)
+
+    def status(self, now: float) -> dict[str, Any]:
+        """What `greenwsgi status` shows."""
+        starts, listeners = self.witness.starts, self._wiring.listeners
+        return status.snapshot(self.fleet, self.cycles, self.witness.totals, starts, listeners, now)
+
+    def _log_statistics(self) -> None:
+        self._log.info(status.table(self.status(self._clock.monotonic())))
+
+    def _run(self, errand: Errand) -> None:
+        if errand not in self.errands:
+            self._log.warning(f"nothing is done: {errand.needs}")
+            return
+        try:
+            self.errands[errand]()
+        except (GreenwsgiError, OSError) as error:
+            self._log.error(f"failed: {errand.value}: {error}")
+
+    def _start_generation(self, now: float) -> None:
+        """All that can fail comes first: a generation that is in the fleet has its cycle."""
+        kind, hurry = self.fleet.take_reload()
+        try:
+            settings = self._settings_for(kind)
+            cycle = GenerationResources(self.fleet.born + 1, settings)
+        except GreenwsgiError as error:
+            self._refuse(str(error), now)
+            return
+        except Exception as error:  # a border: who asked for the reload must hear of its end, whatever goes wrong
+            details = traceback.format_exc()
+            self._log.error(f"while the configuration was read:\n{details}")
+            self._refuse(f"{type(error).__name__}: {error}", now, details)
+            return
+        processes = settings.processes
+        count = self.census.count_for(settings, kind)
+        if settings.logging.log_reopen and self.fleet.born and Errand.REOPEN_LOG in self.errands:
+            self._run(Errand.REOPEN_LOG)
+        self.cycles[cycle.generation] = cycle
+        generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind, hurry=hurry)
+        generation.count = count
+        self.witness.show_past()
+
+    def _refuse(self, why: str, now: float, details: str = "") -> None:
+        """No generation is made; before the first one there is nothing to go on with.
+
+        One that still rises goes on, and is the answer to those who asked before it was made.
+        """
+        if self.fleet.born:
+            said, rising = f"reload refused, nothing has changed: {why}", self.fleet.at(GenerationStage.RISING)
+            self._log.error(said)
+            refused = range(rising.reloads + 1 if rising else 0, self.fleet.reloads + 1)
+            self.desk.reloads_ended(refused, CommandOutcome(False, said, details))
+            return
+        self._log.error(f"the server cannot start: {why}")
+        self.fleet.stop_asked(Stop.GRACEFUL, now)
+        self.fleet.exit_status = USAGE_STATUS
+
+    def _settings_for(self, kind: ReloadKind) -> Settings:
+        """Read again, unless only the workers are replaced. Raises UsageError."""
+        if not self.fleet.born:
+            return self._first
+        serving = self.fleet.at(GenerationStage.SERVING)
+        settings = self.cycles[serving.number].settings if serving else self._first
+        return settings if serving and kind is ReloadKind.WORKERS else self._reread(settings)
+
+    def _start_zygote(self, generation: Generation, now: float) -> None:
+        try:
+            pid = self.cycles[generation.number].start_zygote(self._system, self._wiring)
+            generation.zygote, generation.failure = ZygoteState(pid, now), ""
+        except OSError as error:
+            generation.fail(f"cannot start a process: {error}", 0)
+            generation.zygote = ZygoteState(0, now)
+            self.witness.zygote_gone(generation, None, now)
+
+    def _fork(self, generation: Generation, number: int, seat: int, now: float) -> None:
+        assert generation.zygote is not None
+        paused, probation = self.fleet.paused, number in generation.trouble and generation.trouble[number].crashed
+        generation.workers[seat] = WorkerState(number, seat, generation.zygote.pid, now, paused=paused)
+        order = Message(Word.FORK, seat=seat, number=number, paused=paused, probation=probation)
+        self.cycles[generation.number].tell(order)
+
+    def _promote(self, generation: Generation) -> None:
+        self._obey(self.cycles[generation.number].settings)
+        relieved = self.fleet.promote(generation)
+        serves = f"generation {generation.number} serves with {log_messages.strength(generation)}"
+        if relieved:
+            said = f"reloaded: {serves}; generation {relieved.number} drains"
+        else:
+            where = ", ".join(log_messages.address(listener) for listener in self._wiring.listeners)
+            said = f"ready: {serves}: {where} (pid {os.getpid()})"
+        self._log.info(said)
+        self._answer_with(generation, CommandOutcome(True, said))  # to the first one too: who asked while it loaded
+        if not relieved:
+            self.ready()
+
+    def _give_up(self, generation: Generation, reason: str, now: float) -> None:
+        if self.fleet.give_up(generation, now):
+            serving = self.fleet.at(GenerationStage.SERVING)
+            assert serving is not None
+            said = f"reload failed: generation {generation.number}: {reason}; generation {serving.number} serves on"
+        else:
+            usage = generation.failure_status == USAGE_STATUS
+            what = "the server cannot start" if usage else "the application did not come up, the server ends"
+            said = f"{what}: {reason}"
+        self._log.error(said)
+        self._answer_with(generation, CommandOutcome(False, said, self.cycles[generation.number].failure()))
+
+    def _answer_with(self, generation: Generation, outcome: CommandOutcome) -> None:
+        self.desk.reloads_ended(range(generation.reloads + 1), outcome)
+
+    def _forget(self, generation: Generation) -> None:
+        self.fleet.generations.remove(generation)
+        self.cycles.pop(generation.number).close()
+        if generation.ends_at < inf:
+            self._log.warning(log_messages.cut(generation))
+
+    def _tell(self, worker: WorkerState, signal: Signals, kill_at: float, why: str) -> None:
+        self._log.info(f"{worker} {'leaves' if signal is SIGTERM else f'gets {signal.name}'}: {why}")
+        worker.told, worker.kill_at = signal, kill_at
+        self._system.kill(worker.pid, signal)
+
+    def _dismiss(self, generation: Generation, now: float) -> None:
+        """The end of its command pipe is the word."""
+        assert generation.zygote is not None
+        generation.zygote.dismiss(now)
+        self.cycles[generation.number].hang_up()
+
+    def _abort_zygote(self, generation: Generation, now: float) -> None:
+        zygote = generation.zygote
+        assert zygote is not None
+        self._log.info(f"zygote {generation.number} (pid {zygote.pid}) gets SIGABRT: {zygote.stuck}")
+        zygote.dismissed, zygote.kill_at = True, now + plan.DUMP_TIME
+        self._system.kill(zygote.pid, SIGABRT)
+
+    def _kill_zygote(self, generation: Generation, why: str) -> None:
+        assert generation.zygote is not None
+        self._log.info(f"zygote {generation.number} (pid {generation.zygote.pid}) is killed: {why}")
+        generation.zygote.dismissed = True
+        generation.zygote.kill_at = inf
+        self._system.kill(generation.zygote.pid, SIGKILL)

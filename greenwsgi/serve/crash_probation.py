@@ -1,0 +1,76 @@
+"""The first moments of a worker that takes the place of one that crashed: another such request hurts one client.
+
+The request that crashed it may come again, or wait in the queue already. So this worker takes one connection at a time,
+on all its listeners together, until one request has ended or LONGEST seconds after the first connection: a client that
+is silent, or a long poll, must not keep the others out. After that nothing of this is left, and it costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gevent.hub import get_hub
+
+if TYPE_CHECKING:
+    from greenwsgi.serve.acceptor import Acceptor
+    from greenwsgi.serve.connection import Connection
+    from greenwsgi.serve.service import Service
+
+LONGEST = 1.0
+"""Seconds. Most requests that crash a worker do so at once."""
+
+
+class CrashProbation:
+    """Begins when it is made, for all these acceptors. taken: there is a connection, which must end first."""
+
+    def __init__(self, service: Service, acceptors: Sequence[Acceptor]) -> None:
+        self.taken = False
+        self._service = service
+        self._acceptors = acceptors
+        self._finished = service.finished
+        self._timer: Any = get_hub().loop.timer(LONGEST)
+        service.finished = self._proven
+        service.connections = _Connections(self, service.connections)
+        for acceptor in acceptors:
+            acceptor.probation = self
+
+    def take(self) -> None:
+        """A connection has been accepted: no other one is until it leaves."""
+        self.taken = True
+        if not self._timer.active:
+            self._timer.start(self.end)
+
+    def left(self) -> None:
+        """The connection has ended."""
+        self.taken = False
+        for acceptor in self._acceptors:
+            acceptor.resume()
+
+    def end(self) -> None:
+        """Accept as always."""
+        self._timer.stop()
+        self._timer.close()
+        self._service.finished = self._finished
+        self._service.connections = set(self._service.connections)
+        for acceptor in self._acceptors:
+            acceptor.probation = None
+            acceptor.resume()
+
+    def _proven(self) -> None:
+        """A request has ended, and the worker has not."""
+        self.end()
+        if self._finished is not None:
+            self._finished()
+
+
+class _Connections(set["Connection"]):
+    """The worker's, which tell the probation when one leaves."""
+
+    def __init__(self, probation: CrashProbation, connections: Iterable[Connection]) -> None:
+        super().__init__(connections)
+        self._probation = probation
+
+    def discard(self, connection: object) -> None:
+        super().discard(connection)
+        self._probation.left()

@@ -1,0 +1,52 @@
+"""What the configuration says of one listener, put together: its endpoint, and the rule of its door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from greenwsgi.config.option_rules import needs_proxy_headers, takes_proxy_headers
+from greenwsgi.config.settings import Settings
+from greenwsgi.serve.acceptor import endpoint_of
+from greenwsgi.serve.admission import Admission
+from greenwsgi.serve.connection_preamble import Preamble
+from greenwsgi.serve.service import Endpoint
+from greenwsgi.serve.tls_contexts import ServerTls
+from greenwsgi.shared.messages import BoundListener
+from greenwsgi.wire.registry import AUTO, row_of
+from greenwsgi.wsgi.forwarded_headers import TrustList
+from greenwsgi.wsgi.https_redirect import REDIRECT
+
+
+def door(
+    listener: BoundListener, settings: Settings, tls: Mapping[str, ServerTls], fixed: Mapping[str, Any]
+) -> tuple[Endpoint, Admission | None]:
+    """The listener's endpoint, and who may come in, which is for its acceptor to ask; None for everybody.
+
+    tls: of each address that speaks it. fixed: what every environ begins with. Where a PROXY header says who comes,
+    its preamble asks.
+    """
+    row, proxies = row_of(listener.protocol), settings.proxies
+    gateways = TrustList(proxies.uwsgi_allow) if proxies.uwsgi_allow and not row.scheme else None
+    by_first_bytes = gateways if row is AUTO else None
+    guests = _guests(None if row is AUTO else gateways, settings.limits.connections_per_address)
+    announced = takes_proxy_headers(settings, listener.protocol, listener.text)
+    preamble = None
+    if announced or listener.tls or row is AUTO:
+        preamble = Preamble(
+            timeout=settings.tls.handshake_timeout,
+            proxies=TrustList(proxies.proxy_protocol_from) if announced else None,
+            optional=row is AUTO or not needs_proxy_headers(settings, listener.text),
+            tls=tls[listener.text] if listener.tls else None,
+            gateways=by_first_bytes,
+            guests=guests if announced else None,
+        )
+    environ = dict(fixed)
+    redirect = next((one.redirect for one in settings.listeners if one.text == listener.text), 0)
+    if redirect:
+        environ[REDIRECT] = redirect
+    return endpoint_of(listener, environ, preamble), None if announced else guests
+
+
+def _guests(allowed: TrustList | None, most: int) -> Admission | None:
+    return Admission(allowed, most) if allowed or most else None

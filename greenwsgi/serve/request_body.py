@@ -1,0 +1,169 @@
+"""The request's body on its way in: from the socket, through the protocol, to wsgi.input."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from greenlet import getcurrent
+
+from greenwsgi.clock import SystemClock
+from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.serve.deadlines import PeerStalled
+from greenwsgi.wire.protocol import Reply
+
+if TYPE_CHECKING:
+    from greenwsgi.serve.connection import Connection
+    from greenwsgi.serve.service import Service
+
+_now = SystemClock.monotonic
+
+GRACE = 10.0
+"""Seconds that a body may make its reader wait before body-min-rate counts."""
+SMALL = 16384
+"""Bytes of a body that is read before its request takes a slot."""
+MOST_FETCHED = 16 * 1024 * 1024
+"""Bytes of such bodies that a worker holds; when there are more, requests take their slots first."""
+LAG = 2.0
+"""Seconds of waiting after which it is known how slow a body is."""
+LAGGARD = 16
+"""A body that brings less than so many times body-min-rate is slow: its slot is taken back when others wait for one."""
+_START = (0.0, 0.0)
+DISCARD_BYTES = 1024 * 1024
+"""How much is read away, of a body that the application left unread and its framing, to keep the connection."""
+
+
+class RequestBody:
+    """One request's body; `pull` is wsgi.body.PullBody.
+
+    owes_continue: the client waits for `100 Continue`, which goes out when the application reads for the first time.
+    rate: bytes a second below which a body is too slow, 0 for no such rule. Only the time that somebody waits for the
+    body counts, so an application may read as slowly as it likes.
+    """
+
+    __slots__ = (
+        "_began", "_closed", "_fetched", "_given_up", "_mark", "_owes_continue", "_patience", "_protocol", "_rate",
+        "_reader", "_stream", "_waited",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
+        self._rate = rate
+        self._patience = GRACE
+        self._protocol = connection.protocol
+        self._stream = connection.stream
+        self._owes_continue = owes_continue
+        self._closed = self._given_up = False
+        self._reader: Any = None
+        self._began = self._waited = 0.0
+        self._mark = _START
+        self._fetched = b""
+
+    def pull(self) -> bytes:
+        """The next piece of the body, b"" at its end; raises PeerError, PeerGone, or ValueError after its request."""
+        if self._closed:
+            raise ValueError("wsgi.input of a request that has ended")
+        if self._fetched:
+            fetched, self._fetched = self._fetched, b""
+            return fetched
+        protocol, stream = self._protocol, self._stream
+        self._stream.turns.check()
+        if self._owes_continue:
+            self._owes_continue = False
+            stream.send(protocol.interim())
+        while type(event := protocol.next_event()) is not bytes:
+            if event is None:
+                protocol.receive_data(self._receive())
+            elif type(event) is Reply:
+                stream.send_next(event.data)
+            else:
+                return b""
+        return event
+
+    def fetch(self, service: Service) -> None:
+        """Read all of a small body before its request takes a slot, so that a slow one holds none.
+
+        Raises PeerError for one that does not come in time. Whatever else is wrong the application hears when it reads.
+        """
+        pieces, size = [], 0
+        try:
+            while service.fetched < MOST_FETCHED and (piece := self.pull()):
+                pieces.append(piece)
+                size += len(piece)
+                service.fetched += len(piece)
+        except PeerStalled:
+            raise PeerError(self.complaint, 408) from None
+        except (PeerError, PeerGone):  # the next pull raises it again
+            pass
+        finally:
+            service.fetched -= size
+        self._fetched = b"".join(pieces)
+
+    def pace(self, now: float) -> float:
+        """How many bytes a second this body brings while somebody waits for it; infinite if that is not slow."""
+        if self._reader is None or not self._rate:
+            return inf
+        got = (self._patience - GRACE + self._waited) * self._rate
+        waited = self._waited + now - self._began
+        since, had = self._mark
+        if waited - since < LAG:
+            return inf
+        pace = (got - had) / (waited - since)
+        if pace < LAGGARD * self._rate:
+            return pace
+        self._mark = (waited, got)  # the next look counts from here: a quick beginning does not excuse the rest
+        return inf
+
+    def give_up(self, waiting: dict[Any, float]) -> bool:
+        """Others need the slot: a greenlet that waits for this body has no time left, the next sweep ends its wait.
+
+        waiting: that of the worker's Deadlines. False when no greenlet waits.
+        """
+        if self._reader not in waiting:
+            return False
+        self._given_up = True
+        waiting[self._reader] = 0.0
+        return True
+
+    @property
+    def complaint(self) -> str:
+        """What a client is told whose body came too slowly."""
+        if self._given_up:
+            return "the request body came too slowly while other requests waited"
+        return "the request body did not come in time (socket-timeout)"
+
+    def _receive(self) -> bytes:
+        """Bytes from the client; waiting costs patience, what comes brings some back."""
+        stream = self._stream
+        self._stream.turns.check()
+        began = _now()
+        self._reader, self._began = getcurrent(), began
+        try:
+            if not self._rate:
+                return stream.recv()
+            data = stream.recv(began + min(stream.timeout, max(self._patience, 0.0)))
+        finally:
+            self._reader = None
+        waited = _now() - began
+        self._waited += waited
+        self._patience += len(data) / self._rate - waited
+        return data
+
+    def close(self, *, keep: bool) -> bool:
+        """The request is over; to keep the connection, read away what is left of its body. False when that cannot be
+        (a greenlet of the application waits for it), or is too much."""
+        protocol = self._protocol
+        self._closed = True
+        try:
+            room = DISCARD_BYTES if keep and not self._owes_continue and self._reader is None else 0
+            while room > 0 and not protocol.body_done:
+                self._stream.turns.check()
+                event = protocol.next_event()
+                if event is None:
+                    data = self._receive()
+                    room -= len(data)
+                    protocol.receive_data(data)
+                elif type(event) is Reply:
+                    self._stream.send_next(event.data)
+        except PeerError:
+            return False  # the answer is out; only the connection is lost
+        return protocol.body_done

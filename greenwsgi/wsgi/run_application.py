@@ -1,0 +1,36 @@
+"""One request through the application: call it, send what it yields, close what it returned (PEP 3333)."""
+
+from __future__ import annotations
+
+from greenwsgi.shared.descriptor_numbers import close as close_descriptor
+from greenwsgi.wsgi.file_wrapper import FileWrapper, SendFile
+from greenwsgi.wsgi.response import Response
+from greenwsgi.wsgi.types import Application, Environ
+
+
+def run(application: Application, environ: Environ, response: Response, sendfile: SendFile | None = None) -> None:
+    """Run the application to the end of its answer. sendfile: sends a file's bytes without reading them, if that goes.
+
+    Whatever the application or the connection raises goes through; `close` of the result is called in every case
+    (PEP 3333: "regardless of whether the request was completed normally, or terminated early").
+    """
+    result = application(environ, response.start_response)
+    if type(result) is list and len(result) == 1 and not response.begun:
+        response.only(result[0])
+        return
+    try:
+        part = result.part() if type(result) is FileWrapper and sendfile is not None else None
+        if part is not None and sendfile is not None:
+            try:
+                if not response.begun:
+                    response.file(part, sendfile)
+                    return
+            finally:
+                close_descriptor(part.fd)
+        for piece in result:
+            response.write(piece)
+        response.finish()
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
