@@ -1,17 +1,17 @@
-"""What becomes of a process that the application forks from a worker or a zygote: a program of its own.
+"""The at-fork hook: turns a process that the application forks from a worker or zygote into a program of its own.
 
-Such a child inherits the hub, the sockets, the signal handlers and the scoreboard of a server. With them it would
-answer requests of other clients, run their code a second time, and survive SIGTERM. The at-fork hook takes all of that
-away, and gives the child a hub of its own. The order of its steps counts: first the descriptors, so that a hook which
-fails later has left no client's socket; then the signals, which are blocked until then; then the scoreboard and the
-hub. Where the code that forked ends, the child ends with it by os._exit, see forked_ends.
+The child inherits the hub, the sockets, the signal handlers and the scoreboard seat of the server. With them it would
+answer requests of other clients, run their code a second time, and survive SIGTERM. The hook removes all of that and
+gives the child its own hub. The order of the steps matters. Descriptors come first, so that no client's socket is left
+if a later step fails. Then come the signals, which are blocked until then, and last the scoreboard and the hub. When
+the code that forked ends, the child ends with os._exit; see forked_child_end.
 
-Exempt are the server's own forks (`Forks.fork`), and those of gevent's Popen, which forks in Python: its child executes
-a program at once. Only if a `preexec_fn` waits in the hub before that does the hook do its work, at that moment.
+Two kinds of fork are exempt: the server's own (`ForkHook.fork`), and those of gevent's Popen, which forks in Python and
+executes a program at once. If a `preexec_fn` of Popen waits in the hub, the hook does its work at that moment.
 
-Nothing here costs a request anything: what there is to take away is looked for in the child. This module is imported
-before gevent, and imports nothing that imports threading or logging: their own hooks drop what greenlets wait for, and
-a suspended greenlet that is not held any more ends by running its `finally` blocks. So ours has to come first.
+Requests pay nothing for this: the child itself searches for what has to be removed. This module is imported before
+gevent, and must not import threading or logging. Their at-fork hooks drop the locks that greenlets wait for, and a
+suspended greenlet that loses its last reference runs its `finally` blocks. So this hook has to be registered first.
 """
 
 from __future__ import annotations
@@ -35,42 +35,40 @@ _HELD_BACK = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT),
     *(signal.SIGUSR1, signal.SIGUSR2),
 )
-"""Signals that may have a handler of the server. One that comes between the fork and the hook would meet it."""
+"""Signals for which the server may have a handler. They are blocked between the fork and the hook."""
 
 
 class ForkHook:
-    """The at-fork hook of one process; it does nothing before `arm`.
-
-    child: whether the application has forked this process.
-    service: of a worker that serves, None before.
-    descriptors: tells the server's descriptors beside those that are guarded and those of the service.
-    forget_seat: called in a child; afterwards nothing that it does is written to the scoreboard.
-    title: called in a child with what `ps` is to show.
-    """
+    """The at-fork hook of one process. It does nothing before `arm`."""
 
     def __init__(self) -> None:
         self.child = False
+        """The application has forked this process."""
         self.log = ServerLog()
         self.service: Service | None = None
+        """The service of a worker; None before it serves."""
         self.descriptors: Callable[[], Iterable[int]] = tuple
+        """Returns the server's descriptors that are neither guarded nor part of the service."""
         self.forget_seat: Callable[[], None] = lambda: None
+        """Called in the child. After it, nothing the child does is written to the scoreboard."""
         self.title: Callable[[str], None] = lambda text: None
+        """Called in the child with the title that `ps` shows."""
         self._guarded: dict[int, tuple[int, int]] = {}
         self._names: set[object] = set()
         self._files: Any = None
         self._hub: Any = None
         self._ends: Any = None
         self._exempt: dict[object, Callable[[], None]] = {}
-        """Greenlets of the parent that are forking for the server; and what their child does in the hook."""
+        """Greenlets of the parent that fork for the server, each with what the hook does in its child."""
         self._masks: dict[object, Iterable[int]] = {}
         """The signal masks of greenlets that are forking."""
 
     def register(self) -> None:
-        """Have Python call the hook at every fork, before the hooks of all that is imported later. Once a process."""
+        """Register the hook with Python, before all modules that are imported later. Call it once in a process."""
         os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
 
     def arm(self, log: ServerLog) -> None:
-        """From now on the hook works. gevent must have patched."""
+        """Enable the hook. gevent must have patched the standard library before."""
         from greenwsgi.serve import forked_child_descriptors, forked_child_end, forked_child_hub
 
         self.log = log
@@ -78,14 +76,14 @@ class ForkHook:
         forked_child_hub.exempt_popen(self.fork_program)
 
     def guard(self, descriptors: Iterable[int], listeners: Iterable[int]) -> None:
-        """These are the server's, as long as they are open as what they are now; listeners are among them."""
+        """Close these in a child, unless their numbers have been reused by then. `listeners` is a subset of them."""
         self._guarded = {fd: _identity(fd) for fd in descriptors}
         self._names = {self._files.name_of(fd) for fd in listeners} - {None}
 
     # The server's own forks
 
     def fork(self) -> int:
-        """os.fork, for the server: its child is none of the application's."""
+        """os.fork for the server itself: the child is not one of the application."""
         return self._fork(lambda: None)
 
     def fork_program(self) -> int:
@@ -94,7 +92,7 @@ class ForkHook:
 
     def _fork(self, in_child: Callable[[], None]) -> int:
         me = self._hub.getcurrent()
-        outer = self._exempt.get(me)  # a hook of the application, which runs before a fork of ours, forks by this too
+        outer = self._exempt.get(me)  # set when an at-fork hook of the application forks inside a fork of ours
         self._exempt[me] = in_child
         try:
             return int(self._hub.fork())
@@ -106,13 +104,13 @@ class ForkHook:
     # The ends of a child
 
     def returned(self, error: BaseException | None = None) -> None:
-        """The application's code has come back to the server, by an error or without: a child ends here."""
+        """The application's code has returned or raised. In a child, this ends the process."""
         if self.child:
             self.end(error)
 
     def end(self, error: BaseException | None = None) -> NoReturn:
-        """End this child as the program that it is: 0, or sys.exit()'s status, or 1 and the traceback in the log."""
-        status = 0 if error is None else EXIT_FAILED  # an error may not even let itself be shown
+        """End this child. Its status is 0, that of sys.exit(), or 1 with the traceback in the log."""
+        status = 0 if error is None else EXIT_FAILED  # kept if formatting the error fails
         try:
             status = self._ends.status_of(error, self.log)
             _flush()
@@ -122,15 +120,15 @@ class ForkHook:
     # The hook
 
     def _before(self) -> None:
-        """What is buffered would be written by both. Signals wait until the child has taken the handlers away."""
+        """Flush buffers, which both processes would write, and block signals until the child has reset its handlers."""
         if self._hub is None or (me := self._hub.getcurrent()) in self._exempt:
             return
         _flush()
-        self._masks[me] = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # apart: a handler may raise in the next call
+        self._masks[me] = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # separately: a handler may raise in the next call
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
 
     def _in_parent(self) -> None:
-        if self._exempt:  # this fork was; one by a hook of the application, which runs now, is not
+        if self._exempt:  # this fork was exempt; a fork by one of the application's hooks, which run now, is not
             self._exempt.pop(self._hub.getcurrent(), None)
         if self._masks and (mask := self._masks.pop(self._hub.getcurrent(), None)) is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -151,9 +149,9 @@ class ForkHook:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _become_child(self) -> None:
-        """All of the hook's work."""
+        """Do the work of the hook."""
         collecting = gc.isenabled()
-        gc.disable()  # a collection would finalize what the parent has thrown away, and copy its pages
+        gc.disable()  # a collection would finalize the parent's garbage and copy the pages it shares
         self.child = True
         try:
             self._files.point_at_nothing({*self._still_guarded(), *self.descriptors(), *self._clients()})
@@ -164,28 +162,28 @@ class ForkHook:
             self.title(f"child of {os.getppid()}")
         except BaseException as error:
             self._fail(error)
-        gc.freeze()  # what there is now is the parent's: no collection of this process looks at it
+        gc.freeze()  # existing objects are the parent's: exclude them from collections here
         if collecting:
             gc.enable()
 
     def _fail(self, error: BaseException) -> NoReturn:
         try:
             self.log.error(
-                "a process that the application forked is ended, since it cannot be made a program of its own:"
+                "a process that the application forked is ended, because it could not be separated from the server:"
                 f" {type(error).__name__}: {error}"
             )
         finally:
             os._exit(EXIT_FAILED)
 
     def _still_guarded(self) -> Iterable[int]:
-        """Not those that were closed since, by us or the application: the numbers may be other files now."""
+        """The guarded descriptors that are still the same files: closed numbers may have been reused."""
         for fd, identity in self._guarded.items():
             with suppress(OSError):
                 if _identity(fd) == identity:
                     yield fd
 
     def _clients(self) -> Iterable[int]:
-        """The sockets of all connections, also of those whose greenlet has not run yet."""
+        """The sockets of all connections, including those whose greenlet has not started yet."""
         if self.service is not None:
             if not self._hub.in_request():
                 yield from self._files.accepted(self._names)
@@ -199,9 +197,9 @@ def _identity(fd: int) -> tuple[int, int]:
 
 
 def _reset_signals() -> None:
-    """Handlers of the server give way to what a Python program begins with; those of the application stay.
+    """Replace the server's handlers by Python's defaults. Handlers of the application stay.
 
-    SIGUSR1 and SIGUSR2 are the application's, which may have given them to faulthandler; only C code sees that.
+    SIGUSR1 and SIGUSR2 are left alone: the application may have given them to faulthandler, which Python cannot see.
     """
     for number in signal.valid_signals() - {signal.SIGUSR1, signal.SIGUSR2}:
         handler = signal.getsignal(number)
@@ -211,5 +209,5 @@ def _reset_signals() -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # the disk may be full, and the application may have put anything there
+        with suppress(Exception):  # the disk may be full, and the application may have replaced the stream
             stream.flush()
