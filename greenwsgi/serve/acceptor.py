@@ -10,20 +10,17 @@ import errno
 import os
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gevent.server import StreamServer
 from gevent.socket import socket
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.serve.admission import Admission
-from greenwsgi.serve.connection import Connection
-from greenwsgi.serve.service import Endpoint, Service
+from greenwsgi.serve.connection import Connection, Endpoint
+from greenwsgi.serve.service import Service
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.wire.registry import row_of
-
-if TYPE_CHECKING:
-    from greenwsgi.serve.crash_probation import CrashProbation
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
@@ -35,13 +32,23 @@ REST_BATCH = 100
 _now = SystemClock.monotonic
 
 
+class OneAtATime(Protocol):
+    """The rule of a worker that may have only one connection for now. CrashProbation is one."""
+
+    taken: bool
+    """There is a connection: the next one has to wait."""
+
+    def take(self) -> None:
+        """A connection has been accepted."""
+
+
 class Acceptor(StreamServer):
     """Accepts from a listener that other workers may share.
 
     siblings_have_room: has one of those a free slot? None if there are none. Where there are, one connection is taken
     at a time (`max_accept`), so that the others get theirs.
     capacity: how many connections the worker may hold, bounded by its descriptors.
-    guests: who may come in; None for everybody, which then costs nothing.
+    admission: who may come in; None for everybody, which then costs nothing.
     probation: set while the worker takes one connection at a time, since the one before it crashed.
     """
 
@@ -53,7 +60,7 @@ class Acceptor(StreamServer):
         *,
         siblings_have_room: Callable[[], bool] | None,
         capacity: int,
-        guests: Admission | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.max_accept = 1 if siblings_have_room else 100
         self._siblings_have_room = siblings_have_room
@@ -63,12 +70,12 @@ class Acceptor(StreamServer):
         self._again: Any = None
         self._rest: Any = None
         self._paused = self._empty = False
-        self._guests = guests
-        self.probation: CrashProbation | None = None
+        self._admission = admission
+        self.probation: OneAtATime | None = None
         self._accepted_in = -1
         self._more = False
         """The pass of the loop in which a connection was accepted last, and whether it was not the first."""
-        self._holders = service.numbers.holders
+        self._holders = service.descriptor_owners.holders
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
@@ -95,14 +102,14 @@ class Acceptor(StreamServer):
             self._accepted_in, self._more = turn, False
         elif not self._more:  # usually there is none, and asking whether the turn is over takes 0.1 us
             self._more = True
-        elif self._service.turns.over():
+        elif self._service.loop_budget.over():
             self._empty = False
             return None
         try:
             fd, address = listener._accept()  # type: ignore[attr-defined]  # the descriptor, without a socket around it
             holder = holders.get(fd)
             if holder is not None and holder.fileno() == fd:  # closed, but not by its holder
-                fd = self._service.numbers.settle(fd, holder)
+                fd = self._service.descriptor_owners.settle(fd, holder)
         except BlockingIOError:
             return None  # a sibling was faster
         except ConnectionError:
@@ -125,19 +132,17 @@ class Acceptor(StreamServer):
     def do_handle(self, sock: Any, address: Any) -> None:
         """Give a connection its greenlet."""
         connection = Connection(self._service, self._endpoint, sock, address)
-        if self._guests is not None:
-            if not self._guests.welcome(connection):
-                sock.close()
-                return
-            connection.guests = self._guests
+        if self._admission is not None and not connection.admit(self._admission):
+            sock.close()
+            return
         if self.probation is not None:
             self.probation.take()
         try:
-            self._service.carriers.carry(connection)
+            self._service.greenlet_pool.carry(connection)
         except BaseException:  # there is no memory for a greenlet
             sock.close()
-            if connection.guests is not None:
-                connection.guests.leave(connection)
+            if connection.admission is not None:
+                connection.admission.leave(connection.peer)
             raise
 
     def close(self) -> None:

@@ -59,9 +59,14 @@ class CgiPrograms:
     """A WSGI application that runs programs for the paths that are mounted, and leaves all others to `application`."""
 
     def __init__(
-        self, settings: Settings, application: Application, log: ServerLog, turns: LoopBudget, seat: Seat | None = None
+        self,
+        settings: Settings,
+        application: Application,
+        log: ServerLog,
+        loop_budget: LoopBudget,
+        seat: Seat | None = None,
     ) -> None:
-        self._turns = turns
+        self._loop_budget = loop_budget
         self._noted = _Noted(seat) if seat is not None else None
         self._scripts = Scripts(settings.cgi, settings.origin("cgi"))
         self._application = application
@@ -101,7 +106,7 @@ class CgiPrograms:
         try:
             body = self._body(environ)
             passed = variables(environ, script, self._inherited)
-            run = _Run(script, passed, body, self._timeout, self._log, self._turns)
+            run = _Run(script, passed, body, self._timeout, self._log, self._loop_budget)
             run.register(self._running)
             if self._noted is not None:
                 self._noted.add(run.process)
@@ -194,11 +199,11 @@ class _Run:
         body: Any,
         patience: float,
         log: ServerLog,
-        turns: LoopBudget,
+        loop_budget: LoopBudget,
     ) -> None:
         self._name = os.fsdecode(script.file)
         self._log = log
-        self._turns = turns
+        self._loop_budget = loop_budget
         self._patience = patience
         self._moved = _now()
         self._fault: BaseException | None = None
@@ -235,7 +240,7 @@ class _Run:
 
     def read(self) -> bytes:
         """The next bytes of its answer, b"" at its end."""
-        self._turns.check()
+        self._loop_budget.check()
         self._moved = _now()  # what has passed since the last call was the client's time
         while (left := self._moved + self._patience - _now()) > 0:
             data: bytes | None = gevent.with_timeout(left, nb_read, self._out, READ_SIZE, timeout_value=None)
@@ -280,7 +285,7 @@ class _Run:
                 while view:
                     view = view[nb_write(self.process.stdin.fileno(), view) :]
                     self._moved = _now()
-                    self._turns.check()
+                    self._loop_budget.check()
             self.process.stdin.close()
         except BrokenPipeError:
             return  # it does not want the rest
@@ -292,13 +297,13 @@ class _Run:
         """Standard error, to the log."""
         data = b""
         while more := nb_read(self.process.stderr.fileno(), READ_SIZE):
-            self._turns.check()
+            self._loop_budget.check()
             *lines, data = (data + more).split(b"\n")
             if len(data) > LONGEST_LINE:
                 lines, data = [*lines, data], b""
             for line in lines:
                 self._say(line)
-                self._turns.check()
+                self._loop_budget.check()
         if data:
             self._say(data)
 

@@ -6,7 +6,8 @@ Hot path, budget 2 us a request beside wire and the system calls.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from greenwsgi.clock import SystemClock
@@ -16,7 +17,7 @@ from greenwsgi.serve.deadlines import PeerStalled
 from greenwsgi.serve.disconnect import Disconnect
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.request_slots import Overloaded
-from greenwsgi.serve.service import Endpoint, Service
+from greenwsgi.serve.service import Service
 from greenwsgi.serve.stream import Stream
 from greenwsgi.shared.metrics import REFUSED
 from greenwsgi.wire.protocol import Event, ProtocolRow, Reply, RequestHead
@@ -34,6 +35,19 @@ TLS_HANDSHAKE = 22
 """The first byte of TLS (RFC 8446 5.1); no protocol that is spoken here begins with it."""
 
 
+@dataclass(slots=True)
+class Endpoint:
+    """One listener as its connections see it."""
+
+    row: ProtocolRow
+    name: str
+    """Its address, for the log."""
+    environ: dict[str, Any]
+    """What every environ of its requests begins with."""
+    preamble: Callable[[Connection], bytes] | None = None
+    """Reads what comes before the protocol; returns the protocol's first bytes, if they have come."""
+
+
 class Connection:
     """One accepted socket; `run` serves it in a greenlet, and again in another one when it has to go on there.
 
@@ -47,12 +61,12 @@ class Connection:
     """
 
     __slots__ = (
-        "departure",
+        "admission",
+        "disconnect",
         "endpoint",
         "environ",
         "fresh",
         "greenlet",
-        "guests",
         "lingers",
         "over",
         "peer",
@@ -70,12 +84,12 @@ class Connection:
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()
         timeouts = service.timeouts
-        self.speak(endpoint.row, Stream(sock, service.deadlines, service.turns, timeouts.socket, timeouts.send))
+        self.speak(endpoint.row, Stream(sock, service.deadlines, service.loop_budget, timeouts.socket, timeouts.send))
         environ["REMOTE_ADDR"] = self.peer
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
         self.greenlet: Any = None
-        self.guests: Admission | None = None
+        self.admission: Admission | None = None
         self.fresh = True
         self.lingers = False
         self.over = False
@@ -89,8 +103,8 @@ class Connection:
         if self.service.draining and not protocol.says_close:
             stream.hold_back()
         self.sendfile = stream.sendfile if protocol.plain_body and stream.plain else None
-        self.departure = departure = Disconnect(stream, protocol)
-        self.environ["greenwsgi.disconnected"] = departure
+        self.disconnect = disconnect = Disconnect(stream, protocol)
+        self.environ["greenwsgi.disconnected"] = disconnect
 
     @property
     def who(self) -> str:
@@ -103,14 +117,14 @@ class Connection:
         This is the border at which every error of a connection stops. False when its greenlet was not looked at since
         code of the application ran in it.
         """
-        service, carriers = self.service, self.service.carriers
+        service, pool = self.service, self.service.greenlet_pool
         service.connections.add(self)
         moves = looked = False
         try:
             head = None if self.over else self._first_head() if self.fresh else self._next_head()
             while head is not None:
-                self.over = not Exchange(self, head).run()
-                if not carriers.is_clean(self.greenlet) and carriers.is_spent(self):
+                self.over = not Exchange(service, self, head).run()
+                if not pool.is_clean(self.greenlet) and pool.is_spent(self):
                     self.greenlet = None
                     moves = self.lingers or not self.over
                     break
@@ -132,25 +146,34 @@ class Connection:
             service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
         finally:
             if moves:
-                carriers.move(self)
+                pool.move(self)
             else:
                 try:
                     self._close()
                 finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
                     service.connections.discard(self)
-                    if self.guests is not None:
-                        self.guests.leave(self)
+                    if self.admission is not None:
+                        self.admission.leave(self.peer)
         return looked
+
+    def admit(self, admission: Admission) -> bool:
+        """May it be served? If not, a line in the log says why. If so, it leaves the admission at its end."""
+        if reason := admission.refusal(self.peer):
+            self.service.seat.counters[REFUSED] += 1
+            self.service.log.info(f"refused {self.who} on {self.endpoint.name}: {reason}")
+            return False
+        self.admission = admission
+        return True
 
     def drop(self) -> None:
         """Close at once, without waiting for anything: there is no greenlet to go on in."""
         try:
-            self.departure.connection_ended()
+            self.disconnect.connection_ended()
             self.stream.close()
         finally:
             self.service.connections.discard(self)
-            if self.guests is not None:
-                self.guests.leave(self)
+            if self.admission is not None:
+                self.admission.leave(self.peer)
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with `status` where the protocol can say it; the connection ends after that."""
@@ -180,14 +203,14 @@ class Connection:
             if (self.lingers or parting or protocol.still_sends) and not stream.gone:
                 stream.linger(parting)
         finally:
-            self.departure.connection_ended()
+            self.disconnect.connection_ended()
             stream.close()
 
     # Heads
 
     def _first_head(self) -> RequestHead | None:
-        if self.service.carriers.waiting:  # others were accepted at the same time, perhaps a hundred
-            self.stream.turns.check(new=True)
+        if self.service.greenlet_pool.waiting:  # others were accepted at the same time, perhaps a hundred
+            self.stream.loop_budget.check(new=True)
         data = b""
         if self.endpoint.preamble is not None:
             data = self.endpoint.preamble(self)
@@ -210,7 +233,7 @@ class Connection:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
         if protocol.next_request():  # a pipelined one, or a part of it
-            service.turns.check()
+            service.loop_budget.check()
             return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
         data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
@@ -238,7 +261,7 @@ class Connection:
                         deadline = now + timeouts.keepalive
                     elif not parting:  # once: replies must not keep the worker from its end
                         parting, deadline = True, now + IDLE_GRACE
-                stream.turns.check()
+                stream.loop_budget.check()
                 try:
                     data = stream.recv(deadline)
                 except PeerStalled:

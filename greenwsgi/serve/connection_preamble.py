@@ -35,7 +35,7 @@ class Preamble:
 
     timeout: seconds for all of it. proxies: who sends PROXY headers, None on a socket without them. optional: they need
     not. tls: None for none. gateways: who may speak as a web server where the first bytes decide, None for all.
-    guests: the rule of the door where a PROXY header says who comes.
+    admission: the rule of the door where a PROXY header says who comes.
     """
 
     timeout: float
@@ -43,7 +43,7 @@ class Preamble:
     optional: bool = False
     tls: ServerTls | None = None
     gateways: TrustList | None = None
-    guests: Admission | None = None
+    admission: Admission | None = None
 
     def __call__(self, connection: Connection) -> bytes:
         """Raises PeerError, with status 0 where nothing can be answered, or PeerGone."""
@@ -64,10 +64,8 @@ class Preamble:
             header = opening.proxy_header(self.proxies, optional=self.optional)
         if header is not None:
             _believe(header, connection)
-        if self.guests is not None:
-            if not self.guests.welcome(connection):
-                raise PeerGone("not welcome")
-            connection.guests = self.guests
+        if self.admission is not None and not connection.admit(self.admission):
+            raise PeerGone("not admitted")
         if row is AUTO:
             name = opening.tell((*SPOKEN, "tls") if self.tls else SPOKEN)
             if name == "tls" and self.tls is not None:

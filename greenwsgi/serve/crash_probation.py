@@ -8,14 +8,12 @@ is silent, or a long poll, must not keep the others out. After that nothing of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gevent.hub import get_hub
 
-if TYPE_CHECKING:
-    from greenwsgi.serve.acceptor import Acceptor
-    from greenwsgi.serve.connection import Connection
-    from greenwsgi.serve.service import Service
+from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.service import OpenConnection, Service
 
 LONGEST = 1.0
 """Seconds. Most requests that crash a worker do so at once."""
@@ -64,10 +62,10 @@ class CrashProbation:
             self._finished()
 
 
-class _Connections(set["Connection"]):
+class _Connections(set[OpenConnection]):
     """The worker's, which tell the probation when one leaves."""
 
-    def __init__(self, probation: CrashProbation, connections: Iterable[Connection]) -> None:
+    def __init__(self, probation: CrashProbation, connections: Iterable[OpenConnection]) -> None:
         super().__init__(connections)
         self._probation = probation
 

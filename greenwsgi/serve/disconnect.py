@@ -24,11 +24,11 @@ RECORDS = 4096
 
 
 class ClientLeft(GreenletExit):
-    """Thrown into a request whose client has left, under end-on-disconnect. `departure` is its client's."""
+    """Thrown into a request whose client has left, under end-on-disconnect. `disconnect` is its client's."""
 
-    def __init__(self, departure: Disconnect) -> None:
+    def __init__(self, disconnect: Disconnect) -> None:
         super().__init__("the client has left")
-        self.departure = departure
+        self.disconnect = disconnect
 
 
 class Disconnect:

@@ -9,8 +9,8 @@ from greenwsgi.config.option_rules import needs_proxy_headers, takes_proxy_heade
 from greenwsgi.config.settings import Settings
 from greenwsgi.serve.acceptor import endpoint_of
 from greenwsgi.serve.admission import Admission
+from greenwsgi.serve.connection import Endpoint
 from greenwsgi.serve.connection_preamble import Preamble
-from greenwsgi.serve.service import Endpoint
 from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.shared.messages import BoundListener
 from greenwsgi.wire.registry import AUTO, row_of
@@ -29,7 +29,7 @@ def door(
     row, proxies = row_of(listener.protocol), settings.proxies
     gateways = TrustList(proxies.uwsgi_allow) if proxies.uwsgi_allow and not row.scheme else None
     by_first_bytes = gateways if row is AUTO else None
-    guests = _guests(None if row is AUTO else gateways, settings.limits.connections_per_address)
+    admission = _admission(None if row is AUTO else gateways, settings.limits.connections_per_address)
     announced = takes_proxy_headers(settings, listener.protocol, listener.text)
     preamble = None
     if announced or listener.tls or row is AUTO:
@@ -39,14 +39,14 @@ def door(
             optional=row is AUTO or not needs_proxy_headers(settings, listener.text),
             tls=tls[listener.text] if listener.tls else None,
             gateways=by_first_bytes,
-            guests=guests if announced else None,
+            admission=admission if announced else None,
         )
     environ = dict(fixed)
     redirect = next((one.redirect for one in settings.listeners if one.text == listener.text), 0)
     if redirect:
         environ[REDIRECT] = redirect
-    return endpoint_of(listener, environ, preamble), None if announced else guests
+    return endpoint_of(listener, environ, preamble), None if announced else admission
 
 
-def _guests(allowed: TrustList | None, most: int) -> Admission | None:
+def _admission(allowed: TrustList | None, most: int) -> Admission | None:
     return Admission(allowed, most) if allowed or most else None

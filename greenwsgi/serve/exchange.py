@@ -2,22 +2,24 @@
 
 Hot path, budget 5 us beside wire, wsgi and the system calls. An exchange holds a slot from its whole head to the end of
 its answer. It is its own harakiri token: only the exchange that is running can be hit, never the next one of the same
-connection.
+channel.
 """
 
 from __future__ import annotations
 
 import time
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log import tracebacks
 from greenwsgi.log.access_log import Access, AccessLog
+from greenwsgi.serve.channel import Channel
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
 from greenwsgi.serve.disconnect import ClientLeft
 from greenwsgi.serve.request_body import SMALL, RequestBody
+from greenwsgi.serve.service import RunningExchange, Service
 from greenwsgi.shared.metrics import CLIENT_GONE, EXCEPTIONS, FULL, HARAKIRIS
 from greenwsgi.wire.protocol import RequestHead
 from greenwsgi.wsgi.environ import gateway_scheme
@@ -25,9 +27,6 @@ from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.run_application import run
 from greenwsgi.wsgi.wsgi_errors import GatewayErrors
 from greenwsgi.wsgi.wsgi_input import open_body
-
-if TYPE_CHECKING:
-    from greenwsgi.serve.connection import Connection
 
 _now = SystemClock.monotonic
 _wall = time.time
@@ -39,7 +38,7 @@ class HarakiriTimeout(BaseException):
     Not an Exception, so that an application's `except Exception` does not swallow it.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: RunningExchange) -> None:
         super().__init__("the request took longer than harakiri allows")
         self.exchange = exchange
 
@@ -53,17 +52,29 @@ class Exchange:
     """
 
     __slots__ = (
-        "_connection", "_environ", "_harakiri", "_head", "_intake", "_response", "begun", "core", "deadline", "line",
-        "seen", "strikes",
+        "_body",
+        "_channel",
+        "_environ",
+        "_harakiri",
+        "_head",
+        "_response",
+        "_service",
+        "begun",
+        "core",
+        "deadline",
+        "line",
+        "seen",
+        "strikes",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, head: RequestHead) -> None:
-        service, variables = connection.service, head.vars
-        self._connection = connection
+    def __init__(self, service: Service, channel: Channel, head: RequestHead) -> None:
+        variables = head.vars
+        self._service = service
+        self._channel = channel
         self._head = head
         # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
-        self._environ = environ = connection.environ | variables
-        if not connection.scheme or service.forwarding is not None:
+        self._environ = environ = channel.environ | variables
+        if not channel.scheme or service.forwarding is not None:
             self._find_client(environ)
         method = variables.get("REQUEST_METHOD", "")
         # The application may change its environ, so what the log needs is taken out first.
@@ -71,16 +82,18 @@ class Exchange:
             f"{environ['REMOTE_ADDR']}\t{method}\t{variables.get('REQUEST_URI', '')}"
             f"\t{variables.get('SERVER_PROTOCOL', '')}"
         )
-        self._intake = None
+        self._body = None
         if head.length:
-            self._intake = RequestBody(connection, head.expects_continue, service.timeouts.body_rate)
-            environ["wsgi.input"] = open_body(self._intake.pull)
-            if head.length <= SMALL and connection.protocol.waiting() < head.length and not head.expects_continue:
-                self._intake.fetch(service)
-        self._response = response = Response(connection.protocol, connection.stream, service, method == "HEAD")
-        if service.gateway_errors and not connection.scheme:
-            environ["wsgi.errors"] = GatewayErrors(connection.protocol.complain, environ["wsgi.errors"], response)
-        connection.stream.waits = 0
+            self._body = RequestBody(
+                channel.protocol, channel.stream, head.expects_continue, service.timeouts.body_rate
+            )
+            environ["wsgi.input"] = open_body(self._body.pull)
+            if head.length <= SMALL and channel.protocol.waiting() < head.length and not head.expects_continue:
+                self._body.fetch(service.fetched)
+        self._response = response = Response(channel.protocol, channel.stream, service, method == "HEAD")
+        if service.gateway_errors and not channel.scheme:
+            environ["wsgi.errors"] = GatewayErrors(channel.protocol.complain, environ["wsgi.errors"], response)
+        channel.stream.waits = 0
         self.strikes = 0
         self.seen = False
         self._harakiri = service.harakiri
@@ -89,31 +102,30 @@ class Exchange:
 
     def _find_client(self, environ: dict[str, Any]) -> None:
         """What proxies and gateways know better than our socket."""
-        connection = self._connection
-        if "REMOTE_PORT" not in self._head.vars and environ["REMOTE_ADDR"] != connection.environ["REMOTE_ADDR"]:
+        channel = self._channel
+        if "REMOTE_PORT" not in self._head.vars and environ["REMOTE_ADDR"] != channel.environ["REMOTE_ADDR"]:
             environ.pop("REMOTE_PORT", None)  # the gateway's own would stand beside its client's address
-        scheme = connection.scheme or gateway_scheme(environ)
-        forwarding = connection.service.forwarding
+        scheme = channel.scheme or gateway_scheme(environ)
+        forwarding = self._service.forwarding
         environ["wsgi.url_scheme"] = scheme if forwarding is None else forwarding(environ, scheme)
 
     @property
     def greenlet(self) -> Any:
         """What runs it."""
-        return self._connection.greenlet
+        return self._channel.greenlet
 
     @property
     def what(self) -> str:
         """`GET /path from 1.2.3.4`, for the log."""
         addr, method, uri, _ = self.line.split("\t", 3)
-        return f"{method} {uri} from {addr or self._connection.who}"
+        return f"{method} {uri} from {addr or self._channel.who}"
 
     def run(self) -> bool:
         """Take a slot, and run the application in it; True when the connection may carry another exchange.
 
         Raises Overloaded.
         """
-        connection, response = self._connection, self._response
-        service = connection.service
+        channel, response, service = self._channel, self._response, self._service
         seat, running, slots = service.seat, service.running, service.slots
         self.core = core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
         self.begun = begun = _now()
@@ -124,15 +136,15 @@ class Exchange:
             seat.counters[FULL] = 1
         ending = ""
         try:
-            run(service.application, self._environ, response, connection.sendfile)
-            if self.seen and connection.departure.missed and self._unheard():
+            run(service.application, self._environ, response, channel.sendfile)
+            if self.seen and channel.disconnect.missed and self._unheard():
                 ending = self._left()
         except BaseException as error:
             ending = self._failed(error)
         finally:
             del running[core]
             if self.seen:
-                connection.departure.rest()
+                channel.disconnect.rest()
             try:
                 self._account(ending)
             finally:
@@ -145,37 +157,37 @@ class Exchange:
                     slots.free.append(core)
         if service.finished is not None:
             service.finished()
-        whole = self._intake is None or self._intake.close(keep=not response.cut)
-        if response.cut or not whole or connection.stream.sending:
-            connection.lingers = connection.lingers or not connection.protocol.body_done
+        whole = self._body is None or self._body.close(keep=not response.cut)
+        if response.cut or not whole or channel.stream.sending:
+            channel.lingers = channel.lingers or not channel.protocol.body_done
             return False
-        connection.lingers = service.draining
-        return connection.protocol.reusable
+        channel.lingers = service.draining
+        return channel.protocol.reusable
 
     def postpone(self, deadline: float) -> None:
         """It has another deadline now: for the watchdog here, and on the board for the monitor and the master."""
         self.deadline = deadline
-        self._connection.service.seat.postpone(self.core, deadline)
+        self._service.seat.postpone(self.core, deadline)
 
     def pace(self, now: float) -> float:
         """How many bytes a second its body brings, infinite if that is not slow."""
-        return inf if self._intake is None else self._intake.pace(now)
+        return inf if self._body is None else self._body.pace(now)
 
     def give_up_body(self) -> bool:
         """Its slot is needed: the next sweep of the deadlines ends the wait for its body, if there is one."""
-        return self._intake is not None and self._intake.give_up(self._connection.service.deadlines.waiting)
+        return self._body is not None and self._body.give_up(self._service.deadlines.waiting)
 
     def look(self) -> None:
         """Has its client left, if it has sent more than is read before its answer?"""
-        if self._connection.departure.full:
-            self._connection.departure.look()
+        if self._channel.disconnect.full:
+            self._channel.disconnect.look()
 
     def watch(self) -> bool:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
-        connection = self._connection
-        if connection.protocol.body_done:
-            victim = connection.greenlet if connection.service.end_on_disconnect else None
-            connection.departure.watch(self._response, victim)
+        channel = self._channel
+        if channel.protocol.body_done:
+            victim = channel.greenlet if self._service.end_on_disconnect else None
+            channel.disconnect.watch(self._response, victim)
             return True
         return False
 
@@ -183,19 +195,19 @@ class Exchange:
 
     def _failed(self, error: BaseException) -> str:
         """End an exchange that went wrong, with an answer if one can still be given; returns what the log shows."""
-        connection = self._connection
+        channel = self._channel
         self.postpone(NEVER)  # what ended it once shall not hit the answer that says so
         self._response.closed = True
-        connection.departure.rest()
+        channel.disconnect.rest()
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
-            connection.service.seat.counters[HARAKIRIS] += 1
+            self._service.seat.counters[HARAKIRIS] += 1
             return self._cut(504, "the request took longer than harakiri allows")
-        left = isinstance(error, ClientLeft) and error.departure is connection.departure
+        left = isinstance(error, ClientLeft) and error.disconnect is channel.disconnect
         answered = self._response.over and not isinstance(error, PeerGone)  # what went wrong then is the application
-        if left or (not answered and (connection.stream.gone or connection.protocol.aborted)):
+        if left or (not answered and (channel.stream.gone or channel.protocol.aborted)):
             return self._left()
-        if isinstance(error, PeerStalled) and self._intake is not None:
-            return self._cut(408, self._intake.complaint)
+        if isinstance(error, PeerStalled) and self._body is not None:
+            return self._cut(408, self._body.complaint)
         if isinstance(error, PeerError):
             return self._cut(error.status, error.text)
         if isinstance(error, PeerGone):
@@ -206,12 +218,12 @@ class Exchange:
         """End the connection; before an answer has begun, say why in one."""
         self._response.cut = True
         if not self._response.begun:
-            self._connection.refuse(status, text)
+            self._channel.refuse(status, text)
         return str(status)
 
     def _unheard(self) -> bool:
         """The client has left, or has half-closed: is the answer for nobody?"""
-        stream, protocol = self._connection.stream, self._connection.protocol
+        stream, protocol = self._channel.stream, self._channel.protocol
         if stream.gone or protocol.aborted:
             return True
         if protocol.reusable and protocol.waiting():
@@ -219,21 +231,21 @@ class Exchange:
         return stream.answer_was_lost()
 
     def _left(self) -> str:
-        """The client has left: 499, which it cannot hear. Who only aborted the request keeps its connection."""
-        connection = self._connection
-        connection.service.seat.counters[CLIENT_GONE] += 1
-        if connection.stream.gone or not connection.protocol.aborted:
+        """The client has left: 499, which it cannot hear. Who only aborted the request keeps its channel."""
+        channel = self._channel
+        self._service.seat.counters[CLIENT_GONE] += 1
+        if channel.stream.gone or not channel.protocol.aborted:
             self._response.cut = True
-        elif end := connection.protocol.end():
+        elif end := channel.protocol.end():
             try:
-                connection.stream.send(end)
+                channel.stream.send(end)
             except PeerGone:
                 self._response.cut = True
         return "499"
 
     def _application_failed(self, error: BaseException) -> str:
         """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
-        service, response = self._connection.service, self._response
+        service, response = self._service, self._response
         service.seat.counters[EXCEPTIONS] += 1
         service.log.error(f"{self.what} failed in the application\n{tracebacks.of_application(error)}")
         if response.begun:
@@ -247,7 +259,7 @@ class Exchange:
 
     def _account(self, ending: str) -> None:
         """Count the exchange and write its access line."""
-        service, response = self._connection.service, self._response
+        service, response = self._service, self._response
         duration = _now() - self.begun
         service.requests += 1
         service.running_us += int(duration * 1e6)
@@ -261,11 +273,11 @@ class Exchange:
             self._write_access_line(service.access, duration, ending or response.status[:3] or "500")
 
     def _write_access_line(self, log: AccessLog, duration: float, status: str) -> None:
-        service, response, head = self._connection.service, self._response, self._head
+        service, response, head = self._service, self._response, self._head
         addr, method, uri, protocol = self.line.split("\t", 3)
         one = Access(
             addr, method, uri, protocol, str(self._environ.get("REMOTE_USER") or ""), len(head.vars), head.size,
             _wall() - duration, duration, status, response.sent, len(response.headers), response.head_size,
-            self._connection.stream.waits, self.core,
+            self._channel.stream.waits, self.core,
         )  # fmt: skip
         log.write(one, service.requests, service.total_requests())

@@ -124,7 +124,9 @@ class ForkHook:
         if self._hub is None or (me := self._hub.getcurrent()) in self._exempt:
             return
         _flush()
-        self._masks[me] = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # separately: a handler may raise in the next call
+        self._masks[me] = signal.pthread_sigmask(
+            signal.SIG_BLOCK, ()
+        )  # separately: a handler may raise in the next call
         signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
 
     def _in_parent(self) -> None:
@@ -187,7 +189,7 @@ class ForkHook:
         if self.service is not None:
             if not self._hub.in_request():
                 yield from self._files.accepted(self._names)
-            for connection in (*self.service.connections, *self.service.carriers.waiting):
+            for connection in (*self.service.connections, *self.service.greenlet_pool.waiting):
                 yield connection.stream.sock.fileno()
 
 

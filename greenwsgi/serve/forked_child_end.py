@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn, Protocol
 
 from gevent import monkey, threadpool
 from greenlet import GreenletExit, greenlet
@@ -16,10 +16,19 @@ from greenlet import GreenletExit, greenlet
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.service import Service
 from greenwsgi.wsgi.response import Data, Response
 
-if TYPE_CHECKING:
-    from greenwsgi.serve.fork_hook import ForkHook
+
+class ChildProcess(Protocol):
+    """The forked process, as its at-fork hook knows it. ForkHook is one."""
+
+    service: Service | None
+    """The service of the worker that forked; None before it served, and in a zygote."""
+
+    def end(self, error: BaseException | None = None) -> NoReturn:
+        """End the process."""
+
 
 EXIT_FAILED = 1
 
@@ -37,7 +46,7 @@ def status_of(error: BaseException | None, log: ServerLog) -> int:
     return EXIT_FAILED
 
 
-def prepare(forks: ForkHook, ours: list[greenlet], native: bool) -> None:
+def prepare(forks: ChildProcess, ours: list[greenlet], native: bool) -> None:
     """Have what runs now end by `forks.end`. ours: its greenlet and those it returns to; native: of a native thread."""
     _end_request(forks, ours)
     for one in ours:
@@ -54,7 +63,7 @@ class _ForkedExchange(Exchange):
     """An exchange in the child that its application has forked."""
 
     __slots__ = ()
-    forks: ForkHook
+    forks: ChildProcess
 
     def _failed(self, error: BaseException) -> str:
         self.forks.end(error)
@@ -67,7 +76,7 @@ class _ForkedResponse(Response):
     """Its answer, which the parent gives."""
 
     __slots__ = ()
-    forks: ForkHook
+    forks: ChildProcess
 
     def write(self, data: Data) -> None:
         self.forks.end()
@@ -82,11 +91,12 @@ class _ForkedResponse(Response):
         self.forks.end()
 
 
-def _end_request(forks: ForkHook, ours: list[greenlet]) -> None:
+def _end_request(forks: ChildProcess, ours: list[greenlet]) -> None:
     if forks.service is None:
         return
     forks.service.deadlines.waiting.clear()  # all of the parent
     running = forks.service.running
+    exchange: Any
     for core, exchange in list(running.items()):
         if any(exchange.greenlet is one for one in ours):
             _ForkedExchange.forks = _ForkedResponse.forks = forks
@@ -100,7 +110,7 @@ def _end_request(forks: ForkHook, ours: list[greenlet]) -> None:
 # Threads
 
 
-def _end_thread(forks: ForkHook, thread: Any) -> None:
+def _end_thread(forks: ChildProcess, thread: Any) -> None:
     """One of the module threading, a greenlet or a native one: it would print what is raised, and end quietly."""
     if thread is not None and hasattr(thread, "_invoke_excepthook"):
         thread._invoke_excepthook = lambda _: forks.end(sys.exc_info()[1])
@@ -111,7 +121,7 @@ class _ForkedResult(threadpool.ThreadResult):  # type: ignore[type-arg]  # it ta
     """What a task of gevent's thread pool gives to a hub that is not there."""
 
     __slots__ = ()
-    forks: ForkHook
+    forks: ChildProcess
 
     def handle_error(self, context: Any, exc_info: Any) -> None:
         self.forks.end(exc_info[1])
@@ -120,14 +130,14 @@ class _ForkedResult(threadpool.ThreadResult):  # type: ignore[type-arg]  # it ta
 class _Finish:
     """In the place of the watcher that tells the hub of a result."""
 
-    def __init__(self, forks: ForkHook) -> None:
+    def __init__(self, forks: ChildProcess) -> None:
         self._forks = forks
 
     def send(self) -> None:
         self._forks.end()
 
 
-def _end_task(forks: ForkHook) -> None:
+def _end_task(forks: ChildProcess) -> None:
     code = threadpool._WorkerGreenlet._WorkerGreenlet__run_task.__code__  # type: ignore[attr-defined]
     frame = sys._getframe()
     while frame is not None:
@@ -145,14 +155,14 @@ _in_thread = monkey.get_original("_thread", "_local")()
 class _Last:
     """Is freed with the state of its thread."""
 
-    def __init__(self, forks: ForkHook) -> None:
+    def __init__(self, forks: ChildProcess) -> None:
         self._forks = forks
 
     def __del__(self) -> None:
         self._forks.end()
 
 
-def _end_native_thread(forks: ForkHook) -> None:
+def _end_native_thread(forks: ChildProcess) -> None:
     """The thread that is the child's main one now may end by itself, while others of the child still run.
 
     What a thread raises, Python reports as what could not be raised.

@@ -40,15 +40,12 @@ from __future__ import annotations
 
 from collections import deque
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from weakref import getweakrefcount
 
 import gevent.threading  # type: ignore[import-not-found]  # the stubs do not know it
 from gevent import Greenlet
 from gevent.hub import get_hub
-
-if TYPE_CHECKING:
-    from greenwsgi.serve.connection import Connection
 
 MOST_IDLE = 256
 
@@ -56,6 +53,19 @@ _has_links = Greenlet.has_links
 _end_thread: Any = getattr(gevent.threading, "_cleanup", None)
 """The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
 without it, those greenlets end like all others that have links."""
+
+
+class Carried(Protocol):
+    """What a greenlet of the pool runs. Connection is one."""
+
+    greenlet: Any
+    """The greenlet that runs it; None when that is to end."""
+
+    def run(self) -> bool:
+        """Run until it ends or needs another greenlet; False if its greenlet has not been looked at since then."""
+
+    def drop(self) -> None:
+        """End at once: there is no greenlet for it."""
 
 
 class GreenletPool:
@@ -78,7 +88,7 @@ class GreenletPool:
         self._attributes = {"_run": self._run}
         self._references_idle = self.references = 0
 
-    def carry(self, connection: Connection) -> None:
+    def carry(self, connection: Carried) -> None:
         """Give a connection a greenlet, in which it runs from now on."""
         idle = self._idle
         while idle:
@@ -113,7 +123,7 @@ class GreenletPool:
             and carrier.parent is self._hub
         )
 
-    def is_spent(self, connection: Connection) -> bool:
+    def is_spent(self, connection: Carried) -> bool:
         """In a carrier that is not clean, at the end of a request: is it to end?
 
         Not if it only has a thread object, or has a reference too many because of what the hub has woken it by. That
@@ -130,7 +140,7 @@ class GreenletPool:
                 return True
         return not self.is_clean(connection.greenlet)
 
-    def move(self, connection: Connection) -> None:
+    def move(self, connection: Carried) -> None:
         """In a carrier, which is to end now: let its connection go on in another one after that.
 
         In two steps, since what waits for the end of this greenlet is told of it between them.
@@ -158,7 +168,7 @@ class GreenletPool:
         finally:
             callback.stop()
 
-    def _carry_on(self, connection: Connection) -> None:
+    def _carry_on(self, connection: Carried) -> None:
         try:
             self.carry(connection)
         except BaseException:  # there is no memory for a greenlet
@@ -167,7 +177,7 @@ class GreenletPool:
 
     def _live(self) -> None:
         """A carrier's life. It must not refer to itself while it waits: its references are counted."""
-        connection: Connection | None = self.waiting.popleft()
+        connection: Carried | None = self.waiting.popleft()
         while connection is not None:
             looked = connection.run()
             if connection.greenlet is None or len(self._idle) >= MOST_IDLE:
@@ -204,11 +214,11 @@ class _Pattern:
 
     greenlet: Any = None
 
-    def __init__(self, carriers: GreenletPool) -> None:
-        self._carriers = carriers
+    def __init__(self, pool: GreenletPool) -> None:
+        self._pool = pool
 
     def run(self) -> bool:
-        self._carriers.references = self._carriers._references(self.greenlet)
+        self._pool.references = self._pool._references(self.greenlet)
         return False
 
 

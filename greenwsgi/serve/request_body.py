@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenlet import getcurrent
 
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
+from greenwsgi.serve.channel import ChannelStream
 from greenwsgi.serve.deadlines import PeerStalled
-from greenwsgi.wire.protocol import Reply
-
-if TYPE_CHECKING:
-    from greenwsgi.serve.connection import Connection
-    from greenwsgi.serve.service import Service
+from greenwsgi.wire.protocol import Reply, WireProtocol
 
 _now = SystemClock.monotonic
 
@@ -33,6 +31,14 @@ DISCARD_BYTES = 1024 * 1024
 """How much is read away, of a body that the application left unread and its framing, to keep the connection."""
 
 
+@dataclass(slots=True)
+class FetchedBodies:
+    """What a worker holds of small bodies whose requests have no slot yet."""
+
+    size: int = 0
+    """Bytes; at most about MOST_FETCHED."""
+
+
 class RequestBody:
     """One request's body; `pull` is wsgi.body.PullBody.
 
@@ -46,11 +52,11 @@ class RequestBody:
         "_reader", "_stream", "_waited",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, owes_continue: bool, rate: int) -> None:
+    def __init__(self, protocol: WireProtocol, stream: ChannelStream, owes_continue: bool, rate: int) -> None:
         self._rate = rate
         self._patience = GRACE
-        self._protocol = connection.protocol
-        self._stream = connection.stream
+        self._protocol = protocol
+        self._stream = stream
         self._owes_continue = owes_continue
         self._closed = self._given_up = False
         self._reader: Any = None
@@ -63,10 +69,10 @@ class RequestBody:
         if self._closed:
             raise ValueError("wsgi.input of a request that has ended")
         if self._fetched:
-            fetched, self._fetched = self._fetched, b""
-            return fetched
+            body, self._fetched = self._fetched, b""
+            return body
         protocol, stream = self._protocol, self._stream
-        self._stream.turns.check()
+        self._stream.loop_budget.check()
         if self._owes_continue:
             self._owes_continue = False
             stream.send(protocol.interim())
@@ -79,23 +85,23 @@ class RequestBody:
                 return b""
         return event
 
-    def fetch(self, service: Service) -> None:
+    def fetch(self, fetched: FetchedBodies) -> None:
         """Read all of a small body before its request takes a slot, so that a slow one holds none.
 
         Raises PeerError for one that does not come in time. Whatever else is wrong the application hears when it reads.
         """
         pieces, size = [], 0
         try:
-            while service.fetched < MOST_FETCHED and (piece := self.pull()):
+            while fetched.size < MOST_FETCHED and (piece := self.pull()):
                 pieces.append(piece)
                 size += len(piece)
-                service.fetched += len(piece)
+                fetched.size += len(piece)
         except PeerStalled:
             raise PeerError(self.complaint, 408) from None
         except (PeerError, PeerGone):  # the next pull raises it again
             pass
         finally:
-            service.fetched -= size
+            fetched.size -= size
         self._fetched = b"".join(pieces)
 
     def pace(self, now: float) -> float:
@@ -134,7 +140,7 @@ class RequestBody:
     def _receive(self) -> bytes:
         """Bytes from the client; waiting costs patience, what comes brings some back."""
         stream = self._stream
-        self._stream.turns.check()
+        self._stream.loop_budget.check()
         began = _now()
         self._reader, self._began = getcurrent(), began
         try:
@@ -156,7 +162,7 @@ class RequestBody:
         try:
             room = DISCARD_BYTES if keep and not self._owes_continue and self._reader is None else 0
             while room > 0 and not protocol.body_done:
-                self._stream.turns.check()
+                self._stream.loop_budget.check()
                 event = protocol.next_event()
                 if event is None:
                     data = self._receive()

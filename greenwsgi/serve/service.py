@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gevent.event import Event
 from greenlet import getcurrent
@@ -18,17 +18,14 @@ from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.greenlet_pool import GreenletPool
 from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.serve.request_body import FetchedBodies
 from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
-from greenwsgi.wire.protocol import ProtocolRow, WireLimits
+from greenwsgi.wire.protocol import WireLimits, WireProtocol
 from greenwsgi.wsgi.forwarded_headers import Forwarding
 from greenwsgi.wsgi.header_rules import Dressing
 from greenwsgi.wsgi.types import Application
-
-if TYPE_CHECKING:
-    from greenwsgi.serve.connection import Connection
-    from greenwsgi.serve.exchange import Exchange
 
 
 @dataclass(slots=True)
@@ -44,17 +41,55 @@ class Timeouts:
     send: float = 0.0
 
 
-@dataclass(slots=True)
-class Endpoint:
-    """One listener as its connections see it: protocol, printable name, and what every environ from it begins with.
+class RunningExchange(Protocol):
+    """A request that holds a slot, as watchdog, monitor and operators see it. Exchange is one."""
 
-    preamble: what comes before the protocol; it returns the protocol's first bytes, if they have come.
-    """
+    core: int
+    """Its slot."""
+    begun: float
+    """Monotonic seconds."""
+    deadline: float
+    """Monotonic seconds, infinite for none."""
+    strikes: int
+    """How often harakiri has hit it."""
+    seen: bool
+    """The watchdog has looked at it."""
 
-    row: ProtocolRow
-    name: str
-    environ: dict[str, Any]
-    preamble: Callable[[Connection], bytes] | None = None
+    @property
+    def greenlet(self) -> Any:
+        """The greenlet that runs it."""
+
+    @property
+    def what(self) -> str:
+        """`GET /path from 1.2.3.4`, for the log."""
+
+    def postpone(self, deadline: float) -> None:
+        """Give it another deadline."""
+
+    def pace(self, now: float) -> float:
+        """How many bytes a second its body brings, infinite if that is not slow."""
+
+    def give_up_body(self) -> bool:
+        """End the wait for its body; False if there is none."""
+
+    def look(self) -> None:
+        """Look whether its client has left, where that is not noticed otherwise."""
+
+    def watch(self) -> bool:
+        """Begin to watch its client; False while that has to wait."""
+
+
+class OpenConnection(Protocol):
+    """A connection of the worker, for those who do not serve it."""
+
+    greenlet: Any
+    peer: str
+    protocol: WireProtocol
+    stream: Any
+    waiting_since: float
+
+    def hurry(self, now: float) -> None:
+        """The worker drains: cut short the wait for a request that may never come."""
 
 
 @dataclass(slots=True)
@@ -70,7 +105,7 @@ class Service:
     slots: RequestSlots
     limits: WireLimits
     timeouts: Timeouts
-    numbers: DescriptorOwners
+    descriptor_owners: DescriptorOwners
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
     harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()
@@ -87,10 +122,10 @@ class Service:
     leaving: Event = field(default_factory=Event)
     """The same as an event, for applications: environ["greenwsgi.draining"]."""
     date: bytes = b""
-    turns: LoopBudget = field(default_factory=LoopBudget)
-    carriers: GreenletPool = field(default_factory=GreenletPool)
-    running: dict[int, Exchange] = field(default_factory=dict)
-    connections: set[Connection] = field(default_factory=set)
+    loop_budget: LoopBudget = field(default_factory=LoopBudget)
+    greenlet_pool: GreenletPool = field(default_factory=GreenletPool)
+    running: dict[int, RunningExchange] = field(default_factory=dict)
+    connections: set[OpenConnection] = field(default_factory=set)
 
     requests: int = 0
     running_us: int = 0
@@ -101,8 +136,7 @@ class Service:
     shed_reason: str = ""
     hurried: int = 0
     """Requests whose bodies were too slow while others waited for a slot, since the watchdog last said so."""
-    fetched: int = 0
-    """Bytes of bodies that have come before their requests have slots."""
+    fetched: FetchedBodies = field(default_factory=FetchedBodies)
     shortage: str = ""
     """Why connections were left in the kernel since the watchdog last said so; not when siblings take them."""
 

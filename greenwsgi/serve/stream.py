@@ -64,12 +64,23 @@ class Stream:
     """What is sent goes out byte for byte, so that the kernel may send a file."""
 
     __slots__ = (
-        "_reader", "_recv", "_send", "_sender", "_wait", "_writer", "gone", "send_timeout", "sending", "sock",
-        "timeout", "turns", "waits",
+        "_reader",
+        "_recv",
+        "_send",
+        "_sender",
+        "_wait",
+        "_writer",
+        "gone",
+        "loop_budget",
+        "send_timeout",
+        "sending",
+        "sock",
+        "timeout",
+        "waits",
     )  # fmt: skip
 
     def __init__(
-        self, sock: Any, deadlines: Deadlines, turns: LoopBudget, timeout: float, send_timeout: float = 0.0
+        self, sock: Any, deadlines: Deadlines, loop_budget: LoopBudget, timeout: float, send_timeout: float = 0.0
     ) -> None:
         self.sock = sock
         self.timeout = timeout
@@ -79,7 +90,7 @@ class Stream:
         self._recv = sock.recv
         self._send = sock.send
         self._wait = deadlines.wait
-        self.turns = turns
+        self.loop_budget = loop_budget
         self._reader: Any = None
         self._sender: Any = None
         self._writer: Any = None
@@ -152,11 +163,11 @@ class Stream:
     def send_next(self, data: bytes) -> None:
         """`send` for all but the first piece of an answer: a client that takes each at once must not keep the loop."""
         self.send(data)
-        self.turns.check()
+        self.loop_budget.check()
 
     def check_turn(self) -> None:
         """Give way between two pieces of an answer, if this turn is over."""
-        self.turns.check()
+        self.loop_budget.check()
 
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
         """Send all of these, one after the other. They are not joined: large ones would be in memory twice."""
@@ -175,7 +186,7 @@ class Stream:
                     sent -= len(rest.popleft())
                 if rest:
                     rest[0] = rest[0][sent:]
-                    self.turns.check()
+                    self.loop_budget.check()
 
     def sendfile(self, part: FilePart) -> int:
         """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter.
@@ -202,7 +213,7 @@ class Stream:
                 offset += sent
                 left -= sent
                 if left:
-                    self.turns.check()
+                    self.loop_budget.check()
         while left and (data := os.pread(fd, min(left, FILE_PIECE), offset)):
             self.send_next(data)
             offset += len(data)
@@ -272,7 +283,7 @@ class Stream:
         try:
             while room > 0 and (size := self._read_away(deadline)):
                 room -= size
-                self.turns.give_way()  # after each: these bytes are the least of all that is to be done
+                self.loop_budget.give_way()  # after each: these bytes are the least of all that is to be done
         except PeerGone:
             return
 

@@ -54,7 +54,7 @@ class TlsStream(Stream):
             except ssl.SSLWantReadError:
                 self._flush()
                 self._feed(until)
-                self.turns.check()  # a handshake is a millisecond of work; hundreds may be ready at once
+                self.loop_budget.check()  # a handshake is a millisecond of work; hundreds may be ready at once
             except ssl.SSLEOFError:
                 raise PeerGone("the client left in its handshake") from None
             except ssl.SSLError as error:
@@ -67,10 +67,10 @@ class TlsStream(Stream):
 
     def _feed(self, until: float) -> None:
         """Wait for more records."""
-        self.turns.check()  # records without a byte for us, one after the other, would never make us wait
+        self.loop_budget.check()  # records without a byte for us, one after the other, would never make us wait
         if not self._kept:
             self._kept = super().recv(until)
-            self.turns.check()  # what has woken us may have woken many others
+            self.loop_budget.check()  # what has woken us may have woken many others
         if self._kept:
             self._incoming.write(self._kept[: self._most])
             self._kept = self._kept[self._most :]
@@ -149,7 +149,7 @@ class TlsStream(Stream):
                     view = view[SLICE:]
                     if self._outgoing.pending >= SLICE:
                         self._flush()
-                        self.turns.check()
+                        self.loop_budget.check()
             self._flush()
         except BaseException:
             self.gone = True

@@ -13,9 +13,9 @@ from gevent.hub import get_hub
 
 from greenwsgi.clock import Clock
 from greenwsgi.serve.deadlines import NEVER
-from greenwsgi.serve.exchange import Exchange, HarakiriTimeout
+from greenwsgi.serve.exchange import HarakiriTimeout
 from greenwsgi.serve.greenlet_interrupt import interrupt
-from greenwsgi.serve.service import Service
+from greenwsgi.serve.service import RunningExchange, Service
 from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
 
 TICK = 0.25
@@ -40,7 +40,7 @@ class Watchdog:
         self,
         service: Service,
         clock: Clock,
-        give_up: Callable[[Exchange], None],
+        give_up: Callable[[RunningExchange], None],
         *,
         verbose: bool = False,
         turned: Callable[[float, float], None] | None = None,
@@ -52,7 +52,7 @@ class Watchdog:
         self._turned = turned
         self._timer = get_hub().loop.timer(TICK, TICK, priority=LAST)
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
-        self._unwatched: list[Exchange] = []
+        self._unwatched: list[RunningExchange] = []
         self._said_at = 0.0
         self._lag = 0.0
         self._looked = clock.monotonic()
@@ -90,7 +90,7 @@ class Watchdog:
         service.seat.beat(now)
         service.seat.counters[IN_FLIGHT] = len(service.running)
         service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
-        service.seat.counters[GREENLETS] = service.carriers.made
+        service.seat.counters[GREENLETS] = service.greenlet_pool.made
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
         if not service.slots.free and (wanted := len(service.slots.queue) + service.shed):
@@ -98,7 +98,7 @@ class Watchdog:
         if now >= self._said_at + 1.0 and (service.shed or service.shortage or service.hurried):
             self._say_overload()
             self._said_at = now
-        service.carriers.shrink()
+        service.greenlet_pool.shrink()
         service.deadlines.sweep(now)
         for exchange in list(service.running.values()):
             exchange.look()
@@ -126,14 +126,14 @@ class Watchdog:
             service.log.warning(f"overloaded: connections wait in the kernel: {service.shortage}")
             service.shortage = ""
 
-    def _others(self, guilty: Exchange, now: float) -> str:
+    def _others(self, guilty: RunningExchange, now: float) -> str:
         if not self._verbose:
             return ""
         others = [one for one in self._service.running.values() if one is not guilty]
         lines = [f"  core {one.core}: {one.what}, {now - one.begun:.1f} s" for one in others]
         return "\n".join([f"beside it run {len(others)} requests:", *lines]) + "\n"
 
-    def _strike(self, exchange: Exchange, now: float) -> None:
+    def _strike(self, exchange: RunningExchange, now: float) -> None:
         exchange.strikes += 1
         if exchange.strikes > STRIKES:
             exchange.postpone(NEVER)

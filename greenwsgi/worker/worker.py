@@ -30,12 +30,11 @@ from greenwsgi.serve.crash_probation import CrashProbation
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.endpoints import door
-from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.serve.loop_budget import LoopBudget
 from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, LoopMonitor
 from greenwsgi.serve.request_slots import RequestSlots
-from greenwsgi.serve.service import Service, Timeouts
+from greenwsgi.serve.service import RunningExchange, Service, Timeouts
 from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import descriptor_numbers, resource_limits
@@ -144,10 +143,10 @@ class Worker:
         self._limits = WorkerLimits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
         own = (boot.lifeline, boot.report.fd, *(one.fd for one in boot.listeners))
-        self._numbers = DescriptorOwners(boot.log, own)
-        self._numbers_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
+        self._descriptor_owners = DescriptorOwners(boot.log, own)
+        self._descriptors_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
-        self._turns = LoopBudget()
+        self._loop_budget = LoopBudget()
 
     def run(self) -> int:
         boot = self._boot
@@ -159,7 +158,7 @@ class Worker:
         if boot.settings.proxies.dynamic_apps:
             application = DynamicApps(application, boot.settings.python)
         if boot.settings.cgi.cgi:
-            application = CgiPrograms(boot.settings, application, boot.log, self._turns, boot.seat)
+            application = CgiPrograms(boot.settings, application, boot.log, self._loop_budget, boot.seat)
             boot.forks.descriptors = application.descriptors
         if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
             application = Https(application, boot.settings.tls.hsts)
@@ -177,7 +176,7 @@ class Worker:
         self._lifeline = get_hub().loop.io(boot.lifeline, 1)
         self._lifeline.start(self._orphaned)
         self._watch_limits()
-        self._numbers_timer.start(self._look_at_descriptors)
+        self._descriptors_timer.start(self._look_at_descriptors)
         self._accept(service)
         self._hooks()
         boot.seat.stage = Stage.READY
@@ -228,7 +227,7 @@ class Worker:
         deadlines = Deadlines()
         return Service(
             application=application,
-            numbers=self._numbers,
+            descriptor_owners=self._descriptor_owners,
             harakiri=limits.harakiri or NEVER,
             harakiri_for=tuple((re.compile(path), seconds or NEVER) for path, seconds in limits.harakiri_for),
             log=boot.log,
@@ -259,7 +258,7 @@ class Worker:
             end_on_disconnect=limits.end_on_disconnect,
             gateway_errors=settings.logging.fastcgi_stderr,
             dressing=dressing(settings.responses),
-            turns=self._turns,
+            loop_budget=self._loop_budget,
         )
 
     def _access_log(self) -> AccessLog | None:
@@ -308,10 +307,10 @@ class Worker:
             share = maps.get(number, range(1, workers + 1))
             if self._boot.number not in share:
                 continue
-            endpoint, guests = door(listener, self._boot.settings, self._boot.tls, fixed)
+            endpoint, admission = door(listener, self._boot.settings, self._boot.tls, fixed)
             room = partial(self._siblings_have_room, share) if len(share) > 1 else None
             acceptor = Acceptor(
-                listener.fd, service, endpoint, siblings_have_room=room, capacity=capacity, guests=guests
+                listener.fd, service, endpoint, siblings_have_room=room, capacity=capacity, admission=admission
             )
             acceptor.start()
             self._acceptors.append(acceptor)
@@ -352,10 +351,10 @@ class Worker:
         written to a log that may be anybody's file by now.
         """
         descriptor_numbers.open_standard()
-        lost = self._numbers.lost()
+        lost = self._descriptor_owners.lost()
         if not lost:
             return
-        self._numbers_timer.stop()
+        self._descriptors_timer.stop()
         log, access = self._boot.log, self._service.access
         if log.fd in lost:
             log.lose()
@@ -375,7 +374,7 @@ class Worker:
             self._retiring = True
             self._boot.report("retire", reason=reason)
 
-    def _give_up(self, exchange: Exchange) -> None:
+    def _give_up(self, exchange: RunningExchange) -> None:
         """A request has swallowed every HarakiriTimeout: only the end of the process ends it."""
         self._boot.log.error(f"harakiri: {exchange.what} does not end; its worker is replaced")
         self._retire(f"harakiri: {exchange.what} does not end")
@@ -402,7 +401,7 @@ class Worker:
     def _close_doors(self) -> None:
         """Accept no more; but if the server ends, accept first what waits: no other process will."""
         grace = 0.0 if all(one.near for one in self._boot.listeners) else HANDSHAKE
-        self._numbers.release(one.fd for one in self._boot.listeners)
+        self._descriptor_owners.release(one.fd for one in self._boot.listeners)
         for acceptor in self._acceptors:
             if self._orphan:
                 acceptor.drain(0.0, ORPHAN_DRAIN)

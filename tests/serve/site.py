@@ -15,12 +15,12 @@ from gevent.hub import get_hub
 from greenwsgi.log.access_log import AccessLog
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.connection import Endpoint
 from greenwsgi.serve.connection_preamble import Preamble
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
-from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.request_slots import RequestSlots
-from greenwsgi.serve.service import Endpoint, Service, Timeouts
+from greenwsgi.serve.service import RunningExchange, Service, Timeouts
 from greenwsgi.serve.watchdog import Watchdog
 from greenwsgi.shared.scoreboard import Scoreboard
 from greenwsgi.wire.protocol import WireLimits
@@ -62,13 +62,13 @@ class Site:
         seat.occupy(1, 1, os.getpid())
         deadlines = Deadlines()
         self.clock = Hand()
-        self.given_up: list[Exchange] = []
+        self.given_up: list[RunningExchange] = []
         self.finished = 0
         log = ServerLog(self._log_fd)
         self.service = Service(
             application=application,
             log=log,
-            numbers=DescriptorOwners(log),
+            descriptor_owners=DescriptorOwners(log),
             access=AccessLog(1, self._log_fd),
             seat=seat,
             total_requests=lambda: 1,
@@ -129,7 +129,7 @@ class Site:
         self._acceptor.close()
         for connection in list(self.service.connections):
             connection.greenlet.kill()
-        gevent.get_hub().loop.run_callback(self.service.carriers.close)
+        gevent.get_hub().loop.run_callback(self.service.greenlet_pool.close)
         settle()
         os.close(self._pipe)
         os.close(self._log_fd)

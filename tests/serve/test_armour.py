@@ -150,7 +150,7 @@ class Trickle:
     timeout = 1000.0
 
     def __init__(self, size: int, seconds: float) -> None:
-        self.turns = LoopBudget()
+        self.loop_budget = LoopBudget()
         self.size, self.seconds, self.now = size, seconds, 0.0
 
     def recv(self, until: float) -> bytes:
@@ -191,7 +191,7 @@ def test_a_body_that_trickles(
     stream = Trickle(size, seconds)
     monkeypatch.setattr(request_body, "_now", lambda: stream.now)
     monkeypatch.setattr(stream, "recv", stream.recv if rate else lambda: bytes(size))
-    body = RequestBody(SimpleNamespace(protocol=Pieces(), stream=stream), False, rate)  # type: ignore[arg-type]
+    body = RequestBody(Pieces(), stream, False, rate)  # type: ignore[arg-type]
     got = 0
     while got < 1000:
         try:
@@ -217,7 +217,7 @@ def test_a_body_that_does_not_come_is_408(make: Make) -> None:
 
 def test_an_address_may_hold_so_many_connections_and_no_more(make: Make) -> None:
     site = make(hello)
-    site._acceptor._guests = Admission(None, 2)
+    site._acceptor._admission = Admission(None, 2)
     with site.connect() as first, site.connect():
         wait_until(lambda: len(site.service.connections) == 2)
         with site.connect() as third:
@@ -232,7 +232,7 @@ def test_an_address_may_hold_so_many_connections_and_no_more(make: Make) -> None
 def test_a_connection_that_gets_no_greenlet_leaves_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its socket, nor its address's place, nor itself in the way of the next."""
     site = make(hello)
-    site._acceptor._guests = Admission(None, 1)
+    site._acceptor._admission = Admission(None, 1)
 
     def spawn(*_: Any) -> Any:
         raise MemoryError
@@ -246,11 +246,11 @@ def test_a_connection_that_gets_no_greenlet_leaves_nothing(make: Make, monkeypat
 
 def test_only_allowed_peers_may_come_in(make: Make) -> None:
     site = make(hello)
-    site._acceptor._guests = Admission(TrustList(["10.0.0.0/8"]), 0)
+    site._acceptor._admission = Admission(TrustList(["10.0.0.0/8"]), 0)
     with site.connect() as client:
         assert read_all(client) == b""
     assert "refused 127.0.0.1 on here: not in uwsgi-allow" in site.log
-    site._acceptor._guests = Admission(TrustList(["127.0.0.0/8"]), 0)
+    site._acceptor._admission = Admission(TrustList(["127.0.0.0/8"]), 0)
     assert b"hello" in site.answer(GET)
 
 

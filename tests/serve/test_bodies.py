@@ -96,12 +96,12 @@ def test_a_small_body_is_read_before_its_request_takes_a_slot(make: Make, protoc
         client.sendall(first)
         settle()
         assert (echo.began, site.service.slots.free) == (0, [0])
-        assert site.service.fetched == 3
+        assert site.service.fetched.size == 3
         client.sendall(last)
         wait_until(lambda: echo.began)
         settle()
         assert b"hello" in client.recv(1000)
-    assert site.service.fetched == 0
+    assert site.service.fetched.size == 0
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_who_leaves_in_the_middle_is_an_error_in_read(make: Make) -> None:
         client.shutdown(1)
         assert read_all(client).startswith(b"HTTP/1.1 400 ")
     assert echo.raised == [PeerGone]
-    assert site.service.fetched == 0
+    assert site.service.fetched.size == 0
 
 
 def test_one_that_does_not_come_in_time_is_408_and_the_application_is_not_called(make: Make) -> None:
@@ -190,7 +190,7 @@ def test_one_that_does_not_come_in_time_is_408_and_the_application_is_not_called
         assert read_all(client).startswith(b"HTTP/1.1 408 ")
     assert echo.began == 0
     assert "408 the request body did not come in time" in site.log
-    assert site.service.fetched == 0
+    assert site.service.fetched.size == 0
 
 
 def test_nor_is_it_for_one_that_dribbles(make: Make) -> None:
@@ -231,15 +231,15 @@ def test_beyond_the_worker_s_bound_the_slot_comes_first(make: Make, monkeypatch:
     echo = Echo()
     site = make(echo)
     with site.connect(post(5, b"hel")) as client, site.connect(post(5)) as other:
-        wait_until(lambda: site.service.fetched == 3)
+        wait_until(lambda: site.service.fetched.size == 3)
         assert not site.service.running
         other.sendall(b"hel")
         holds(site, 1)
-        assert site.service.fetched == 3
+        assert site.service.fetched.size == 3
         for one in (other, client):
             one.sendall(b"lo")
             assert read_answer(one)[1] == b"hello"
-    assert site.service.fetched == 0
+    assert site.service.fetched.size == 0
 
 
 # Slow ones

@@ -180,7 +180,7 @@ def test_half_a_header_that_stalls(make: Make) -> None:
 
 
 def test_connections_are_counted_for_the_client_that_the_header_names(make: Make) -> None:
-    site = announced(make, guests=Admission(None, 1))
+    site = announced(make, admission=Admission(None, 1))
     with site.connect(V1) as first:
         wait_until(lambda: any(one.peer == "192.0.2.7" for one in site.service.connections))
         assert site.answer(V1 + LAST) == b""

@@ -12,8 +12,8 @@ from gevent.event import Event
 
 from greenwsgi.serve import crash_probation
 from greenwsgi.serve.acceptor import Acceptor
+from greenwsgi.serve.connection import Endpoint
 from greenwsgi.serve.crash_probation import CrashProbation
-from greenwsgi.serve.service import Endpoint
 from tests.serve.conftest import Make
 from tests.serve.site import Site, read_answer, settle, wait_until
 

@@ -31,10 +31,10 @@ class LongPoll:
     def __init__(self) -> None:
         self.gate = Event()
         self.ended: list[str] = []
-        self.departure: Any = None
+        self.disconnect: Any = None
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
-        self.departure = departure = environ["greenwsgi.disconnected"]
+        self.disconnect = departure = environ["greenwsgi.disconnected"]
         if environ["REQUEST_METHOD"] == "POST":
             environ["wsgi.input"].read()
         try:
@@ -53,7 +53,7 @@ def test_it_is_set_when_the_client_leaves_and_the_line_says_499(make: Make, how:
     client = site.connect(GET)
     settle()
     look(site)
-    assert not poll.departure.is_set()
+    assert not poll.disconnect.is_set()
     if how == "reset":
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
@@ -87,7 +87,7 @@ def test_a_client_that_half_closes_behind_two_requests_gets_two_answers(make: Ma
         if not at_once:
             client.sendall(GET)
         client.shutdown(socket.SHUT_WR)
-        wait_until(lambda: poll.departure.is_set())
+        wait_until(lambda: poll.disconnect.is_set())
         look(site)
         assert read_all(client).count(b"answer") == 2
     wait_until(lambda: site.log.count("=> generated") == 2)
@@ -114,11 +114,11 @@ def test_a_request_whose_body_is_not_read_yet_is_watched_later(make: Make) -> No
     client = site.connect(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n")
     settle()
     look(site)
-    assert not poll.departure.watching
+    assert not poll.disconnect.watching
     client.sendall(b"2\r\nlo\r\n0\r\n\r\n")
     settle()
     look(site)
-    assert poll.departure.watching
+    assert poll.disconnect.watching
     client.close()
     wait_until(lambda: poll.ended)
     assert poll.ended[0] == "gone"
@@ -134,8 +134,8 @@ def test_nothing_is_watched_after_the_end(make: Make) -> None:
         read_answer(client)
         settle()
         look(site)
-        assert not poll.departure.watching
-        assert not poll.departure.is_set()
+        assert not poll.disconnect.watching
+        assert not poll.disconnect.is_set()
 
 
 class TidiesUp:
@@ -144,11 +144,11 @@ class TidiesUp:
     def __init__(self, fails: bool = False) -> None:
         self.gate = Event()
         self.fails = fails
-        self.departure: Any = None
+        self.disconnect: Any = None
         self.closed = False
 
     def __call__(self, environ: Any, start_response: Any) -> TidiesUp:
-        self.departure = environ["greenwsgi.disconnected"]
+        self.disconnect = environ["greenwsgi.disconnected"]
         start_response("200 OK", [("Content-Length", "2")])
         return self
 
@@ -187,11 +187,11 @@ def test_who_leaves_with_its_whole_answer_has_missed_nothing(make: Make, kind: s
     client = site.connect(request)
     answered(client, protocol, bool(method))
     look(site)
-    assert tidies.departure.watching
+    assert tidies.disconnect.watching
     if how == "reset":
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-    wait_until(tidies.departure.is_set)
+    wait_until(tidies.disconnect.is_set)
     tidies.gate.set()
     wait_until(lambda: "=> generated" in site.log)
     assert " 200)" in site.log
@@ -207,7 +207,7 @@ def test_what_fails_after_the_answer_is_logged_though_the_client_has_left(make: 
     look(site)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-    wait_until(tidies.departure.is_set)
+    wait_until(tidies.disconnect.is_set)
     tidies.gate.set()
     wait_until(lambda: "=> generated" in site.log)
     assert "RuntimeError: in close" in site.log

@@ -32,7 +32,7 @@ class Connection:
         sock = types.SimpleNamespace(fileno=lambda fd=os.dup(one.fileno()): fd)
         self.stream = types.SimpleNamespace(sock=sock)
 forks.service = types.SimpleNamespace(
-    connections=[Connection() for _ in range(CLIENTS)], carriers=types.SimpleNamespace(waiting=[Connection()]),
+    connections=[Connection() for _ in range(CLIENTS)], greenlet_pool=types.SimpleNamespace(waiting=[Connection()]),
     running={}, deadlines=types.SimpleNamespace(waiting={}),
 )
 work = {"dup2": 0, "get_referrers": 0}

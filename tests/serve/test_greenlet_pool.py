@@ -55,7 +55,7 @@ class Seen:
 
     def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
         if self.site is not None:
-            self.made.append(self.site.service.carriers.made)
+            self.made.append(self.site.service.greenlet_pool.made)
         if self.leave is not None:
             self.leave()
         start_response("200 OK", [])
@@ -603,7 +603,7 @@ def test_an_idle_one_to_which_somebody_has_got_a_reference_is_not_taken(make: Ma
     seen = Seen()
     site = seen.site = make(seen)
     closing(site, 1)
-    kept.append(site.service.carriers._idle[0])
+    kept.append(site.service.greenlet_pool._idle[0])
     closing(site, 2)
     assert seen.made == [1, 2, 2]
     kept.clear()
@@ -641,7 +641,7 @@ def test_a_look_from_outside_only_costs_a_greenlet(make: Make) -> None:
         assert look.dead
         client.sendall(KEEP)
         read_answer(client)
-        assert site.service.carriers.made == 2  # and goes on with that
+        assert site.service.greenlet_pool.made == 2  # and goes on with that
 
 
 @pytest.mark.parametrize("send", [closing, keeping])
@@ -668,7 +668,7 @@ def test_spawn_callbacks_do_not_count_as_nobody(make: Make) -> None:
     try:
         site = make(Seen())
         keeping(site)
-        assert site.service.carriers.made >= TIMES
+        assert site.service.greenlet_pool.made >= TIMES
     finally:
         gevent.Greenlet.remove_spawn_callback(kept.append)
         kept.clear()
@@ -680,11 +680,11 @@ def test_those_that_nobody_needs_end(make: Make) -> None:
     clients = [gevent.spawn(site.answer, CLOSE) for _ in range(20)]
     gevent.joinall(clients)
     settle()
-    carriers = site.service.carriers
-    assert len(carriers._idle) > 5
+    pool = site.service.greenlet_pool
+    assert len(pool._idle) > 5
     site.later(1)  # the least since the look before
     site.later(1)
-    assert carriers._idle == []
+    assert pool._idle == []
     closing(site, 2)  # and it goes on
 
 
@@ -693,7 +693,7 @@ def test_dead_ones_are_passed_over_whatever_their_count(make: Make) -> None:
     site = seen.site = make(seen)
     for extra in range(6):
         closing(site, 2)
-        idle = site.service.carriers._idle
+        idle = site.service.greenlet_pool._idle
         references = [idle[0]] * extra  # in the place of those that its end has freed
         get_hub().loop.run_callback(idle[0].throw)
         settle()
@@ -773,17 +773,17 @@ def test_no_memory_for_another_greenlet_ends_the_connection_and_nothing_else(
     errors: list[Any] = []
     monkeypatch.setattr(get_hub(), "print_exception", lambda *args: errors.append(args[1]))
     with site.connect(KEEP) as client:
-        carry = site.service.carriers.carry
+        carry = site.service.greenlet_pool.carry
 
         def fail(connection: Any) -> None:
-            monkeypatch.setattr(site.service.carriers, "carry", carry)
+            monkeypatch.setattr(site.service.greenlet_pool, "carry", carry)
             raise MemoryError
 
         settle()
         kept.clear()
         with site.connect() as second:
             settle()
-            monkeypatch.setattr(site.service.carriers, "carry", fail)
+            monkeypatch.setattr(site.service.greenlet_pool, "carry", fail)
             second.sendall(KEEP)
             read_answer(second)
             assert second.recv(1) == b""

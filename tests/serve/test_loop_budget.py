@@ -399,7 +399,9 @@ def test_a_program_that_floods_a_pipe_gives_way(tmp_path: Path, make: Make, give
     with open(os.devnull, "w") as nowhere:
         settings = Settings(cgi=Options(cgi=(str(tmp_path),)))
         site = make(None)
-        site.service.application = CgiPrograms(settings, application, ServerLog(nowhere.fileno()), site.service.turns)
+        site.service.application = CgiPrograms(
+            settings, application, ServerLog(nowhere.fileno()), site.service.loop_budget
+        )
         said = answered(site, (UPLOAD % (8 << 20)).replace(b" / ", b" /flood ") + bytes(8 << 20))
     assert b"200 OK" in said, site.log
     assert len(given) >= 5
