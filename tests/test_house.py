@@ -6,10 +6,11 @@ The rules are the tables below; every violation names file and line.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -241,6 +242,46 @@ def test_package_keeps(rule: Callable[[Source], Iterator[str]]) -> None:
 
 def test_the_rule_is_the_written_one() -> None:
     assert f"```\n{LAYERS}\n```" in (ROOT / "docs/architecture.md").read_text("utf-8")
+
+
+def module_of(path: str) -> str:
+    """The dotted name of the module in this file of the package."""
+    return ".".join(["greenwsgi", *path.removesuffix(".py").removesuffix("/__init__").split("/")])
+
+
+def import_graph(sources: Iterable[Source]) -> dict[str, set[str]]:
+    """For each module of the package those that it imports, in functions and under TYPE_CHECKING too."""
+    files = {module_of(source.path): source for source in sources}
+    graph: dict[str, set[str]] = {}
+    for module, source in files.items():
+        names = {name for _, name in imports(source)}
+        found = {name if name in files else name.rpartition(".")[0] for name in names}
+        graph[module] = found & files.keys() - {module}
+    return graph
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(import_graph(package_sources())).prepare()
+
+
+def test_a_circle_is_found() -> None:
+    sources = [
+        Source("serve/a.py", "from greenwsgi.serve.b import B"),
+        Source("serve/b.py", "if TYPE_CHECKING:\n    from greenwsgi.wire import c"),
+        Source("wire/c.py", "def f():\n    import greenwsgi.serve.a"),
+    ]
+    with pytest.raises(CycleError) as caught:
+        TopologicalSorter(import_graph(sources)).prepare()
+    assert set(caught.value.args[1]) == {"greenwsgi.serve.a", "greenwsgi.serve.b", "greenwsgi.wire.c"}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for source in package_sources():
+        for node in source.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(source.path)
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 def test_every_package_has_its_init() -> None:

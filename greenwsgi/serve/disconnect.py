@@ -12,6 +12,7 @@ from gevent import GreenletExit
 from gevent.event import Event
 from gevent.hub import get_hub
 
+from greenwsgi.serve.channel import ClientWatch
 from greenwsgi.serve.greenlet_interrupt import interrupt
 from greenwsgi.serve.stream import Stream
 from greenwsgi.wire.protocol import WireProtocol
@@ -26,7 +27,7 @@ RECORDS = 4096
 class ClientLeft(GreenletExit):
     """Thrown into a request whose client has left, under end-on-disconnect. `disconnect` is its client's."""
 
-    def __init__(self, disconnect: Disconnect) -> None:
+    def __init__(self, disconnect: ClientWatch) -> None:
         super().__init__("the client has left")
         self.disconnect = disconnect
 
