@@ -87,7 +87,9 @@ class Acceptor(StreamServer):
         if self.probation is not None and self.probation.taken:
             return True
         if len(service.connections) >= self._capacity:
-            service.shortage = f"the worker has {self._capacity} connections, all that its descriptors allow (max-fd)"
+            service.overload.shortage = (
+                f"the worker has {self._capacity} connections, all that its descriptors allow (max-fd)"
+            )
             self._pause(SHORTAGE_PAUSE)
             return True
         if not service.slots.free and self._siblings_have_room and self._siblings_have_room():
@@ -121,7 +123,7 @@ class Acceptor(StreamServer):
                 return None
             if error.errno not in _SHORTAGE:
                 raise
-            self._service.shortage = f"cannot accept on {self._endpoint.name} for now: {error.strerror}"
+            self._service.overload.shortage = f"cannot accept on {self._endpoint.name} for now: {error.strerror}"
             self._empty = False
             self._pause(SHORTAGE_PAUSE)
             return None

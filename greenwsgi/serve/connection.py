@@ -83,8 +83,9 @@ class Connection:
         self.endpoint = endpoint
         self.peer = address[0] if type(address) is tuple else ""
         self.environ = environ = endpoint.environ.copy()
-        timeouts = service.timeouts
-        self.speak(endpoint.row, Stream(sock, service.deadlines, service.loop_budget, timeouts.socket, timeouts.send))
+        policy = service.policy
+        timeout = policy.limits.socket_timeout
+        self.speak(endpoint.row, Stream(sock, service.deadlines, service.loop_budget, timeout, policy.send_timeout))
         environ["REMOTE_ADDR"] = self.peer
         if self.peer:
             environ["REMOTE_PORT"] = str(address[1])
@@ -98,7 +99,7 @@ class Connection:
     def speak(self, row: ProtocolRow, stream: Stream) -> None:
         """Speak this protocol over this stream; before the first request only."""
         self.stream = stream
-        self.protocol = protocol = row.factory(self.service.limits)
+        self.protocol = protocol = row.factory(self.service.policy.wire)
         self.scheme = row.scheme
         if self.service.draining and not protocol.says_close:
             stream.hold_back()
@@ -216,7 +217,7 @@ class Connection:
             data = self.endpoint.preamble(self)
             self.waiting_since = _now()
         if not data:
-            grace = FRESH_GRACE if self.service.draining else self.service.timeouts.header
+            grace = FRESH_GRACE if self.service.draining else self.service.policy.limits.header_timeout
             data = self.stream.recv(self.waiting_since + grace)
             if not data:
                 return None
@@ -236,7 +237,9 @@ class Connection:
             service.loop_budget.check()
             return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
-        data = self.stream.recv_later(now + (IDLE_GRACE if service.draining else service.timeouts.keepalive))
+        data = self.stream.recv_later(
+            now + (IDLE_GRACE if service.draining else service.policy.limits.keepalive_timeout)
+        )
         if not data:
             return None
         self.waiting_since = 0.0
@@ -246,8 +249,8 @@ class Connection:
 
     def _read_slow_head(self, event: Event | None) -> RequestHead | None:
         """A head in pieces: all of it before the header deadline, else 408. Answers on the way what is no request."""
-        protocol, stream, timeouts = self.protocol, self.stream, self.service.timeouts
-        deadline, parting = _now() + timeouts.header, False
+        protocol, stream, limits = self.protocol, self.stream, self.service.policy.limits
+        deadline, parting = _now() + limits.header_timeout, False
         while type(event) is not RequestHead:
             if type(event) is Reply:
                 stream.send_next(event.data)
@@ -258,7 +261,7 @@ class Connection:
                 if protocol.idle:  # after a Reply: as between two requests
                     self.waiting_since = now = _now()
                     if not self.service.draining:
-                        deadline = now + timeouts.keepalive
+                        deadline = now + limits.keepalive_timeout
                     elif not parting:  # once: replies must not keep the worker from its end
                         parting, deadline = True, now + IDLE_GRACE
                 stream.loop_budget.check()
@@ -271,7 +274,7 @@ class Connection:
                 if self.waiting_since:
                     self.waiting_since = 0.0
                     if not parting:
-                        deadline = _now() + timeouts.header
+                        deadline = _now() + limits.header_timeout
                 protocol.receive_data(data)
             event = protocol.next_event()
             if event is None and protocol.at_eof:

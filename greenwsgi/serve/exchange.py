@@ -74,7 +74,7 @@ class Exchange:
         self._head = head
         # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
         self._environ = environ = channel.environ | variables
-        if not channel.scheme or service.forwarding is not None:
+        if not channel.scheme or service.policy.forwarding is not None:
             self._find_client(environ)
         method = variables.get("REQUEST_METHOD", "")
         # The application may change its environ, so what the log needs is taken out first.
@@ -85,20 +85,20 @@ class Exchange:
         self._body = None
         if head.length:
             self._body = RequestBody(
-                channel.protocol, channel.stream, head.expects_continue, service.timeouts.body_rate
+                channel.protocol, channel.stream, head.expects_continue, service.policy.limits.body_min_rate
             )
             environ["wsgi.input"] = open_body(self._body.pull)
             if head.length <= SMALL and channel.protocol.waiting() < head.length and not head.expects_continue:
                 self._body.fetch(service.fetched)
         self._response = response = Response(channel.protocol, channel.stream, service, method == "HEAD")
-        if service.gateway_errors and not channel.scheme:
+        if service.policy.gateway_errors and not channel.scheme:
             environ["wsgi.errors"] = GatewayErrors(channel.protocol.complain, environ["wsgi.errors"], response)
         channel.stream.waits = 0
         self.strikes = 0
         self.seen = False
-        self._harakiri = service.harakiri
-        if service.harakiri_for:
-            self._harakiri = service.allowed(environ.get("PATH_INFO", ""))
+        self._harakiri = service.policy.harakiri
+        if service.policy.harakiri_for:
+            self._harakiri = service.policy.allowed(environ.get("PATH_INFO", ""))
 
     def _find_client(self, environ: dict[str, Any]) -> None:
         """What proxies and gateways know better than our socket."""
@@ -106,7 +106,7 @@ class Exchange:
         if "REMOTE_PORT" not in self._head.vars and environ["REMOTE_ADDR"] != channel.environ["REMOTE_ADDR"]:
             environ.pop("REMOTE_PORT", None)  # the gateway's own would stand beside its client's address
         scheme = channel.scheme or gateway_scheme(environ)
-        forwarding = self._service.forwarding
+        forwarding = self._service.policy.forwarding
         environ["wsgi.url_scheme"] = scheme if forwarding is None else forwarding(environ, scheme)
 
     @property
@@ -127,7 +127,7 @@ class Exchange:
         """
         channel, response, service = self._channel, self._response, self._service
         seat, running, slots = service.seat, service.running, service.slots
-        self.core = core = slots.free.pop() if slots.free else slots.take(_now() + service.timeouts.queue)
+        self.core = core = slots.free.pop() if slots.free else slots.take(_now() + service.policy.limits.queue_timeout)
         self.begun = begun = _now()
         self.deadline = deadline = begun + self._harakiri
         seat.begin(core, begun, deadline, self.line.encode("latin-1", "replace"))
@@ -186,7 +186,7 @@ class Exchange:
         """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
         channel = self._channel
         if channel.protocol.body_done:
-            victim = channel.greenlet if self._service.end_on_disconnect else None
+            victim = channel.greenlet if self._service.policy.end_on_disconnect else None
             channel.disconnect.watch(self._response, victim)
             return True
         return False
@@ -260,11 +260,12 @@ class Exchange:
     def _account(self, ending: str) -> None:
         """Count the exchange and write its access line."""
         service, response = self._service, self._response
+        counts = service.counts
         duration = _now() - self.begun
-        service.requests += 1
-        service.running_us += int(duration * 1e6)
-        service.tx += response.sent + response.head_size
-        service.seat.account(service.requests, service.running_us, service.tx, len(service.running))
+        counts.requests += 1
+        counts.running_us += int(duration * 1e6)
+        counts.tx += response.sent + response.head_size
+        service.seat.account(counts.requests, counts.running_us, counts.tx, len(service.running))
         if response.excess:
             service.log.warning(
                 f"{self.what}: {response.excess} bytes beyond its answer's Content-Length were not sent"
@@ -280,4 +281,4 @@ class Exchange:
             _wall() - duration, duration, status, response.sent, len(response.headers), response.head_size,
             self._channel.stream.waits, self.core,
         )  # fmt: skip
-        log.write(one, service.requests, service.total_requests())
+        log.write(one, service.counts.requests, service.total_requests())

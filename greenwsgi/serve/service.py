@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -18,27 +17,14 @@ from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.greenlet_pool import GreenletPool
 from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.serve.policy import RequestPolicy
 from greenwsgi.serve.request_body import FetchedBodies
 from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.shared.metrics import OVERLOADED
 from greenwsgi.shared.scoreboard import Seat
-from greenwsgi.wire.protocol import WireLimits, WireProtocol
-from greenwsgi.wsgi.forwarded_headers import Forwarding
-from greenwsgi.wsgi.header_rules import Dressing
+from greenwsgi.wire.protocol import WireProtocol
+from greenwsgi.wsgi.header_rules import HeaderRules
 from greenwsgi.wsgi.types import Application
-
-
-@dataclass(slots=True)
-class Timeouts:
-    """Seconds. socket: each read and write; send: each write, if it is not 0; header: from the first byte to the whole
-    head; keepalive: between requests; queue: for a free slot. body_rate: bytes a second, 0 is no such rule."""
-
-    socket: float
-    header: float
-    keepalive: float
-    queue: float = 30.0
-    body_rate: int = 240
-    send: float = 0.0
 
 
 class RunningExchange(Protocol):
@@ -93,59 +79,71 @@ class OpenConnection(Protocol):
 
 
 @dataclass(slots=True)
-class Service:
-    """One worker's state. `running` maps a slot to the exchange that holds it."""
+class RequestCounts:
+    """What the exchanges of a worker count. The scoreboard shows it."""
 
+    requests: int = 0
+    running_us: int = 0
+    """Microseconds that they took together."""
+    tx: int = 0
+    """Bytes sent."""
+
+
+@dataclass(slots=True)
+class OverloadNotes:
+    """What was refused or left waiting since the watchdog logged it last, which it does once a second at most."""
+
+    refused: int = 0
+    """Requests that were answered 503."""
+    refused_reason: str = ""
+    slow_bodies: int = 0
+    """Requests that lost their slots to others, because their bodies came too slowly."""
+    shortage: str = ""
+    """Why connections were left in the kernel; not when sibling workers take them."""
+
+    @property
+    def any(self) -> bool:
+        return bool(self.refused or self.slow_bodies or self.shortage)
+
+
+@dataclass(slots=True)
+class Service:
+    """What all connections of a worker share: the policy, and the worker's mutable state, each part with its owner."""
+
+    policy: RequestPolicy
     application: Application
     log: ServerLog
     access: AccessLog | None
     seat: Seat
     total_requests: Callable[[], int]
+    """How many requests the whole server has had."""
     deadlines: Deadlines
     slots: RequestSlots
-    limits: WireLimits
-    timeouts: Timeouts
     descriptor_owners: DescriptorOwners
-    harakiri: float
-    """Seconds that a request may take; infinite for no limit."""
-    harakiri_for: tuple[tuple[re.Pattern[str], float], ...] = ()
-    """Others for the paths that match; the first that does counts."""
+    loop_budget: LoopBudget = field(default_factory=LoopBudget)
+    greenlet_pool: GreenletPool = field(default_factory=GreenletPool)
+
     finished: Callable[[], None] | None = None
-    """Called after every request; the worker counts towards max-requests with it."""
-    forwarding: Forwarding | None = None
-    """Finds the real client behind proxies."""
-    dressing: Dressing | None = None
-    end_on_disconnect: bool = False
-    gateway_errors: bool = False
-    """wsgi.errors goes to the gateway, where its protocol can carry it."""
+    """Called after every request. The worker counts towards max-requests with it, or a crashed one's successor."""
+    running: dict[int, RunningExchange] = field(default_factory=dict)
+    """The exchange that holds each slot; exchanges write it."""
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    fetched: FetchedBodies = field(default_factory=FetchedBodies)
+    connections: set[OpenConnection] = field(default_factory=set)
+    """Connections write it themselves."""
+    overload: OverloadNotes = field(default_factory=OverloadNotes)
+    """The watchdog reports and clears it."""
     draining: bool = False
+    """The worker is leaving; written by the worker."""
     leaving: Event = field(default_factory=Event)
     """The same as an event, for applications: environ["greenwsgi.draining"]."""
     date: bytes = b""
-    loop_budget: LoopBudget = field(default_factory=LoopBudget)
-    greenlet_pool: GreenletPool = field(default_factory=GreenletPool)
-    running: dict[int, RunningExchange] = field(default_factory=dict)
-    connections: set[OpenConnection] = field(default_factory=set)
+    """The value of the Date header; the watchdog writes it."""
+    header_rules: HeaderRules | None = field(init=False)
+    """The policy's, where a response looks for it."""
 
-    requests: int = 0
-    running_us: int = 0
-    tx: int = 0
-    """What the scoreboard shows of this worker: requests, their microseconds, bytes sent."""
-    shed: int = 0
-    """Requests that were answered 503 since the watchdog last said so."""
-    shed_reason: str = ""
-    hurried: int = 0
-    """Requests whose bodies were too slow while others waited for a slot, since the watchdog last said so."""
-    fetched: FetchedBodies = field(default_factory=FetchedBodies)
-    shortage: str = ""
-    """Why connections were left in the kernel since the watchdog last said so; not when siblings take them."""
-
-    def allowed(self, path: str) -> float:
-        """Seconds that a request for this path may take."""
-        for pattern, seconds in self.harakiri_for:
-            if pattern.search(path):
-                return seconds
-        return self.harakiri
+    def __post_init__(self) -> None:
+        self.header_rules = self.policy.header_rules
 
     def set_harakiri(self, seconds: float) -> None:
         """Give the request that calls this so many seconds from now; 0 is no limit. `environ["greenwsgi.harakiri"]`.
@@ -162,8 +160,8 @@ class Service:
     def overloaded(self, reason: str) -> None:
         """Count a request that was answered 503; the watchdog logs it, once a second at most."""
         self.seat.counters[OVERLOADED] += 1
-        self.shed += 1
-        self.shed_reason = reason
+        self.overload.refused += 1
+        self.overload.refused_reason = reason
 
     def tick_date(self, wall: float) -> None:
         """Refresh the Date header's value; the watchdog does it four times a second, so that no request has to."""

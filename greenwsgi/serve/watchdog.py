@@ -93,9 +93,9 @@ class Watchdog:
         service.seat.counters[GREENLETS] = service.greenlet_pool.made
         self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
         service.tick_date(self._clock.wall())
-        if not service.slots.free and (wanted := len(service.slots.queue) + service.shed):
+        if not service.slots.free and (wanted := len(service.slots.queue) + service.overload.refused):
             self._relieve(wanted, now)
-        if now >= self._said_at + 1.0 and (service.shed or service.shortage or service.hurried):
+        if now >= self._said_at + 1.0 and service.overload.any:
             self._say_overload()
             self._said_at = now
         service.greenlet_pool.shrink()
@@ -111,20 +111,20 @@ class Watchdog:
         """Requests wait for slots, or were turned away: take back those of the slowest bodies, at most `wanted`."""
         paces = [(exchange.pace(now), core) for core, exchange in self._service.running.items()]
         for _, core in sorted(one for one in paces if one[0] < inf)[:wanted]:
-            self._service.hurried += self._service.running[core].give_up_body()
+            self._service.overload.slow_bodies += self._service.running[core].give_up_body()
 
     def _say_overload(self) -> None:
-        service = self._service
-        if service.shed:
-            service.log.warning(f"overloaded: {service.shed} requests were answered 503: {service.shed_reason}")
-            service.shed = 0
-        if service.hurried:
+        notes, warn = self._service.overload, self._service.log.warning
+        if notes.refused:
+            warn(f"overloaded: {notes.refused} requests were answered 503: {notes.refused_reason}")
+            notes.refused = 0
+        if notes.slow_bodies:
             what = "requests were ended, since their bodies came too slowly while others waited for a slot"
-            service.log.warning(f"overloaded: {service.hurried} {what}")
-            service.hurried = 0
-        if service.shortage:
-            service.log.warning(f"overloaded: connections wait in the kernel: {service.shortage}")
-            service.shortage = ""
+            warn(f"overloaded: {notes.slow_bodies} {what}")
+            notes.slow_bodies = 0
+        if notes.shortage:
+            warn(f"overloaded: connections wait in the kernel: {notes.shortage}")
+            notes.shortage = ""
 
     def _others(self, guilty: RunningExchange, now: float) -> str:
         if not self._verbose:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import re
 import resource
 import signal
 from collections.abc import Callable, Container, Mapping
@@ -27,14 +26,15 @@ from greenwsgi.serve import monkeypatch
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.cgi_programs import CgiPrograms
 from greenwsgi.serve.crash_probation import CrashProbation
-from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.endpoints import door
 from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.serve.loop_budget import LoopBudget
 from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, LoopMonitor
+from greenwsgi.serve.policy import RequestPolicy
 from greenwsgi.serve.request_slots import RequestSlots
-from greenwsgi.serve.service import RunningExchange, Service, Timeouts
+from greenwsgi.serve.service import RunningExchange, Service
 from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import descriptor_numbers, resource_limits
@@ -43,12 +43,9 @@ from greenwsgi.shared.messages import HANDSHAKE, BoundListener, ReportPipe
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.run_command import end_groups
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
-from greenwsgi.wire.protocol import WireLimits
 from greenwsgi.worker.worker_limits import WorkerLimits, measure
 from greenwsgi.wsgi.dynamic_apps import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
-from greenwsgi.wsgi.forwarded_headers import Forwarding, TrustList, forwarding
-from greenwsgi.wsgi.header_rules import dressing
 from greenwsgi.wsgi.https_redirect import Https
 from greenwsgi.wsgi.load_applications import load
 from greenwsgi.wsgi.types import Application
@@ -223,42 +220,19 @@ class Worker:
 
     def _make_service(self, application: Application) -> Service:
         boot, settings = self._boot, self._boot.settings
-        limits = settings.limits
         deadlines = Deadlines()
         return Service(
+            policy=RequestPolicy.of(settings),
             application=application,
-            descriptor_owners=self._descriptor_owners,
-            harakiri=limits.harakiri or NEVER,
-            harakiri_for=tuple((re.compile(path), seconds or NEVER) for path, seconds in limits.harakiri_for),
             log=boot.log,
             access=self._access_log(),
             seat=boot.seat,
             total_requests=self._total_requests,
             deadlines=deadlines,
-            slots=RequestSlots(settings.processes.async_, deadlines, limits.queue_size),
-            limits=WireLimits(
-                head=limits.buffer_size,
-                request_line=min(limits.buffer_size, 16384),
-                body=limits.limit_post,
-                requests=settings.processes.async_ * settings.processes.processes,
-                commands=settings.proxies.dynamic_apps,
-                cgi=bool(settings.cgi.cgi),
-                underscores=settings.sockets.underscore_headers,
-            ),
-            timeouts=Timeouts(
-                socket=limits.socket_timeout,
-                header=limits.header_timeout,
-                keepalive=limits.keepalive_timeout,
-                queue=limits.queue_timeout,
-                body_rate=limits.body_min_rate,
-                send=settings.listening.so_send_timeout,
-            ),
-            finished=self._finished if self._limits.requests < inf else None,
-            forwarding=self._forwarding(),
-            end_on_disconnect=limits.end_on_disconnect,
-            gateway_errors=settings.logging.fastcgi_stderr,
-            dressing=dressing(settings.responses),
+            slots=RequestSlots(settings.processes.async_, deadlines, settings.limits.queue_size),
+            descriptor_owners=self._descriptor_owners,
             loop_budget=self._loop_budget,
+            finished=self._finished if self._limits.requests < inf else None,
         )
 
     def _access_log(self) -> AccessLog | None:
@@ -274,11 +248,6 @@ class Worker:
             micros=wanted.log_micros,
             memory=wanted.memory_report,
         )
-
-    def _forwarding(self) -> Forwarding | None:
-        proxies = self._boot.settings.proxies
-        trusted = TrustList(proxies.trusted_proxy)
-        return forwarding(trusted, proxies.trusted_proxy_headers, proxies.trusted_proxy_count) if trusted else None
 
     def _siblings_have_room(self, share: Container[int]) -> bool:
         """Has another worker of our generation, which serves and is one of those numbers, a free slot?"""
@@ -336,12 +305,12 @@ class Worker:
 
     def _finished(self) -> None:
         """A request has ended. This is the hot path: only the count is looked at here."""
-        if self._service.requests >= self._limits.requests and not self._retiring:
+        if self._service.counts.requests >= self._limits.requests and not self._retiring:
             self._look_at_limits()
 
     def _look_at_limits(self) -> None:
         age = self._clock.monotonic() - self._born
-        if reason := self._limits.reached(self._service.requests, age, measure):
+        if reason := self._limits.reached(self._service.counts.requests, age, measure):
             self._retire(reason)
 
     def _look_at_descriptors(self) -> None:

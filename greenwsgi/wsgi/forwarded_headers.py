@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from greenwsgi.options.table.proxies import ProxiesOptions
+
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _PAIR = re.compile(
     r'\s*([!#$%&\'*+\-.^_`|~0-9A-Za-z]+)=("(?:[^"\\]|\\.)*"|[!#$%&\'*+\-.^_`|~0-9A-Za-z:\[\]]+)\s*(?:;|$)'
@@ -62,6 +64,12 @@ class TrustList:
 
 Forwarding = Callable[[dict[str, Any], str], str]
 """Rewrites the variables of a request in place, given its scheme; returns the scheme to believe."""
+
+
+def configured(proxies: ProxiesOptions) -> Forwarding | None:
+    """What the options `trusted-proxy...` say; None if no proxy is trusted."""
+    trusted = TrustList(proxies.trusted_proxy)
+    return forwarding(trusted, proxies.trusted_proxy_headers, proxies.trusted_proxy_count) if trusted else None
 
 
 def forwarding(trusted: TrustList, headers: Iterable[str], hops: int) -> Forwarding:

@@ -10,10 +10,10 @@ from greenwsgi.wire import response_head
 from greenwsgi.wsgi.response import ResponseError, check_headers
 from greenwsgi.wsgi.types import Headers
 
-Dressing = Callable[[Headers], Headers]
+HeaderRules = Callable[[Headers], Headers]
 
 
-def dressing(options: ResponsesOptions) -> Dressing | None:
+def header_rules(options: ResponsesOptions) -> HeaderRules | None:
     """What `add-header` and `del-header` make of an answer's headers; None when there is neither.
 
     What is taken out is what the application said, never what is added here. Raises UsageError for a header that must

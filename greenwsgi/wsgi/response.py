@@ -55,7 +55,7 @@ class Server(Protocol):
     """The value of a Date header, now."""
     draining: bool
     """Connections are not to be kept; a long poll from before a drain still sends its client away."""
-    dressing: Callable[[Headers], Headers] | None
+    header_rules: Callable[[Headers], Headers] | None
     """What the operator makes of an answer's headers."""
 
 
@@ -189,8 +189,8 @@ class Response:
         if self._declared >= 0 or (self._bodiless and not length):
             length = -1  # said by the application already, or not to be guessed from a body that HEAD left out
         protocol, server = self._protocol, self._server
-        if server.dressing is not None:
-            self.headers = server.dressing(self.headers)
+        if server.header_rules is not None:
+            self.headers = server.header_rules(self.headers)
         head = protocol.head(self.status, self.headers, length, server.date, not server.draining)
         self.head_size = len(head)
         self.begun = True

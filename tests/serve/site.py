@@ -6,12 +6,14 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent import socket
 from gevent.hub import get_hub
 
+from greenwsgi.config.settings import Settings
 from greenwsgi.log.access_log import AccessLog
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
@@ -19,11 +21,11 @@ from greenwsgi.serve.connection import Endpoint
 from greenwsgi.serve.connection_preamble import Preamble
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
+from greenwsgi.serve.policy import RequestPolicy
 from greenwsgi.serve.request_slots import RequestSlots
-from greenwsgi.serve.service import RunningExchange, Service, Timeouts
+from greenwsgi.serve.service import RunningExchange, Service
 from greenwsgi.serve.watchdog import Watchdog
 from greenwsgi.shared.scoreboard import Scoreboard
-from greenwsgi.wire.protocol import WireLimits
 from greenwsgi.wire.registry import row_of
 from greenwsgi.wsgi.environ import fixed_part
 
@@ -66,6 +68,7 @@ class Site:
         self.finished = 0
         log = ServerLog(self._log_fd)
         self.service = Service(
+            policy=replace(RequestPolicy.of(Settings()), harakiri=harakiri),
             application=application,
             log=log,
             descriptor_owners=DescriptorOwners(log),
@@ -74,9 +77,6 @@ class Site:
             total_requests=lambda: 1,
             deadlines=deadlines,
             slots=RequestSlots(cores, deadlines),
-            limits=WireLimits(),
-            timeouts=Timeouts(socket=30, header=30, keepalive=75),
-            harakiri=harakiri,
             finished=self._count,
         )
         self.watchdog = Watchdog(self.service, self.clock, self.given_up.append)
@@ -98,6 +98,14 @@ class Site:
 
     def _count(self) -> None:
         self.finished += 1
+
+    def change(self, **rules: Any) -> None:
+        """Give the policy other rules, from the next request on."""
+        self.service.policy = replace(self.service.policy, **rules)
+
+    def limit(self, **limits: Any) -> None:
+        """Give it other limits, by the names of the option table."""
+        self.change(limits=replace(self.service.policy.limits, **limits))
 
     def connect(self, data: bytes = b"") -> Any:
         """A connected client; `data` is sent at once."""

@@ -113,7 +113,7 @@ def test_with_no_descriptor_left_it_waits_and_goes_on(make: Make, monkeypatch: p
         wait_until(lambda: site.service.connections)
         waiting = gevent.spawn(site.answer, GET)
         for _ in range(3):
-            wait_until(lambda: site.service.shortage)
+            wait_until(lambda: site.service.overload.shortage)
             assert len(site.service.connections) == 1
             site.later(0.4)
         first.sendall(GET)
@@ -138,7 +138,7 @@ def test_a_shortage_of_descriptors_is_logged_once_a_second(make: Make, monkeypat
         poor.setattr(site._acceptor, "socket", Poor())
         waiting = gevent.spawn(site.answer, GET)
         for _ in range(3):
-            wait_until(lambda: site.service.shortage)
+            wait_until(lambda: site.service.overload.shortage)
             site.later(0.4)
     assert b"hello" in waiting.get()
     assert site.log.count("connections wait in the kernel: cannot accept on here for now: Too many open files") == 1
@@ -256,7 +256,7 @@ def test_only_allowed_peers_may_come_in(make: Make) -> None:
 
 def test_a_trusted_proxy_tells_the_client_and_the_access_line_shows_it(make: Make) -> None:
     site = make(hello)
-    site.service.forwarding = forwarding(TrustList(["127.0.0.1"]), ["for"], 1)
+    site.change(forwarding=forwarding(TrustList(["127.0.0.1"]), ["for"], 1))
     with site.connect(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6, 1.2.3.4\r\n\r\n") as client:
         assert read_answer(client)[1] == b"hello 1.2.3.4"
     assert "] 1.2.3.4 () {" in site.log
@@ -284,7 +284,7 @@ def test_a_failure_around_the_application_keeps_no_slot(make: Make, fails: str) 
         return hello(environ, start_response)
 
     site = make(application, cores=1)
-    site.service.forwarding = find
+    site.change(forwarding=find)
     site.answer(GET)
     wait_until(lambda: not site.service.connections)
     assert "LookupError: no " in site.log

@@ -197,7 +197,7 @@ def test_nor_is_it_for_one_that_dribbles(make: Make) -> None:
     """body-min-rate: after its grace of 10 s."""
     echo = Echo()
     site = make(echo)
-    site.service.timeouts.socket = 1000
+    site.limit(socket_timeout=1000)
     with site.connect(post(500)) as client:
         for _ in range(4):
             client.sendall(b"x")
@@ -329,7 +329,7 @@ def test_where_nobody_may_wait_those_who_are_turned_away_count(make: Make) -> No
 
 def test_without_body_min_rate_nobody_is_slow(make: Make) -> None:
     site = make(Echo(), cores=1)
-    site.service.timeouts.body_rate = 0
+    site.limit(body_min_rate=0)
     with site.connect(LARGE):
         holds(site)
         with site.connect(CLOSE):

@@ -34,7 +34,7 @@ class Reader:
 def test_case(make: Make, protocol: str, case: Case) -> None:
     reader = Reader()
     site = make(reader, protocol=protocol)
-    site.service.limits = WireLimits(**case.limits)
+    site.change(wire=WireLimits(**case.limits))
     with site.connect(case.data) as client:
         client.shutdown(socket.SHUT_WR)
         said = read_all(client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_one_that_is_cut_leaves_the_other_alone(service: Service, application: A
 
 
 def test_a_client_that_leaves_one_channel_stays_on_the_other(service: Service, application: Application) -> None:
-    service.end_on_disconnect = True
+    service.policy = replace(service.policy, end_on_disconnect=True)
     left, other = FakeChannel(service), FakeChannel(service)
     running = [left.start(GET % b"hold"), other.start(GET % b"hold")]
     wait_until(lambda: len(service.running) == 2)

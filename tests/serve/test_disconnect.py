@@ -182,7 +182,7 @@ def test_who_leaves_with_its_whole_answer_has_missed_nothing(make: Make, kind: s
     protocol, _, method = kind.partition(" ")
     tidies = TidiesUp()
     site = make(tidies, protocol=protocol)
-    site.service.end_on_disconnect = ends
+    site.change(end_on_disconnect=ends)
     request = fastcgi.get() if protocol == "fastcgi" else GET.replace(b"GET", method.encode() or b"GET")
     client = site.connect(request)
     answered(client, protocol, bool(method))
@@ -227,7 +227,7 @@ def test_by_option_the_greenlet_is_ended(make: Make) -> None:
         return []
 
     site = make(application)
-    site.service.end_on_disconnect = True
+    site.change(end_on_disconnect=True)
     client = site.connect(GET)
     settle()
     look(site)

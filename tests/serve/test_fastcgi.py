@@ -187,7 +187,7 @@ def test_an_abort_behind_a_body_whose_end_was_not_here_yet(make: Make, later: by
 def test_an_abort_ends_a_request_under_end_on_disconnect(make: Make) -> None:
     poll = Poll()
     site = make(poll, protocol="fastcgi")
-    site.service.end_on_disconnect = True
+    site.change(end_on_disconnect=True)
     with site.connect(get()) as client:
         watch(site)
         client.sendall(rec(ABORT))
@@ -207,7 +207,7 @@ def test_after_half_a_record_nothing_is_said(make: Make, ends: bool) -> None:
         yield b"y"
 
     site = make(large, protocol="fastcgi")
-    site.service.end_on_disconnect = ends
+    site.change(end_on_disconnect=ends)
     with site.connect(get()) as client:
         watch(site)
         wait_until(lambda: site.service.deadlines.waiting)
@@ -360,7 +360,7 @@ def test_complaints_go_to_the_gateway(make: Make, capsys: pytest.CaptureFixture[
         return complaining(environ, start_response)
 
     site = make(application, protocol="fastcgi")
-    site.service.gateway_errors = True
+    site.change(gateway_errors=True)
     with site.connect(get() * 2) as client:
         for _ in range(2):
             found = read_answer(client)

@@ -168,7 +168,7 @@ def test_verbose_names_the_neighbours(make: Make) -> None:
 def test_harakiri_for_gives_paths_their_own_time(make: Make) -> None:
     gate = Event()
     site = make(waiting(gate), harakiri=10.0)
-    site.service.harakiri_for = ((re.compile("^/slow"), 100.0), (re.compile("low"), 1.0))
+    site.change(harakiri_for=((re.compile("^/slow"), 100.0), (re.compile("low"), 1.0)))
     with site.connect(GET % b"/slow") as slow:
         wait_until(lambda: site.service.running)
         (exchange,) = site.service.running.values()
@@ -176,7 +176,7 @@ def test_harakiri_for_gives_paths_their_own_time(make: Make) -> None:
         site.later(50)
         gate.set()
         assert read_answer(slow)[0].startswith(b"HTTP/1.1 200 ")
-    assert [site.service.allowed(path) for path in ("/allow", "/", "/x/slow")] == [1.0, 10.0, 1.0]
+    assert [site.service.policy.allowed(path) for path in ("/allow", "/", "/x/slow")] == [1.0, 10.0, 1.0]
 
 
 def setting(seconds: float, gate: Event) -> Any:

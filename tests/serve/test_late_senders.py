@@ -59,7 +59,7 @@ def test_a_connection_on_which_somebody_still_sends_is_not_kept(make: Make, prot
     application = Helped(*[("Content-Length", str(5 + len(ALICE) * (SIZE // len(ALICE))))] if declared else [])
     site = make(application, protocol=protocol)
     with site.connect(GET[protocol]) as client:
-        wait_until(lambda: site.service.requests)
+        wait_until(lambda: site.service.counts.requests)
         client.sendall(GET[protocol])
         said = bytearray()
         with contextlib.suppress(ConnectionResetError):  # its second request has not been read
@@ -153,9 +153,9 @@ def test_what_is_complained_of_after_the_request_is_not_told_to_the_gateway(
         return [b"ok"]
 
     site = make(application, protocol="fastcgi")
-    site.service.gateway_errors = True
+    site.change(gateway_errors=True)
     with site.connect(GET["fastcgi"]) as client:
-        wait_until(lambda: site.service.requests)
+        wait_until(lambda: site.service.counts.requests)
         client.sendall(fastcgi_records.get(flags=0))
         told = fastcgi_records.streams(read_all(client))[fastcgi_records.STDERR]
     assert told == b"bob\n"

@@ -24,7 +24,7 @@ class Outlet:
 
     date = DATE
     draining = False
-    dressing = None
+    header_rules = None
 
     def __init__(self) -> None:
         self.data = b""

@@ -6,7 +6,7 @@ import pytest
 
 from greenwsgi.errors import UsageError
 from greenwsgi.options.table.responses import ResponsesOptions
-from greenwsgi.wsgi.header_rules import dressing
+from greenwsgi.wsgi.header_rules import header_rules
 from greenwsgi.wsgi.types import Headers
 
 SAID: Headers = [("Content-Type", "text/html"), ("Server", "app"), ("X-Powered-By", "a"), ("x-powered-by", "b")]
@@ -22,14 +22,14 @@ SAID: Headers = [("Content-Type", "text/html"), ("Server", "app"), ("X-Powered-B
     ],
 )
 def test_headers(add: tuple[str, ...], remove: tuple[str, ...], expected: Headers) -> None:
-    dress = dressing(ResponsesOptions(add_header=add, del_header=remove))
-    assert dress is not None
-    assert dress(SAID) == expected
+    rules = header_rules(ResponsesOptions(add_header=add, del_header=remove))
+    assert rules is not None
+    assert rules(SAID) == expected
     assert len(SAID) == 4
 
 
 def test_nothing_is_asked_for() -> None:
-    assert dressing(ResponsesOptions()) is None
+    assert header_rules(ResponsesOptions()) is None
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_nothing_is_asked_for() -> None:
 )
 def test_what_only_the_protocol_may_say(options: ResponsesOptions, expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
-        dressing(options)
+        header_rules(options)

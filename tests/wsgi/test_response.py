@@ -17,7 +17,7 @@ class Outlet:
 
     date = b"now"
     draining = False
-    dressing = None
+    header_rules = None
 
     def __init__(self) -> None:
         self.sends: list[bytes] = []
