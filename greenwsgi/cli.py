@@ -17,7 +17,7 @@ from greenwsgi.log.server_log import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.shared import safe_paths
 from greenwsgi.shared.descriptor_numbers import open_standard
-from greenwsgi.subcommands import SUBCOMMANDS, helps
+from greenwsgi.subcommands import find, helps
 
 Reread = Callable[[Settings], Settings]
 """Reads everything again, for a reload of the server that now serves with those settings. Raises UsageError."""
@@ -52,8 +52,8 @@ def run(arguments: Sequence[str], serve: Serve, failed: tuple[str, ...] = ()) ->
 
     failed: the fallbacks that could not be served either.
     """
-    if arguments and arguments[0] in SUBCOMMANDS:
-        return SUBCOMMANDS[arguments[0]].run(arguments[1:])
+    if arguments and (subcommand := find(arguments[0])) is not None:
+        return subcommand(arguments[1:])
     if len(arguments) == 2 and arguments[0] in ("--help", "-h") and not arguments[1].startswith("-"):
         print(_help_on(arguments[1]), end="")
         return 0

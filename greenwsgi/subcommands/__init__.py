@@ -7,9 +7,12 @@ UsageError for the operator's mistake, which becomes one line and status 2.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import FunctionType
 from typing import cast
 
 Run = Callable[[Sequence[str]], int]
@@ -45,6 +48,27 @@ SUBCOMMANDS: dict[str, Subcommand] = {
 }
 
 
+GROUP = "greenwsgi.subcommands"
+"""The entry points of other distributions: each is a function that takes the arguments and returns the exit status."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def find(name: str) -> Run | None:
+    """The subcommand of that name, built in or a plugin; None if there is none.
+
+    A plugin is only looked for where the name could be one and is no file's, since a configuration may be named alone.
+    Raises UsageError for a plugin that cannot be loaded.
+    """
+    if name in SUBCOMMANDS:
+        return SUBCOMMANDS[name].run
+    if not _NAME.fullmatch(name) or os.path.exists(name):
+        return None
+    from greenwsgi.shared import plugins
+
+    return plugins.find(GROUP, name, FunctionType)
+
+
 def helps() -> dict[str, str]:
-    """Each name and its one line, for --help."""
+    """Each built-in name and its one line, for --help."""
     return {name: row.help for name, row in SUBCOMMANDS.items()}

@@ -24,7 +24,6 @@ from greenwsgi.log.access_log import AccessLog, Worthy
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve import monkeypatch
 from greenwsgi.serve.acceptor import Acceptor
-from greenwsgi.serve.cgi_programs import CgiPrograms
 from greenwsgi.serve.crash_probation import CrashProbation
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
@@ -43,10 +42,10 @@ from greenwsgi.shared.messages import HANDSHAKE, BoundListener, ReportPipe
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.run_command import end_groups
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
+from greenwsgi.worker import pipeline
+from greenwsgi.worker.pipeline import PipelineContext
 from greenwsgi.worker.worker_limits import WorkerLimits, measure
-from greenwsgi.wsgi.dynamic_apps import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
-from greenwsgi.wsgi.https_redirect import Https
 from greenwsgi.wsgi.load_applications import load
 from greenwsgi.wsgi.types import Application
 
@@ -152,13 +151,8 @@ class Worker:
         if boot.application is None:
             _turn()
         application = find_application(boot.settings) if boot.application is None else boot.application
-        if boot.settings.proxies.dynamic_apps:
-            application = DynamicApps(application, boot.settings.python)
-        if boot.settings.cgi.cgi:
-            application = CgiPrograms(boot.settings, application, boot.log, self._loop_budget, boot.seat)
-            boot.forks.descriptors = application.descriptors
-        if boot.settings.tls.http_to_https or boot.settings.tls.hsts:
-            application = Https(application, boot.settings.tls.hsts)
+        context = PipelineContext(boot.settings, boot.log, self._loop_budget, boot.seat, boot.forks)
+        application = pipeline.build(application, context, pipeline.rows())
         faulthandler.disable()
         faulthandler.enable(boot.log.fd, all_threads=False)  # anew: an import has SIGABRT of its own
         self._obey_signals()  # not before: while the application is imported, SIGTERM ends the worker at once

@@ -37,6 +37,7 @@ from greenwsgi.shared import descriptor_numbers, process_title, run_command, saf
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, ReportPipe, Word
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
+from greenwsgi.worker import pipeline
 from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
 from greenwsgi.wsgi import load_application
 from greenwsgi.wsgi.cgi_scripts import Scripts
@@ -152,6 +153,7 @@ def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application 
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
     if settings.cgi.cgi:
         Scripts(settings.cgi, settings.origin("cgi"))  # are they there?
+    pipeline.rows()  # workers inherit the plugins, and one that cannot be loaded fails the start
     moments, hooks = settings.hooks, Hooks(log, partial(run_program, forks))
     hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
     application = None if settings.processes.lazy_apps else find_application(settings)
