@@ -52,6 +52,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "__weakref__",
         "_body",
         "_channel",
         "_environ",
@@ -131,18 +132,18 @@ class Exchange:
         self.begun = begun = _now()
         self.deadline = deadline = begun + self._harakiri
         seat.begin(core, begun, deadline, self.line.encode("latin-1", "replace"))
-        running[core] = self
+        running[channel.greenlet] = self
         if not slots.free:
             seat.counters[FULL] = 1
         ending = ""
         try:
-            run(service.application, self._environ, response, channel.sendfile)
+            run(service.application, self._environ, response, channel.sendfile, self)
             if self.seen and channel.disconnect.missed and self._unheard():
                 ending = self._left()
         except BaseException as error:
             ending = self._failed(error)
         finally:
-            del running[core]
+            del running[channel.greenlet]
             if self.seen:
                 channel.disconnect.rest()
             try:

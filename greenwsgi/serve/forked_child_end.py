@@ -97,14 +97,14 @@ def _end_request(forks: ChildProcess, ours: list[greenlet]) -> None:
     forks.service.deadlines.waiting.clear()  # all of the parent
     running = forks.service.running
     exchange: Any
-    for core, exchange in list(running.items()):
+    for key, exchange in list(running.items()):
         if any(exchange.greenlet is one for one in ours):
             _ForkedExchange.forks = _ForkedResponse.forks = forks
             exchange._response.closed = True  # for a `write` that the application took before the fork
             exchange._response.__class__ = _ForkedResponse
             exchange.__class__ = _ForkedExchange
         else:
-            del running[core]
+            del running[key]
 
 
 # Threads

@@ -19,10 +19,14 @@ from gevent import monkey
 
 from greenwsgi.clock import Clock
 from greenwsgi.log.server_log import LAST_WORDS, ServerLog
-from greenwsgi.serve.exchange import Exchange
+from greenwsgi.serve.service import RunningExchange
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.run_command import end_groups
 from greenwsgi.shared.scoreboard import RunningRequest, Seat
+from greenwsgi.wsgi.run_application import run
+
+_ANCHOR = run.__code__
+"""The frame by which a request is found on the stack of a blocked loop."""
 
 ROUND = 0.25
 BLOCKED = 1.0
@@ -134,13 +138,13 @@ class LoopMonitor:
 
     def _stuck(self, frame: FrameType | None, now: float) -> bool:
         """Has the same greenlet kept the loop for STUCK? Each has a stack, and each request a frame, of its own."""
-        while frame is not None and frame.f_code is not Exchange.run.__code__ and frame.f_back is not None:
+        while frame is not None and frame.f_code is not _ANCHOR and frame.f_back is not None:
             frame = frame.f_back
         if id(frame) != self._suspect:
             self._suspect, self._suspected = id(frame), now
         return now - self._suspected >= STUCK
 
-    def _late(self, guilty: Exchange | None, now: float) -> list[RunningRequest]:
+    def _late(self, guilty: RunningExchange | None, now: float) -> list[RunningRequest]:
         """The requests past their deadline for which the process is to be ended.
 
         A request that blocks the loop has until its own deadline; those that are late meanwhile only wait for it. Code
@@ -178,12 +182,12 @@ def _stack(frame: FrameType | None) -> str:
     return "".join(traceback.format_stack(frame)) if frame else "  (no Python frame)\n"
 
 
-def _exchange(frame: FrameType | None) -> Exchange | None:
-    """The request whose stack it is: each greenlet has a stack of its own, and a request's begins in its exchange."""
+def _exchange(frame: FrameType | None) -> RunningExchange | None:
+    """The request whose stack it is: each greenlet has a stack of its own, with one anchor frame for its request."""
     while frame is not None:
-        if frame.f_code is Exchange.run.__code__:
-            exchange: Exchange = frame.f_locals["self"]
-            return exchange
+        if frame.f_code is _ANCHOR:
+            request: RunningExchange | None = frame.f_locals["request"]
+            return request
         frame = frame.f_back
     return None
 

@@ -8,12 +8,10 @@ from email.utils import formatdate
 from typing import Any, Protocol
 
 from gevent.event import Event
-from greenlet import getcurrent
 
-from greenwsgi.clock import SystemClock
 from greenwsgi.log.access_log import AccessLog
 from greenwsgi.log.server_log import ServerLog
-from greenwsgi.serve.deadlines import NEVER, Deadlines
+from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.greenlet_pool import GreenletPool
 from greenwsgi.serve.loop_budget import LoopBudget
@@ -125,8 +123,8 @@ class Service:
 
     finished: Callable[[], None] | None = None
     """Called after every request. The worker counts towards max-requests with it, or a crashed one's successor."""
-    running: dict[int, RunningExchange] = field(default_factory=dict)
-    """The exchange that holds each slot; exchanges write it."""
+    running: dict[Any, RunningExchange] = field(default_factory=dict)
+    """The exchanges that hold slots, by their greenlets, in the order in which they began. Exchanges write it."""
     counts: RequestCounts = field(default_factory=RequestCounts)
     fetched: FetchedBodies = field(default_factory=FetchedBodies)
     connections: set[OpenConnection] = field(default_factory=set)
@@ -144,18 +142,6 @@ class Service:
 
     def __post_init__(self) -> None:
         self.header_rules = self.policy.header_rules
-
-    def set_harakiri(self, seconds: float) -> None:
-        """Give the request that calls this so many seconds from now; 0 is no limit. `environ["greenwsgi.harakiri"]`.
-
-        Raises RuntimeError outside of a request's own greenlet, which is how the request is known.
-        """
-        current = getcurrent()
-        for exchange in self.running.values():
-            if exchange.greenlet is current:
-                exchange.postpone(SystemClock.monotonic() + seconds if seconds > 0 else NEVER)
-                return
-        raise RuntimeError("greenwsgi.harakiri is to be called in the greenlet of a request")
 
     def overloaded(self, reason: str) -> None:
         """Count a request that was answered 503; the watchdog logs it, once a second at most."""

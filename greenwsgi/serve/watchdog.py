@@ -77,8 +77,9 @@ class Watchdog:
                 break
             exchange.seen = True
             young.append(exchange)
+        running = self._service.running
         self._unwatched = [
-            one for one in (*self._unwatched, *young) if self._service.running.get(one.core) is one and not one.watch()
+            one for one in (*self._unwatched, *young) if running.get(one.greenlet) is one and not one.watch()
         ]
 
     def tick(self) -> None:
@@ -104,14 +105,14 @@ class Watchdog:
             exchange.look()
         for exchange in [one for one in service.running.values() if one.deadline <= now]:
             # One that was hit before may have ended this one: only what still runs may be hit.
-            if service.running.get(exchange.core) is exchange:
+            if service.running.get(exchange.greenlet) is exchange:
                 self._strike(exchange, now)
 
     def _relieve(self, wanted: int, now: float) -> None:
         """Requests wait for slots, or were turned away: take back those of the slowest bodies, at most `wanted`."""
-        paces = [(exchange.pace(now), core) for core, exchange in self._service.running.items()]
-        for _, core in sorted(one for one in paces if one[0] < inf)[:wanted]:
-            self._service.overload.slow_bodies += self._service.running[core].give_up_body()
+        paces = [(exchange.pace(now), exchange.core, exchange) for exchange in self._service.running.values()]
+        for _, _, exchange in sorted(one for one in paces if one[0] < inf)[:wanted]:
+            self._service.overload.slow_bodies += exchange.give_up_body()
 
     def _say_overload(self) -> None:
         notes, warn = self._service.overload, self._service.log.warning

@@ -25,6 +25,7 @@ from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve import monkeypatch
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.crash_probation import CrashProbation
+from greenwsgi.serve.current_request import CurrentRequests
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.endpoints import door
@@ -263,7 +264,9 @@ class Worker:
         if self._boot.settings.python.wsgi_disable_file_wrapper:
             del fixed["wsgi.file_wrapper"]
         fixed["greenwsgi.draining"] = service.leaving
-        fixed["greenwsgi.harakiri"] = service.set_harakiri
+        requests = CurrentRequests(service.running)
+        requests.start()
+        fixed["greenwsgi.harakiri"] = requests.set_harakiri
         maps = dict(self._boot.settings.listening.map_socket)
         numbers = socket_numbers(self._boot.settings, [one.text for one in self._boot.listeners])
         for number, listener in zip(numbers, self._boot.listeners, strict=True):

@@ -8,8 +8,18 @@ from greenwsgi.wsgi.response import Response
 from greenwsgi.wsgi.types import Application, Environ
 
 
-def run(application: Application, environ: Environ, response: Response, sendfile: SendFile | None = None) -> None:
-    """Run the application to the end of its answer. sendfile: sends a file's bytes without reading them, if that goes.
+def run(
+    application: Application,
+    environ: Environ,
+    response: Response,
+    sendfile: SendFile | None = None,
+    request: object = None,
+) -> None:
+    """Run the application to the end of its answer.
+
+    sendfile: sends a file's bytes without reading them; None where that is not possible. request: what runs it. It is
+    only kept in this frame, where the loop monitor finds it while the loop is blocked, which is in another thread. So
+    this module must stay interpreted, even if the others of the request path are compiled.
 
     Whatever the application or the connection raises goes through; `close` of the result is called in every case
     (PEP 3333: "regardless of whether the request was completed normally, or terminated early").

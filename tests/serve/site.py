@@ -19,6 +19,7 @@ from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.connection import Endpoint
 from greenwsgi.serve.connection_preamble import Preamble
+from greenwsgi.serve.current_request import CurrentRequests
 from greenwsgi.serve.deadlines import NEVER, Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.policy import RequestPolicy
@@ -79,6 +80,8 @@ class Site:
             slots=RequestSlots(cores, deadlines),
             finished=self._count,
         )
+        self.requests = CurrentRequests(self.service.running)
+        self.requests.start()
         self.watchdog = Watchdog(self.service, self.clock, self.given_up.append)
         self.service.tick_date(0)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -87,7 +90,7 @@ class Site:
             row_of(protocol),
             "here",
             fixed_part(multiprocess=False)
-            | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.service.set_harakiri}
+            | {"SERVER_NAME": "testing", "SERVER_PORT": "80", "greenwsgi.harakiri": self.requests.set_harakiri}
             | {"greenwsgi.draining": self.service.leaving},
             preamble,
         )
@@ -134,6 +137,7 @@ class Site:
         return self._said
 
     def close(self) -> None:
+        self.requests.stop()
         self._acceptor.close()
         for connection in list(self.service.connections):
             connection.greenlet.kill()

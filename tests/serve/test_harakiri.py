@@ -205,4 +205,4 @@ def test_an_application_sets_its_own_deadline(make: Make, seconds: float, later:
 def test_only_a_request_has_a_deadline_to_set(make: Make) -> None:
     site = make(waiting(Event()))
     with pytest.raises(RuntimeError, match="in the greenlet of a request"):
-        site.service.set_harakiri(5)
+        site.requests.set_harakiri(5)

@@ -13,10 +13,10 @@ import pytest
 
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.deadlines import NEVER
-from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, ROUND, LoopMonitor
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat
+from greenwsgi.wsgi.run_application import run
 
 
 class Hand:
@@ -117,9 +117,15 @@ def test_each_blockage_is_told(seat: Seat) -> None:
     assert seat.counters[BLOCKED_LOOPS] == 2
 
 
-def stand_in(self: Any, look: Callable[[], None]) -> None:
-    """Takes the place of Exchange.run: what the monitor knows a request's stack by."""
-    look()
+def as_request(request: Any, look: Callable[[], None]) -> None:
+    """Call `look` as the application of a request, on whose stack it is found."""
+
+    def application(_environ: Any, _start_response: Any) -> list[bytes]:
+        look()
+        return []
+
+    response: Any = SimpleNamespace(begun=True, start_response=None, finish=lambda: None)
+    run(application, {}, response, None, request)
 
 
 @pytest.mark.parametrize(
@@ -132,25 +138,25 @@ def stand_in(self: Any, look: Callable[[], None]) -> None:
     ],
 )
 def test_only_a_request_that_blocks_the_loop_is_blamed(
-    seat: Seat, monkeypatch: pytest.MonkeyPatch, deadline: float, innocent: float, ends: bool
+    seat: Seat, deadline: float, innocent: float, ends: bool
 ) -> None:
-    monkeypatch.setattr(Exchange, "run", stand_in)
     seat.beat(98.0)
     seat.begin(1, 90.0, deadline, b"1.2.3.4\tGET\t/guilty\tHTTP/1.1")
     seat.begin(2, 90.0, innocent, b"1.2.3.4\tGET\t/innocent\tHTTP/1.1")
     left: list[int] = []
 
     def blocks(monitor: LoopMonitor, clock: Hand) -> None:
-        stand_in(SimpleNamespace(core=1, deadline=deadline, what="GET /guilty"), lambda: rounds(monitor, clock, 101.0))
+        as_request(
+            SimpleNamespace(core=1, deadline=deadline, what="GET /guilty"), lambda: rounds(monitor, clock, 101.0)
+        )
 
     said = watched(seat, blocks, warning=0, leave=left.append)
     assert bool(left) == ends
     assert ("past their deadline: GET /" in said) == ends
 
 
-def test_a_loop_that_many_greenlets_keep_busy_is_not_blocked(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_many_greenlets_keep_busy_is_not_blocked(seat: Seat) -> None:
     """Each look finds another request there: none of them blocks, and the first level ends those that are late."""
-    monkeypatch.setattr(Exchange, "run", stand_in)
     seat.beat(98.0)
     left: list[int] = []
 
@@ -160,12 +166,12 @@ def test_a_loop_that_many_greenlets_keep_busy_is_not_blocked(seat: Seat, monkeyp
         def look() -> None:
             clock.now += ROUND
             monitor.look()
-            frames.append(sys._getframe(1))
+            frames.append(sys._getframe(2))
 
         for core in range(4):
             seat.begin(core, 90.0, 95.0, b"1.2.3.4\tGET\t/\tHTTP/1.1")
         for core in (0, 1, 2, 3) * 4:
-            stand_in(SimpleNamespace(core=core, deadline=95.0, what="GET /"), look)
+            as_request(SimpleNamespace(core=core, deadline=95.0, what="GET /"), look)
 
     watched(seat, busy, warning=0, leave=left.append)
     assert left == []
