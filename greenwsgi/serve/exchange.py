@@ -14,7 +14,8 @@ from typing import Any
 from greenwsgi.clock import SystemClock
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.log import tracebacks
-from greenwsgi.log.access_log import Access, AccessLog
+from greenwsgi.log.access_log import AccessLog
+from greenwsgi.log.request_record import Outcome, RequestRecord
 from greenwsgi.serve.channel import Channel
 from greenwsgi.serve.deadlines import NEVER, PeerStalled
 from greenwsgi.serve.disconnect import ClientLeft
@@ -30,6 +31,10 @@ from greenwsgi.wsgi.wsgi_input import open_body
 
 _now = SystemClock.monotonic
 _wall = time.time
+
+CLIENT_LEFT_STATUS = "499"
+"""nginx's status for a client that left, as access lines show it. No client ever gets it."""
+HARAKIRI_STATUS = "504"
 
 
 class HarakiriTimeout(BaseException):
@@ -202,7 +207,7 @@ class Exchange:
         channel.disconnect.rest()
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             self._service.seat.counters[HARAKIRIS] += 1
-            return self._cut(504, "the request took longer than harakiri allows")
+            return self._cut(int(HARAKIRI_STATUS), "the request took longer than harakiri allows")
         left = isinstance(error, ClientLeft) and error.disconnect is channel.disconnect
         answered = self._response.over and not isinstance(error, PeerGone)  # what went wrong then is the application
         if left or (not answered and (channel.stream.gone or channel.protocol.aborted)):
@@ -242,7 +247,7 @@ class Exchange:
                 channel.stream.send(end)
             except PeerGone:
                 self._response.cut = True
-        return "499"
+        return CLIENT_LEFT_STATUS
 
     def _application_failed(self, error: BaseException) -> str:
         """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
@@ -272,14 +277,22 @@ class Exchange:
                 f"{self.what}: {response.excess} bytes beyond its answer's Content-Length were not sent"
             )
         if service.access is not None:
-            self._write_access_line(service.access, duration, ending or response.status[:3] or "500")
+            self._write_access_line(service.access, duration, ending)
 
-    def _write_access_line(self, log: AccessLog, duration: float, status: str) -> None:
+    def _write_access_line(self, log: AccessLog, duration: float, ending: str) -> None:
         service, response, head = self._service, self._response, self._head
         addr, method, uri, protocol = self.line.split("\t", 3)
-        one = Access(
+        record = RequestRecord(
             addr, method, uri, protocol, str(self._environ.get("REMOTE_USER") or ""), len(head.vars), head.size,
-            _wall() - duration, duration, status, response.sent, len(response.headers), response.head_size,
-            self._channel.stream.waits, self.core,
+            _wall() - duration, duration, ending or response.status[:3] or "500", response.sent, len(response.headers),
+            response.head_size, self._channel.stream.waits, self.core, self._outcome(ending), service.counts.requests,
+            service.total_requests(),
         )  # fmt: skip
-        log.write(one, service.counts.requests, service.total_requests())
+        log.write(record)
+
+    def _outcome(self, ending: str) -> Outcome:
+        if not ending:
+            return Outcome.OK
+        if ending == CLIENT_LEFT_STATUS:
+            return Outcome.ABORTED
+        return Outcome.TIMEOUT if ending == HARAKIRI_STATUS else Outcome.REFUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import random
 import socket
 from collections.abc import Iterable, Mapping
@@ -25,10 +26,18 @@ class Answer:
         return self.body.decode()
 
 
+_FIRST_PORT, _PORTS, _RANGES = 15_000, 2_000, 8
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel gives to outgoing connections, which come and go."""
+    """A port on which no one listens, below those that the kernel gives to outgoing connections, which come and go.
+
+    Tests that run side by side (pytest-xdist) take theirs from ranges of their own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _RANGES
+    first = _FIRST_PORT + worker * _PORTS
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(first, first + _PORTS)
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.log.access_log import Access, AccessLog, Worthy
+from greenwsgi.log.access_log import AccessLog, Worthy
+from greenwsgi.log.request_record import RequestRecord
 from greenwsgi.log.server_log import ServerLog
 
-ONE = Access(
+ONE = RequestRecord(
     addr="127.0.0.1", user="", method="GET", uri="/hello?a=1", protocol="HTTP/1.1", variables=20, packet=412,
     started=1795246614.25, duration=0.0129, status="200", sent=13, headers=2, head_size=79, switches=1, core=99,
 )  # fmt: skip
@@ -21,15 +22,15 @@ ONE = Access(
 
 def test_the_default_line_of_uwsgi() -> None:
     when = time.ctime(1795246614)
-    assert AccessLog(4242).line(ONE, 7, 31) == (
+    assert AccessLog(4242).line(dataclasses.replace(ONE, request=7, total=31)) == (
         f"[pid: 4242|app: 0|req: 7/31] 127.0.0.1 () {{40 vars in 412 bytes}} [{when}] GET /hello?a=1 => "
         "generated 13 bytes in 12 msecs (HTTP/1.1 200) 2 headers in 79 bytes (1 switches on core 99)"
     )
 
 
-def written(one: Access, **options: Any) -> bytes:
+def written(one: RequestRecord, **options: Any) -> bytes:
     read, write = os.pipe()
-    AccessLog(1, write, **options).write(one, 1, 1)
+    AccessLog(1, write, **options).write(one)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         return pipe.read()

@@ -16,7 +16,8 @@ from dataclasses import replace
 from greenwsgi import __version__
 from greenwsgi.clock import SystemClock
 from greenwsgi.config.settings import Settings
-from greenwsgi.log.access_log import Access, AccessLog
+from greenwsgi.log.access_log import AccessLog
+from greenwsgi.log.request_record import Outcome, RequestRecord
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import by_signal
 from greenwsgi.process.lifecycle.child_processes import ChildProcesses
@@ -135,8 +136,8 @@ class _KilledLine:
 
     def __call__(self, worker: int, pid: int, request: RunningRequest) -> None:
         ran = time.monotonic() - request.started
-        one = Access(
+        record = RequestRecord(
             request.addr, request.method, request.uri, request.protocol or "HTTP/1.1", "", 0, 0, time.time() - ran, ran,
-            "killed", 0, 0, 0, 0, request.core,
+            "killed", 0, 0, 0, 0, request.core, Outcome.KILLED,
         )  # fmt: skip
-        AccessLog(pid, out=lambda _, line: self._log.write(line)).write(one, 0, 0)
+        AccessLog(pid, out=lambda _, line: self._log.write(line)).write(record)
