@@ -40,11 +40,13 @@ from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import descriptor_numbers, resource_limits
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import HANDSHAKE, BoundListener, ReportPipe
+from greenwsgi.shared.message_pipes import ReportPipe
+from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Pause, ReopenLog, Resume
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.run_command import end_groups
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.wire.protocol import WireLimits
+from greenwsgi.worker.command_pipe import CommandPipe
 from greenwsgi.worker.worker_limits import WorkerLimits, measure
 from greenwsgi.wsgi.dynamic_apps import DynamicApps
 from greenwsgi.wsgi.environ import fixed_part
@@ -78,6 +80,7 @@ class WorkerBoot:
 
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
+    commands: the reading end of its command pipe, -1 for none. reopen_log: what ReopenLog asks for.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
     forks: the at-fork hook, which has to know of all that a child of the application must not have.
     paused: whether it accepts nothing, until SIGCONT. probation: the worker before it crashed.
@@ -98,6 +101,8 @@ class WorkerBoot:
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
     probation: bool = False
+    commands: int = -1
+    reopen_log: Callable[[], object] = bool
 
 
 def run(boot: WorkerBoot) -> int:
@@ -143,7 +148,8 @@ class Worker:
         self._born = clock.monotonic()
         self._limits = WorkerLimits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
-        own = (boot.lifeline, boot.report.fd, *(one.fd for one in boot.listeners))
+        commands = (boot.commands,) if boot.commands >= 0 else ()
+        own = (boot.lifeline, boot.report.fd, *commands, *(one.fd for one in boot.listeners))
         self._numbers = DescriptorOwners(boot.log, own)
         self._numbers_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
@@ -180,8 +186,10 @@ class Worker:
         self._numbers_timer.start(self._look_at_descriptors)
         self._accept(service)
         self._hooks()
+        pause, resume = partial(self._pause, True), partial(self._pause, False)
+        CommandPipe(boot.commands, {ReopenLog: boot.reopen_log, Pause: pause, Resume: resume}).start()
         boot.seat.stage = Stage.READY
-        boot.report("ready")
+        boot.report.ready()
         self._wait(self._serve)
         boot.seat.stage = Stage.DRAINING
         return self._drain(mercy) or self._status
@@ -373,7 +381,7 @@ class Worker:
         """Ask for a successor, once; the master says when to leave."""
         if not self._retiring:
             self._retiring = True
-            self._boot.report("retire", reason=reason)
+            self._boot.report.retire(reason)
 
     def _give_up(self, exchange: Exchange) -> None:
         """A request has swallowed every HarakiriTimeout: only the end of the process ends it."""

@@ -35,7 +35,8 @@ from greenwsgi.serve import fork_safety, monkeypatch, native_drivers, tls_contex
 from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.shared import descriptor_numbers, process_title, run_command, safe_paths
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, ReportPipe, Word
+from greenwsgi.shared.message_pipes import MessageReader, ReportPipe
+from greenwsgi.shared.messages import BootDocument, BoundListener, ForkWorker, Message, Reap, ReopenLog
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
 from greenwsgi.wsgi import load_application
@@ -76,7 +77,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
     report = ReportPipe(boot.report, boot.generation)
     if boot.log_file:
-        _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
+        _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))  # an operator's; the master sends ReopenLog
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # not before: what came since the fork has its handler now
     try:
         agree(boot)
@@ -87,12 +88,13 @@ def main(document: int, forks: ForkHook) -> NoReturn:
         application = prepare(settings, log, forks)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         forks.returned(error)
+        obey_reopen_log(boot, log)
         fail(report, log, error, boot.failure)
         leave(EXIT_APP_FAILED)
     _take_no(*_OURS)  # again: the application may have set handlers of its own
     for line in fork_safety.report({document, *boot.descriptors}):
         log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
-    report("loaded")
+    report.loaded()
     try:
         Zygote(boot, settings, application, contexts, report, log, forks).serve()
     except BaseException:  # a border: its workers serve on, and the master replaces it
@@ -167,25 +169,37 @@ def run_program(forks: ForkHook, command: str) -> int:
 
 
 def reopen(path: str, log: ServerLog) -> None:
-    """Somebody has moved the log's file away: open it anew, in zygote and workers."""
+    """Open the log file again, which was moved; in zygote and workers. path: "" if the log goes to no file."""
+    if not path:
+        return
     try:
         log.reopen(path, safe_paths.open_log)
     except OSError as error:
-        log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
+        log.error(f"the log cannot be opened again: {path}: {error.strerror}")
+
+
+def obey_reopen_log(boot: BootDocument, log: ServerLog) -> None:
+    """Before a failure is logged: the log may have been moved while the application was imported."""
+    poll = _poll()
+    poll.register(boot.commands, select.POLLIN)
+    if poll.poll(0):
+        for command in MessageReader(boot.commands).read():
+            if isinstance(command, ReopenLog):
+                reopen(boot.log_file, log)
 
 
 def fail(report: ReportPipe, log: ServerLog, error: BaseException, file: int = -1) -> None:
     """Say why the application cannot be loaded: one line to the master, the traceback to the log and that file."""
     if isinstance(error, UsageError):
-        report("failed", status=EXIT_APP_FAILED, reason=str(error))
+        report.failed(EXIT_APP_FAILED, str(error))
     elif isinstance(error, BootError):
-        report("failed", status=error.exit_code, reason=str(error))
+        report.failed(error.exit_code, str(error))
     else:
         trace = tracebacks.of_application(error)
         log.error("the application cannot be loaded:\n" + trace)
         if file >= 0:
             os.pwrite(file, trace.encode("utf-8", "backslashreplace"), 0)
-        report("failed", status=EXIT_APP_FAILED, reason=one_line(error))
+        report.failed(EXIT_APP_FAILED, one_line(error))
 
 
 def one_line(error: BaseException) -> str:
@@ -231,7 +245,7 @@ class Zygote:
         self._report = report
         self._log = log
         self._board = Scoreboard(boot.scoreboard, boot.seats, boot.cores)
-        self._commands = Lines(boot.commands)
+        self._commands = MessageReader(boot.commands)
         self._poll = _poll()
         self._poll.register(boot.commands)
         self._poll.register(boot.lifeline, 0)
@@ -256,13 +270,16 @@ class Zygote:
             self._report_deaths()
 
     def _obey(self, command: Message) -> None:
-        if command.word is Word.FORK:
-            self._make_worker(command)
-        elif command.word is Word.REAP:
-            with suppress(ChildProcessError):  # buried already, where a death cannot be seen otherwise
-                _waitpid(command.pid, os.WNOHANG)
+        match command:
+            case ForkWorker():
+                self._make_worker(command)
+            case Reap(pid):
+                with suppress(ChildProcessError):  # reaped already, where a death cannot be seen otherwise
+                    _waitpid(pid, os.WNOHANG)
+            case ReopenLog():
+                reopen(self._boot.log_file, self._log)
 
-    def _make_worker(self, order: Message) -> None:
+    def _make_worker(self, order: ForkWorker) -> None:
         """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
         _flush(sys.stdout)  # what is buffered would be written by both
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
@@ -274,7 +291,7 @@ class Zygote:
             self._watch(pid)
         except OSError as error:
             self._log.error(f"cannot fork worker {order.number}: {error}")
-            self._say_died(0, order.seat, EXIT_CRASHED)
+            self._report.died(0, order.seat, EXIT_CRASHED)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
@@ -297,14 +314,11 @@ class Zygote:
             if pidfd is not None:
                 self._poll.unregister(pidfd)
                 _close(pidfd)
-            self._say_died(pid, self._seats.pop(pid), status)
-
-    def _say_died(self, pid: int, seat: int, status: int) -> None:
-        self._report.send(Message(Word.DIED, self._boot.generation, pid, seat, status=status))
+            self._report.died(pid, self._seats.pop(pid), status)
 
     # In the child
 
-    def _be_worker(self, order: Message) -> NoReturn:
+    def _be_worker(self, order: ForkWorker) -> NoReturn:
         """The forked child's whole life; whatever happens in it, it ends here and not in the zygote's code."""
         status = EXIT_CRASHED
         try:
@@ -318,8 +332,10 @@ class Zygote:
             finally:
                 leave(status)
 
-    def _live(self, order: Message) -> int:
-        for fd in (self._boot.commands, *self._pidfds.values()):
+    def _live(self, order: ForkWorker) -> int:
+        pipes = list(self._boot.worker_commands)
+        commands = pipes.pop(order.seat) if pipes else -1
+        for fd in (self._boot.commands, *pipes, *self._pidfds.values()):
             _close(fd)
         self._forks.descriptors = tuple
         for name in _UNTIL_READY:
@@ -328,8 +344,8 @@ class Zygote:
         gevent.reinit()
         seat, number = self._board.seats[order.seat], order.number
         seat.occupy(number, self._boot.generation, os.getpid())
-        report = self._report.of_worker(order.seat, number)
-        report("forked")
+        report = self._report.of_worker(order.seat)
+        report.forked()
         process_title.show(f"worker {number}", self._settings.machine)
         worker = WorkerBoot(
             settings=self._settings,
@@ -347,6 +363,8 @@ class Zygote:
             forks=self._forks,
             paused=order.paused,
             probation=order.probation,
+            commands=commands,
+            reopen_log=partial(reopen, self._boot.log_file, self._log),
         )
         try:
             worker.hooks.perform("post-fork", self._settings.hooks.hook_post_fork)

@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import (
     SIGHUP,
     SIGINT,
+    SIGKILL,
     SIGQUIT,
     SIGTERM,
     SIGTSTP,
@@ -251,6 +252,27 @@ def test_a_log_is_rotated() -> None:
         control(server, b'{"command": "reload"}')
         wait_until(lambda: "generation 2 serves" in log.read_text(), "the reload")
         wait_until(answered_in_new_file, "a new worker's line")
+
+
+def test_an_orphan_opens_the_log_again_by_a_command_and_by_a_signal() -> None:
+    """Its zygote is dead, and its command pipe is the master's."""
+    with Server("--logto", "server.log", *DOORS, app=SAYS_PID, ready="^$") as server:
+        log = server.folder / "server.log"
+        wait_until(lambda: log.exists() and "generation 1 serves" in log.read_text(), "the start")
+        (zygote,), (worker,) = server.zygotes(), server.workers()
+        os.kill(zygote, SIGKILL)
+        wait_until(lambda: server.zygotes() not in ([], [zygote]), "another zygote")
+
+        def answered_in_new_file() -> bool:
+            server.get("/")
+            return log.exists() and f"served by {worker}" in log.read_text()
+
+        log.rename(server.folder / "moved.log")
+        control(server, b'{"command": "reopen-log"}')
+        wait_until(answered_in_new_file, "its line in the new file")
+        log.rename(server.folder / "moved-again.log")
+        os.kill(worker, SIGURG)
+        wait_until(answered_in_new_file, "its line in the newest file")
 
 
 def test_a_zygote_that_is_starting_opens_the_log_anew() -> None:

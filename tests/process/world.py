@@ -21,7 +21,24 @@ from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import BY_LETTER
 from greenwsgi.process.supervision.event_inbox import Asked, Note, Signalled
 from greenwsgi.process.supervision.master import Master
-from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Word
+from greenwsgi.shared.message_pipes import MessageReader
+from greenwsgi.shared.messages import (
+    BootDocument,
+    BoundListener,
+    Died,
+    Failed,
+    Forked,
+    ForkWorker,
+    Loaded,
+    Message,
+    Pause,
+    Ready,
+    Reap,
+    ReopenLog,
+    Report,
+    Resume,
+    Retire,
+)
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.process_memory import Memory
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
@@ -42,7 +59,8 @@ class Child:
 
 @dataclass
 class Zygote(Child):
-    commands: Lines = field(default_factory=lambda: Lines(-1))
+    commands: MessageReader = field(default_factory=lambda: MessageReader(-1))
+    worker_commands: tuple[int, ...] = ()
     loaded: bool = False
 
 
@@ -73,6 +91,8 @@ class World:
         self.stubborn = self.deaf = False
         self.children: dict[int, Child] = {}
         self.signalled: list[tuple[int, Signals]] = []
+        self.commanded: list[tuple[int, type[Message]]] = []
+        """Each command that its receiver has read, with the receiver's pid."""
         self.killed: list[RunningRequest] = []
         self.ended_groups: list[tuple[int, int]] = []
         self._notes: list[Note] = []
@@ -123,13 +143,24 @@ class World:
         """As if it came through a master-fifo."""
         self._notes.append(Asked(BY_LETTER[letter].name, "fifo"))
 
-    def say(self, worker: Worker, word: Word, reason: str = "") -> None:
-        self._notes.append(Message(word, worker.generation, worker.pid, worker.seat, worker.number, 0, reason))
+    def report_of(self, report: Report) -> None:
+        self._notes.append(report)
+
+    def ready(self, worker: Worker) -> None:
+        """The worker reports that it is ready."""
+        worker.ready = True
+        self.report_of(Ready(worker.generation, worker.pid, worker.seat))
+
+    def retire(self, worker: Worker, reason: str) -> None:
+        """The worker asks for a successor."""
+        self.report_of(Retire(worker.generation, worker.pid, worker.seat, reason))
 
     def step(self) -> None:
         self.timeout = self.master.step(self.timeout)
         for zygote in self.zygotes():
             self._live(zygote)
+        for worker in self.workers():
+            self._obey(worker)
 
     def run(self, seconds: float) -> None:
         """Let so much time pass; what happens at once takes none."""
@@ -177,7 +208,7 @@ class World:
             if self.deaf and self.children[child.zygote].state == "alive":
                 return
             if self.children[child.zygote].state == "alive":
-                self._notes.append(Message(Word.DIED, child.generation, child.pid, child.seat, status=status))
+                self.report_of(Died(child.generation, child.pid, child.seat, status))
             else:
                 self._die_of_master(child)
 
@@ -221,7 +252,8 @@ class World:
         pid = self._new_pid()
         commands = os.dup(boot.commands)
         os.set_blocking(commands, False)
-        self.children[pid] = Zygote(pid, boot.generation, commands=Lines(commands))
+        reader = MessageReader(commands)
+        self.children[pid] = Zygote(pid, boot.generation, commands=reader, worker_commands=boot.worker_commands)
         return pid
 
     def kill(self, pid: int, number: Signals) -> None:
@@ -252,39 +284,55 @@ class World:
             self._load(zygote)
             return
         for command in zygote.commands.read():
-            if command.word is Word.FORK:
+            if isinstance(command, ForkWorker):
                 self._fork(zygote, command)
-            else:
+            elif isinstance(command, Reap):
                 child = self.children[command.pid]
                 assert child.state == "dead", "only the dead are buried, and only once"
                 child.state = "buried"
+            else:
+                assert command == ReopenLog(zygote.pid)
+                self.commanded.append((zygote.pid, ReopenLog))
         if zygote.commands.closed:
             self.die(zygote, 0)
+
+    def _obey(self, worker: Worker) -> None:
+        """Read the command pipe of its seat, which the master keeps open too."""
+        pipes = self.children[worker.zygote]
+        assert isinstance(pipes, Zygote)
+        if not pipes.worker_commands:
+            return
+        for command in MessageReader(pipes.worker_commands[worker.seat]).read():
+            assert isinstance(command, Pause | Resume | ReopenLog)
+            if command.pid != worker.pid:
+                continue
+            self.commanded.append((worker.pid, type(command)))
+            if not isinstance(command, ReopenLog):
+                worker.paused = isinstance(command, Pause)
 
     def _load(self, zygote: Zygote) -> None:
         how = self.load(zygote.generation)
         if how == "ok":
             zygote.loaded = True
-            self._notes.append(Message(Word.LOADED, zygote.generation, zygote.pid))
+            self.report_of(Loaded(zygote.generation, zygote.pid))
         elif how == "fail":
-            self._notes.append(Message(Word.FAILED, zygote.generation, zygote.pid, status=22, reason="app.py:3: no"))
+            self.report_of(Failed(zygote.generation, zygote.pid, 22, "app.py:3: no"))
             self.die(zygote, 22)
         elif how == "crash":
             self.die(zygote, -11)
 
-    def _fork(self, zygote: Zygote, command: Message) -> None:
+    def _fork(self, zygote: Zygote, command: ForkWorker) -> None:
         worker = Worker(self._new_pid(), zygote.generation, zygote=zygote.pid, seat=command.seat, number=command.number)
         worker.paused, worker.probation = command.paused, command.probation
         self.children[worker.pid] = worker
         seat = self.master.cycles[worker.generation].board.seats[worker.seat]
         assert seat.stage is Stage.FREE
         seat.occupy(worker.number, worker.generation, worker.pid)
-        self.say(worker, Word.FORKED)
+        self.report_of(Forked(worker.generation, worker.pid, worker.seat))
         how = self.boot(worker.generation, worker.number)
         if how == "ok":
-            worker.ready = True
             seat.counters[REQUESTS] += 1
-            self.say(worker, Word.READY)
+            self.ready(worker)
         elif how == "die":
             self.die(worker, 1)
 

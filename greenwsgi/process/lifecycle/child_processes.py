@@ -171,7 +171,7 @@ def _prepare(master: int, named: list[int], apart: bool) -> None:
         os._exit(1)
     if apart:
         os.setsid()
-    for fd in _open_descriptors():
+    for fd in {*_open_descriptors(), *named}:
         with suppress(OSError):  # it is not open (any more)
             os.set_inheritable(fd, fd in named)
 

@@ -61,6 +61,7 @@ class Handover:
     def descriptors(self) -> list[int]:
         """All that must stay open."""
         cycles = [fd for cycle in self.cycles.values() for fd in (cycle.commands, cycle.board, cycle.failure)]
+        cycles += [fd for cycle in self.cycles.values() for pipe in cycle.worker_commands for fd in pipe]
         listeners = [one["fd"] for one in self.listeners]
         single = (self.pidfile, self.control, self.fifo)
         return [fd for fd in (*self.report, *self.lifeline, *cycles, *listeners, *single) if fd >= 0]

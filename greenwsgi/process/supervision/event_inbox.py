@@ -12,7 +12,8 @@ from signal import SIGCHLD, Signals
 from types import FrameType
 from typing import Any
 
-from greenwsgi.shared.messages import Lines, Message
+from greenwsgi.shared.message_pipes import MessageReader
+from greenwsgi.shared.messages import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Asked:
     wait: bool = False
 
 
-Note = Signalled | Message | Asked
+Note = Signalled | Report | Asked
 Ready = Callable[[int], list[Note]]
 """Called with the selector's events when a descriptor is ready; never blocks."""
 
@@ -59,18 +60,18 @@ class EventInbox:
         """Called before each wait, for what no descriptor tells of."""
         self._wakeup, self._signalled = os.pipe()
         self.reader, self.report = pipe or os.pipe()
-        self._lines = Lines(self.reader, rest)
+        self._reports = MessageReader(self.reader, rest)
         for fd in (self._wakeup, self._signalled, self.reader):
             os.set_blocking(fd, False)
         self.watch(self._wakeup, EVENT_READ, self._read_signals)
-        self.watch(self.reader, EVENT_READ, lambda _: [*self._lines.read()])
+        self.watch(self.reader, EVENT_READ, self._read_reports)
         self._old_wakeup = signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
         self._old_handlers = {number: signal.signal(number, _woken) for number in (SIGCHLD, *signals)}
 
     @property
     def rest(self) -> str:
         """What was read of a report that has not ended."""
-        return self._lines.rest
+        return self._reports.rest
 
     def watch(self, fd: int, events: int, ready: Ready) -> None:
         """Wait for this descriptor too, from now on or with other events than before."""
@@ -102,6 +103,10 @@ class EventInbox:
         self._selector.close()
         for fd in (self._wakeup, self._signalled, self.reader, self.report):
             os.close(fd)
+
+    def _read_reports(self, events: int) -> list[Note]:
+        """No commands: one that comes this way is a stray write."""
+        return [message for message in self._reports.read() if isinstance(message, Report)]
 
     def _read_signals(self, events: int) -> list[Note]:
         """Each signal once, in the order they came."""

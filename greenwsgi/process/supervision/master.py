@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
-from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, SIGURG, Signals, raise_signal
+from signal import SIGABRT, SIGCHLD, SIGKILL, SIGTERM, Signals, raise_signal
 from typing import Any, Protocol, assert_never
 
 from greenwsgi.clock import Clock
@@ -24,6 +24,7 @@ from greenwsgi.process.control.command_dispatch import CommandDispatch, CommandO
 from greenwsgi.process.control.commands import BY_SIGNAL, Command
 from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.supervision import log_messages, plan
+from greenwsgi.process.supervision.command_sender import CommandSender
 from greenwsgi.process.supervision.event_inbox import EventInbox, Note, Signalled
 from greenwsgi.process.supervision.event_recorder import EventRecorder, KilledLine
 from greenwsgi.process.supervision.fleet import (
@@ -40,7 +41,7 @@ from greenwsgi.process.supervision.generation_resources import GenerationResourc
 from greenwsgi.process.supervision.periodic_checks import PeriodicChecks, Probe
 from greenwsgi.process.supervision.system_probe import SystemProbe
 from greenwsgi.shared import safe_paths
-from greenwsgi.shared.messages import BoundListener, Message, Word
+from greenwsgi.shared.messages import BoundListener, ForkWorker
 from greenwsgi.shared.scoreboard import LAYOUT, Totals
 
 TICK = 0.25
@@ -82,7 +83,8 @@ class Master:
         self.fleet = handed.fleet if handed else Fleet(reload_mercy=settings.processes.reload_mercy)
         self.cycles: dict[int, GenerationResources] = {}
         self.desk = CommandDispatch(self.fleet, log, signals, self.status)
-        self.witness = EventRecorder(self.fleet, self.cycles, system, log, killed_line, self.desk)
+        self._sender = CommandSender(self.cycles, system, log)
+        self.witness = EventRecorder(self.fleet, self.cycles, system, log, killed_line, self.desk, self._sender)
         around = around or SystemProbe(listeners)
         self.census = PeriodicChecks(self.fleet, self.cycles, self.witness.totals, log, around, settings)
         self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
@@ -115,11 +117,10 @@ class Master:
         self._log.reopen(path, safe_paths.open_log)
         self.witness.log_opened = self._clock.monotonic()
         for generation in self.fleet.generations:
-            if generation.zygote and generation.zygote.pid:
-                self._system.kill(generation.zygote.pid, SIGURG)
-        for _, worker in self.fleet.workers():
+            self._sender.reopen_zygote_log(generation)
+        for generation, worker in self.fleet.workers():
             if worker.pid:
-                self._system.kill(worker.pid, SIGURG)
+                self._sender.reopen_log(generation, worker)
 
     def note_all(self) -> None:
         """Take note of what has come in. Signals are blocked: the next image of this process gets them."""
@@ -233,7 +234,7 @@ class Master:
                 self._forget(generation)
             case plan.Pause(worker, paused):
                 worker.paused = paused
-                self._system.kill(worker.pid, SIGTSTP if paused else SIGCONT)
+                self._sender.pause(self._generation_of(worker), worker, paused)
             case plan.Run(errand):
                 self.fleet.errands.remove(errand)
                 self._run(errand)
@@ -320,8 +321,10 @@ class Master:
         assert generation.zygote is not None
         paused, probation = self.fleet.paused, number in generation.trouble and generation.trouble[number].crashed
         generation.workers[seat] = WorkerState(number, seat, generation.zygote.pid, now, paused=paused)
-        order = Message(Word.FORK, seat=seat, number=number, paused=paused, probation=probation)
-        self.cycles[generation.number].tell(order)
+        self.cycles[generation.number].tell(ForkWorker(seat, number, paused, probation))
+
+    def _generation_of(self, worker: WorkerState) -> Generation:
+        return next(generation for generation, one in self.fleet.workers() if one is worker)
 
     def _promote(self, generation: Generation) -> None:
         self._obey(self.cycles[generation.number].settings)
