@@ -212,7 +212,7 @@ def test_a_zygote_that_was_stopped_while_it_was_idle_does_not_either(serving: Wo
 def test_counters_never_go_backwards(serving: World) -> None:
     def total() -> int:
         seats = [seat for cycle in serving.master.cycles.values() for seat in cycle.board.seats]
-        return sum(serving.master.witness.totals.of(number, seats)[REQUESTS] for number in (1, 2))
+        return sum(serving.master.recorder.totals.of(number, seats)[REQUESTS] for number in (1, 2))
 
     seen = [total()]
     for _ in range(3):
@@ -578,8 +578,7 @@ def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
 
 def test_who_leaves_because_the_server_stops_knows_it_before_the_signal(serving: World) -> None:
     """It accepts what waits then, and that is what only a stop wants: after a reload others accept."""
-    told: list[tuple[bool, int]] = []
-    serving.master.refuse = lambda at_once: told.append((at_once, len(serving.signalled)))
+    told = serving.refusals
     serving.signal(SIGHUP)
     serving.run(5)
     assert told == []

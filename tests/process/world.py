@@ -20,7 +20,9 @@ from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import BY_LETTER
 from greenwsgi.process.supervision.event_inbox import Asked, Note, Signalled
+from greenwsgi.process.supervision.fleet import Fleet
 from greenwsgi.process.supervision.master import Master
+from greenwsgi.process.supervision.master_setup import MasterSetup
 from greenwsgi.shared.message_pipes import MessageReader
 from greenwsgi.shared.messages import (
     BootDocument,
@@ -85,7 +87,8 @@ class World:
 
     def __init__(self, log: Path, *options: str, reread: Callable[[], object] = bool) -> None:
         self.now = 0.0
-        self.report = -1
+        self.reader = self.report = -1
+        self.rest = ""
         self.load: Callable[[int], str] = lambda generation: "ok"
         self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
         self.stubborn = self.deaf = False
@@ -107,9 +110,22 @@ class World:
         self.knocking = False
         self.queue = 0
         self.sizes: dict[int, Memory] = {}
-        self.master = Master(
-            self.settings, listeners, server_log, self, self, self, self._killed, self.read_again, around=self
+        self.refusals: list[tuple[bool, int]] = []
+        """Of each time that connections were refused: at once? And how many signals there had been."""
+        self.setup = MasterSetup(
+            settings=self.settings,
+            fleet=Fleet(reload_mercy=self.settings.processes.reload_mercy),
+            listeners=listeners,
+            log=server_log,
+            inbox=self,
+            system=self,
+            clock=self,
+            probe=self,
+            killed_line=self._killed,
+            reread=self.read_again,
+            refuse_connections=lambda at_once: self.refusals.append((at_once, len(self.signalled))),
         )
+        self.master = Master(self.setup)
         self.timeout = 0.0
 
     @staticmethod

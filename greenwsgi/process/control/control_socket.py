@@ -79,7 +79,7 @@ class ControlSocket:
         self._clock = clock or SystemClock()
         self._again = 0.0
         inbox.watch(self.fd, EVENT_READ, self._accept)
-        inbox.looks.append(self._look)
+        inbox.look_before_wait(self._look)
 
     @property
     def fd(self) -> int:
@@ -97,7 +97,7 @@ class ControlSocket:
         """Hang up on everybody, and remove the socket if it still is ours."""
         for client in list(self._clients):
             client.close()
-        self._inbox.looks.remove(self._look)
+        self._inbox.stop_looking(self._look)
         self._inbox.unwatch(self.fd)
         self._listening.close()
         with ExitStack() as removing:  # one that cannot be removed keeps none of the others

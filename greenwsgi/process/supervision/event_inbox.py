@@ -56,8 +56,7 @@ class EventInbox:
 
     def __init__(self, signals: Iterable[Signals], pipe: tuple[int, int] | None = None, rest: str = "") -> None:
         self._selector = selectors.DefaultSelector()
-        self.looks: list[Callable[[], None]] = []
-        """Called before each wait, for what no descriptor tells of."""
+        self._looks: list[Callable[[], None]] = []
         self._wakeup, self._signalled = os.pipe()
         self.reader, self.report = pipe or os.pipe()
         self._reports = MessageReader(self.reader, rest)
@@ -85,10 +84,18 @@ class EventInbox:
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
 
+    def look_before_wait(self, look: Callable[[], None]) -> None:
+        """Call `look` before each wait from now on, for what no descriptor tells of."""
+        self._looks.append(look)
+
+    def stop_looking(self, look: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._looks.remove(look)
+
     def wait(self, timeout: float) -> list[Note]:
         """What came in within `timeout` seconds, at the first event."""
         notes: list[Note] = []
-        for look in self.looks:
+        for look in self._looks:
             look()
         for key, events in self._selector.select(timeout):
             if key.fd in self._selector.get_map():  # an event before this one may have ended it

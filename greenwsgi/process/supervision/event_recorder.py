@@ -4,33 +4,26 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from math import inf
 from signal import SIGCHLD, SIGTERM
-from typing import Protocol
 
-from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.command_dispatch import CommandDispatch
 from greenwsgi.process.lifecycle.child_processes import lives
 from greenwsgi.process.supervision import log_messages
 from greenwsgi.process.supervision.command_sender import CommandSender
 from greenwsgi.process.supervision.crash_suspects import CrashSuspects
 from greenwsgi.process.supervision.event_inbox import Asked, Note
-from greenwsgi.process.supervision.fleet import Fleet, Generation, GenerationStage, WorkerState
-from greenwsgi.process.supervision.generation_resources import GenerationResources, System
+from greenwsgi.process.supervision.fleet import Generation, GenerationStage, WorkerState
+from greenwsgi.process.supervision.generation_resources import GenerationResources
+from greenwsgi.process.supervision.master_setup import MasterSetup
 from greenwsgi.shared.messages import Died, Failed, Forked, Loaded, Ready, Reap, Report, Retire
-from greenwsgi.shared.scoreboard import RunningRequest, Totals
+from greenwsgi.shared.scoreboard import Totals
 
 BLOCKED = 1.5
 OVERDUE = 1.0
 """Harakiri's second level, the master's side: a loop has not turned for BLOCKED seconds, a request is OVERDUE seconds
 past its deadline. The worker's own thread acts earlier, unless C code keeps the GIL from it."""
-
-
-class KilledLine(Protocol):
-    """Writes the access line of a request that died with its worker."""
-
-    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None: ...
 
 
 class EventRecorder:
@@ -43,28 +36,24 @@ class EventRecorder:
 
     def __init__(
         self,
-        fleet: Fleet,
-        cycles: dict[int, GenerationResources],
-        system: System,
-        log: ServerLog,
-        killed_line: KilledLine,
-        desk: CommandDispatch,
+        setup: MasterSetup,
+        cycles: Mapping[int, GenerationResources],
+        dispatch: CommandDispatch,
         sender: CommandSender,
     ) -> None:
         self.totals = Totals()
         self.starts: Counter[int] = Counter()
         """How often a worker of each number has become ready."""
-        self.strangers: Callable[[int, int], None] = lambda pid, status: None
-        """Called with pid and status of each child that was neither a zygote nor a worker."""
         self.log_opened = -inf
         """When the log was last opened anew: who was asked for before, and is heard of after, did not hear of that."""
-        self._desk = desk
+        self._dispatch = dispatch
         self._sender = sender
-        self._fleet = fleet
+        self._fleet = setup.fleet
         self._cycles = cycles
-        self._system = system
-        self._log = log
-        self._killed_line = killed_line
+        self._system = setup.system
+        self._log = setup.log
+        self._killed_line = setup.killed_line
+        self._other_child_died = setup.other_child_died
         self._looked = self._woke = -inf
         self._suspects = CrashSuspects()
 
@@ -74,7 +63,7 @@ class EventRecorder:
             if isinstance(note, Report):
                 self._reported(note, now)
             elif isinstance(note, Asked) or note.signal is not SIGCHLD:
-                self._desk.take(note, now)
+                self._dispatch.take(note, now)
         for pid, status in self._system.bury(self._programs):
             self._buried(pid, status, now)
         if not self._system.adopts:
@@ -147,7 +136,7 @@ class EventRecorder:
             if worker.pid == pid:
                 self.worker_gone(generation, worker, pid, status, now)
                 return
-        self.strangers(pid, status)
+        self._other_child_died(pid, status)
 
     def _miss_orphans(self, now: float) -> None:
         """Where orphans are not ours, nobody tells us of their death."""
