@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import monkey, threadpool
 from greenlet import GreenletExit, greenlet
 
+from greenwsgi.errors import EXIT_FAILED
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.exchange import Exchange
@@ -20,8 +21,6 @@ from greenwsgi.wsgi.response import Data, Response
 
 if TYPE_CHECKING:
     from greenwsgi.serve.fork_hook import ForkHook
-
-EXIT_FAILED = 1
 
 
 def status_of(error: BaseException | None, log: ServerLog) -> int:

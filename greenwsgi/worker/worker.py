@@ -20,6 +20,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.config.option_rules import socket_numbers
 from greenwsgi.config.settings import Settings
+from greenwsgi.errors import EXIT_APP_FAILED, EXIT_FAILED, EXIT_HARAKIRI, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.access_log import AccessLog, Worthy
 from greenwsgi.log.server_log import ServerLog
@@ -33,7 +34,7 @@ from greenwsgi.serve.endpoints import door
 from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.serve.loop_budget import LoopBudget
-from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, LoopMonitor
+from greenwsgi.serve.loop_monitor import LoopMonitor
 from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.serve.service import Service, Timeouts
 from greenwsgi.serve.tls_contexts import ServerTls
@@ -55,8 +56,6 @@ from greenwsgi.wsgi.header_rules import dressing
 from greenwsgi.wsgi.https_redirect import Https
 from greenwsgi.wsgi.load_applications import load
 from greenwsgi.wsgi.types import Application
-
-EXIT_CRASHED = 1
 
 LIMITS_LOOK = 1.0
 """Seconds between two looks at the worker's age and memory."""
@@ -111,8 +110,14 @@ def run(boot: WorkerBoot) -> int:
 
 
 def find_application(settings: Settings) -> Application:
-    """The application that the settings name; beside programs there need be none. What it raises passes."""
-    application = load(settings.python, needed=not settings.cgi.cgi)
+    """The application that the settings name; beside programs there need be none. What it raises passes.
+
+    Raises BootError for a mistake in its name: that has the status of an application that cannot be loaded.
+    """
+    try:
+        application = load(settings.python, needed=not settings.cgi.cgi)
+    except UsageError as error:
+        raise BootError(str(error), EXIT_APP_FAILED) from None
     _take_signals_back()
     descriptor_numbers.open_standard()  # those that it has closed
     return application
@@ -374,7 +379,7 @@ class Worker:
         log.error(what)
         self._retire(what)
         if self._boot.report.fd in lost:  # the master has not heard that
-            self._status = EXIT_CRASHED
+            self._status = EXIT_FAILED
             self._leave.set()
 
     def _retire(self, reason: str) -> None:
@@ -404,7 +409,7 @@ class Worker:
         except BaseException as error:
             what = f"{type(error).__name__} in a greenlet of the application"
             self._boot.log.error(f"worker {self._boot.number} leaves: {what}:\n{tracebacks.of_application(error)}")
-            self._status = EXIT_CRASHED
+            self._status = EXIT_FAILED
             self._retire(what)
 
     def _close_doors(self) -> None:

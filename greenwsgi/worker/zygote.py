@@ -28,7 +28,7 @@ import gevent
 from gevent import monkey
 
 from greenwsgi.config.settings import Settings, decode
-from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
+from greenwsgi.errors import EXIT_APP_FAILED, EXIT_FAILED, USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve import fork_safety, monkeypatch, native_drivers, tls_contexts
@@ -38,12 +38,10 @@ from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.message_pipes import MessageReader, ReportPipe
 from greenwsgi.shared.messages import BootDocument, BoundListener, ForkWorker, Message, Reap, ReopenLog
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
-from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
+from greenwsgi.worker.worker import WorkerBoot, find_application, run
 from greenwsgi.wsgi import load_application
 from greenwsgi.wsgi.cgi_scripts import Scripts
 from greenwsgi.wsgi.types import Application
-
-EXIT_APP_FAILED = 22
 
 DEATH_POLL = 0.2
 """Seconds between two looks at the workers where there are no pidfds."""
@@ -89,8 +87,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         forks.returned(error)
         obey_reopen_log(boot, log)
-        fail(report, log, error, boot.failure)
-        leave(EXIT_APP_FAILED)
+        leave(fail(report, log, error, boot.failure))
     _take_no(*_OURS)  # again: the application may have set handlers of its own
     for line in fork_safety.report({document, *boot.descriptors}):
         log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
@@ -99,7 +96,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
         Zygote(boot, settings, application, contexts, report, log, forks).serve()
     except BaseException:  # a border: its workers serve on, and the master replaces it
         log.error(f"in the zygote:\n{traceback.format_exc()}")
-        leave(EXIT_CRASHED)
+        leave(EXIT_FAILED)
     leave(0)
 
 
@@ -112,17 +109,12 @@ def agree(boot: BootDocument) -> None:
 def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls_contexts.ServerTls]:
     """TLS of the sockets that have it; before the application is loaded, since a mistake shows at once then.
 
-    Raises BootError, with the status of a usage error.
+    Raises UsageError.
     """
-    try:
-        contexts = tls_contexts.load(settings)
-        for one in listeners:
-            if one.tls and one.text not in contexts:
-                raise UsageError(
-                    f"{one.name} speaks TLS, and its certificate is configured no more; that takes a restart"
-                )
-    except UsageError as error:
-        raise BootError(str(error), USAGE_STATUS) from None
+    contexts = tls_contexts.load(settings)
+    for one in listeners:
+        if one.tls and one.text not in contexts:
+            raise UsageError(f"{one.name} speaks TLS, and its certificate is configured no more; that takes a restart")
     return contexts
 
 
@@ -153,7 +145,7 @@ def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application 
         except OSError as error:
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
     if settings.cgi.cgi:
-        Scripts(settings.cgi, settings.origin("cgi"))  # are they there?
+        check_programs(settings)
     moments, hooks = settings.hooks, Hooks(log, partial(run_program, forks))
     hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
     application = None if settings.processes.lazy_apps else find_application(settings)
@@ -161,6 +153,14 @@ def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application 
     gc.collect()
     gc.freeze()  # a collection in a worker must not touch, and so copy, the pages all workers share
     return application
+
+
+def check_programs(settings: Settings) -> None:
+    """Raises BootError if there is no such CGI program or folder: that is the application here."""
+    try:
+        Scripts(settings.cgi, settings.origin("cgi"))
+    except UsageError as error:
+        raise BootError(str(error), EXIT_APP_FAILED) from None
 
 
 def run_program(forks: ForkHook, command: str) -> int:
@@ -188,18 +188,22 @@ def obey_reopen_log(boot: BootDocument, log: ServerLog) -> None:
                 reopen(boot.log_file, log)
 
 
-def fail(report: ReportPipe, log: ServerLog, error: BaseException, file: int = -1) -> None:
-    """Say why the application cannot be loaded: one line to the master, the traceback to the log and that file."""
-    if isinstance(error, UsageError):
-        report.failed(EXIT_APP_FAILED, str(error))
-    elif isinstance(error, BootError):
-        report.failed(error.exit_code, str(error))
-    else:
-        trace = tracebacks.of_application(error)
-        log.error("the application cannot be loaded:\n" + trace)
-        if file >= 0:
-            os.pwrite(file, trace.encode("utf-8", "backslashreplace"), 0)
-        report.failed(EXIT_APP_FAILED, one_line(error))
+def fail(report: ReportPipe, log: ServerLog, error: BaseException, file: int = -1) -> int:
+    """Report why this process cannot start, and return its exit status, which a server that starts ends with too.
+
+    A mistake of the operator has USAGE_STATUS. What the application raises has EXIT_APP_FAILED, and its traceback goes
+    to the log and to that file.
+    """
+    if isinstance(error, UsageError | BootError):
+        status = USAGE_STATUS if isinstance(error, UsageError) else error.exit_code
+        report.failed(status, str(error))
+        return status
+    trace = tracebacks.of_application(error)
+    log.error("the application cannot be loaded:\n" + trace)
+    if file >= 0:
+        os.pwrite(file, trace.encode("utf-8", "backslashreplace"), 0)
+    report.failed(EXIT_APP_FAILED, one_line(error))
+    return EXIT_APP_FAILED
 
 
 def one_line(error: BaseException) -> str:
@@ -291,7 +295,7 @@ class Zygote:
             self._watch(pid)
         except OSError as error:
             self._log.error(f"cannot fork worker {order.number}: {error}")
-            self._report.died(0, order.seat, EXIT_CRASHED)
+            self._report.died(0, order.seat, EXIT_FAILED)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
@@ -320,7 +324,7 @@ class Zygote:
 
     def _be_worker(self, order: ForkWorker) -> NoReturn:
         """The forked child's whole life; whatever happens in it, it ends here and not in the zygote's code."""
-        status = EXIT_CRASHED
+        status = EXIT_FAILED
         try:
             status = self._live(order)
         except BaseException as error:  # a border: nothing may unwind into the zygote's frames
@@ -373,8 +377,7 @@ class Zygote:
             self._forks.returned(error)
             if seat.stage is not Stage.BOOTING:
                 raise
-            fail(report, self._log, error, self._boot.failure)
-            return EXIT_APP_FAILED
+            return fail(report, self._log, error, self._boot.failure)
         atexit._run_exitfuncs()
         self._forks.returned()
         return status
@@ -399,7 +402,7 @@ def _show_where(log: ServerLog, frame: FrameType | None) -> NoReturn:
     importing = gevent.get_hub().parent
     waiting = (importing.gr_frame if importing else None) or frame
     log.error("the application's import hangs here:\n" + "".join(traceback.format_stack(waiting)))
-    leave(EXIT_CRASHED)
+    leave(EXIT_FAILED)
 
 
 def _take_no(*signals: signal.Signals) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.errors import UsageError
+from greenwsgi.errors import EXIT_APP_FAILED, UsageError
 from greenwsgi.process.supervision.event_inbox import Asked
-from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, EXIT_APP_FAILED, ZYGOTE_MERCY
+from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, ZYGOTE_MERCY
 from greenwsgi.process.supervision.plan import SLACK
 from greenwsgi.shared.messages import Failed, ReopenLog
 from greenwsgi.shared.metrics import REQUESTS

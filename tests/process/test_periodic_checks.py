@@ -10,7 +10,7 @@ from signal import SIGHUP
 
 import pytest
 
-from greenwsgi.process.control.commands import BY_NAME
+from greenwsgi.process.control.commands import BY_NAME, CommandReply
 from greenwsgi.process.supervision.fleet import GenerationStage
 from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US, REQUESTS
 from greenwsgi.shared.process_memory import MB, Memory
@@ -200,8 +200,10 @@ def test_asked_to_go_cheap(tmp_path: Path) -> None:
             world.signal(SIGHUP)
             world.step()
             assert world.master.fleet.at(GenerationStage.RISING)
-        assert cheap(world.master.fleet, world.now) == "no worker shall run until a connection comes"
-        assert cheap(world.master.fleet, world.now) == "ignored: no worker shall run already"
+        assert cheap(world.master.fleet, world.now) == CommandReply("no worker shall run until a connection comes")
+        assert cheap(world.master.fleet, world.now) == CommandReply(
+            "ignored: no worker shall run already", accepted=False
+        )
         world.run(NOT_LONG)
         assert world.workers() == []
         world.knocking = True
@@ -209,7 +211,7 @@ def test_asked_to_go_cheap(tmp_path: Path) -> None:
         world.knocking = False
         assert world.serving() == [(1 + rises, 1), (1 + rises, 2)]
     world.finish()
-    assert cheap(world.master.fleet, world.now) == "ignored: the server stops"
+    assert cheap(world.master.fleet, world.now) == CommandReply("ignored: the server stops", accepted=False)
     world.close()
 
 

@@ -60,13 +60,13 @@ class CommandDispatch:
             return
         else:
             command = BY_NAME[note.name]
-        said = command.apply(self._fleet, now)
-        self._log.info(f"{note.by}: {said}" if note.by != "control socket" else f"{note.by}: {note.name}: {said}")
-        refused = said.startswith("ignored")
-        if note.wait and command.reloads and not refused:
+        reply = command.apply(self._fleet, now)
+        name = f"{note.name}: " if note.by == "control socket" else ""
+        self._log.info(f"{note.by}: {name}{reply.text}")
+        if note.wait and command.reloads and reply.accepted:
             self._waiting.append((self._fleet.reloads, note.answer))
         else:
-            note.answer({"ok": not refused, "said": said})
+            note.answer({"ok": reply.accepted, "said": reply.text})
 
     def reloads_ended(self, reloads: range, outcome: CommandOutcome) -> None:
         """The reloads of these numbers have come to this end: tell those who wait for them."""

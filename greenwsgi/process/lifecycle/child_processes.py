@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from signal import SIGKILL, Signals
 
+from greenwsgi.errors import EXIT_FAILED, EXIT_NOT_EXECUTED
 from greenwsgi.log.server_log import write_whole
 from greenwsgi.shared.run_command import end_group
 
@@ -162,13 +163,13 @@ def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[
     except BaseException as error:
         write_whole(2, f"cannot execute {arguments[0]}: {error}\n".encode())
     finally:
-        os._exit(127)
+        os._exit(EXIT_NOT_EXECUTED)
 
 
 def _prepare(master: int, named: list[int], apart: bool) -> None:
     _prctl(_PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != master:  # it died before it could be asked for
-        os._exit(1)
+        os._exit(EXIT_FAILED)
     if apart:
         os.setsid()
     for fd in {*_open_descriptors(), *named}:

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from signal import SIGKILL
 
 from greenwsgi.clock import Clock
+from greenwsgi.config.read_variables import HANDOVER_VARIABLE
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server_log import LAST_WORDS, ServerLog
 from greenwsgi.process.lifecycle import child_processes
 from greenwsgi.process.lifecycle.child_processes import ChildProcesses
-from greenwsgi.process.lifecycle.handover import VARIABLE, Handover
+from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.lifecycle.start_directory import StartDirectory
 from greenwsgi.process.supervision import log_messages
 from greenwsgi.process.supervision.fleet import Errand, Fleet, Stop
@@ -56,7 +57,7 @@ class Reexec:
         handed = self._complete(master.hand_over())
         document = handed.write()
         try:
-            environ = {**os.environ, VARIABLE: f"rehearse {document}"}
+            environ = {**os.environ, HANDOVER_VARIABLE: f"rehearse {document}"}
             with self._home.back():
                 self._pid = self._processes.start(_command(), [document], environ)
             self._until = self._clock.monotonic() + REHEARSAL_TIME
@@ -93,7 +94,7 @@ class Reexec:
             self._log.info("the master is executed anew")
             self._log.flush(LAST_WORDS)
             try:
-                environ = {**os.environ, VARIABLE: str(document)}
+                environ = {**os.environ, HANDOVER_VARIABLE: str(document)}
                 with self._home.back():
                     child_processes.become_again(_command(), [document, *handed.descriptors()], environ)
             finally:

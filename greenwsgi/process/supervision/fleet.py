@@ -12,12 +12,11 @@ from enum import Enum
 from math import inf
 from signal import SIGABRT, Signals
 
+from greenwsgi.errors import EXIT_APP_FAILED
+
 QUICK = 0.5
 """A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns.
 So did a zygote that died as soon after it had loaded."""
-
-EXIT_APP_FAILED = 22
-"""The server's exit status when its application did not come up; uWSGI's."""
 
 LONGEST_BACKOFF = 30.0
 
