@@ -28,6 +28,11 @@ class CommandPipe:
         if self._watcher is not None:
             self._watcher.start(self._read)
 
+    @property
+    def active(self) -> bool:
+        """Does it wait for commands? Not any more when the master is gone."""
+        return self._watcher is not None and bool(self._watcher.active)
+
     def _read(self) -> None:
         for message in self._reader.read():
             handler = self._handlers.get(type(message))
