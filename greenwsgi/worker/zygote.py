@@ -1,11 +1,11 @@
-"""The zygote: loads the application once, then forks workers on the master's word.
+"""The zygote: loads the application once, then forks workers when the master asks for them.
 
 It runs no event loop: it waits with original, unpatched primitives, so that a greenlet which the application spawns in
 its import does not run here but, after the fork, in each worker, as under uWSGI. For the same reason it learns of its
 workers' deaths by pidfd, not by SIGCHLD, which belongs to gevent in every worker.
 
 A worker that has drained runs the application's atexit functions, as under uWSGI and gunicorn: they flush logs and
-metrics. The zygote never does: it has served nobody.
+metrics. The zygote never does: it has served no request.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DEATH_POLL = 0.2
 """Seconds between two looks at the workers where there are no pidfds."""
 
 _OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-"""Signals the application has no say in."""
+"""Signals whose handlers are the server's, not the application's."""
 
 _UNTIL_READY = (signal.SIGQUIT, signal.SIGTERM)
 """Those that end a worker which still boots."""
@@ -63,8 +63,8 @@ _on_signal = monkey.get_original("signal", "signal")
 
 
 def main(document: int, forks: ForkHook) -> NoReturn:
-    """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
-    _take_no(*_OURS, *_FREE)
+    """Be a zygote until the master hangs up. `document`: the descriptor of the boot document."""
+    _ignore(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
     boot = boot.raised()  # numbers that no loop of the application's closes; nor do programs inherit them
@@ -88,9 +88,9 @@ def main(document: int, forks: ForkHook) -> NoReturn:
         forks.returned(error)
         obey_reopen_log(boot, log)
         leave(fail(report, log, error, boot.failure))
-    _take_no(*_OURS)  # again: the application may have set handlers of its own
+    _ignore(*_OURS)  # again: the application may have set handlers of its own
     for line in fork_safety.report({document, *boot.descriptors}):
-        log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
+        log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it after the fork)")
     report.loaded()
     try:
         Zygote(boot, settings, application, contexts, report, log, forks).serve()
@@ -101,7 +101,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
 
 
 def agree(boot: BootDocument) -> None:
-    """Raises UsageError if what the workers write on the scoreboard would not be what the master reads there."""
+    """Check that this greenwsgi writes the scoreboard as the master reads it. Raises UsageError."""
     if boot.layout != LAYOUT:
         raise UsageError("greenwsgi has changed since the master was started: reexec first (SIGUSR2)")
 
@@ -119,7 +119,7 @@ def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) ->
 
 
 def arm(forks: ForkHook, boot: BootDocument, settings: Settings, log: ServerLog) -> None:
-    """What the application forks from now on has nothing of the server's but its log."""
+    """From now on a process that the application forks has nothing of the server's but its log."""
     forks.arm(log)
     forks.guard(set(boot.descriptors) - {boot.log, 1, 2}, {one.fd for one in boot.listeners})
     forks.title = partial(process_title.show, options=settings.machine)
@@ -127,7 +127,7 @@ def arm(forks: ForkHook, boot: BootDocument, settings: Settings, log: ServerLog)
 
 
 def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application | None:
-    """Make the process what the application expects, and load it, unless each worker shall do that by itself."""
+    """Make the process what the application expects, and load it, unless each worker does that (lazy-apps)."""
     monkeypatch.check()
     if early := monkeypatch.unpatched():
         log.warning(f"imported before gevent's patch, and blocks: {', '.join(early)}; see .pth files and sitecustomize")
@@ -222,14 +222,14 @@ def leave(status: int) -> NoReturn:
 
 
 def _flush(*streams: TextIO) -> None:
-    """If they can be: the disk may be full, the reader gone, and the application may have put anything there."""
+    """Flush if possible: the disk may be full, the reader gone, and the application may have replaced a stream."""
     for stream in streams:
         with suppress(Exception):
             stream.flush()
 
 
 class Zygote:
-    """Forks workers, watches them die, and buries each when the master has taken note."""
+    """Forks workers, reports their deaths, and reaps each when the master has recorded its death."""
 
     def __init__(
         self,
@@ -260,7 +260,7 @@ class Zygote:
         forks.forget_seat = self._board.detach
 
     def serve(self) -> None:
-        """Until the master hangs up, or is no more."""
+        """Fork and reap until the master hangs up or is gone."""
         while True:
             polled = len(self._pidfds) < len(self._seats)
             ready = {fd for fd, _ in self._poll.poll(DEATH_POLL * 1000 if polled else None)}
@@ -284,7 +284,7 @@ class Zygote:
                 reopen(self._boot.log_file, self._log)
 
     def _make_worker(self, order: ForkWorker) -> None:
-        """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
+        """Fork. Signals are blocked meanwhile: in the child none may reach the zygote's handlers, which do nothing."""
         _flush(sys.stdout)  # what is buffered would be written by both
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
@@ -343,7 +343,7 @@ class Zygote:
             _close(fd)
         self._forks.descriptors = tuple
         for name in _UNTIL_READY:
-            _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
+            _on_signal(name, signal.SIG_DFL)  # until the worker has handlers: while it boots there is nothing to finish
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         gevent.reinit()
         seat, number = self._board.seats[order.seat], order.number
@@ -384,13 +384,13 @@ class Zygote:
 
 
 def _death_of(pid: int) -> int | None:
-    """The exit status, negative for a signal, of a child that has died; None if it lives. It is not buried."""
+    """The exit status, negative for a signal, of a child that has died; None if it lives. It is not reaped."""
     try:
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13: buried at once, a moment before the master knows
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: reaped at once, a moment before the master knows
             dead, status = _waitpid(pid, os.WNOHANG)
             return os.waitstatus_to_exitcode(status) if dead else None
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # the application has buried it, and nobody knows how it ended
+    except ChildProcessError:  # the application has reaped it, and its status is lost
         return 0
     if found is None:
         return None
@@ -398,18 +398,18 @@ def _death_of(pid: int) -> int | None:
 
 
 def _show_where(log: ServerLog, frame: FrameType | None) -> NoReturn:
-    """The master gives up an import that hangs. If it waits in gevent, `frame` is the hub's, and tells nothing."""
+    """Log the stack of an import that hangs, and end. If it waits in gevent, `frame` is the hub's and no use."""
     importing = gevent.get_hub().parent
     waiting = (importing.gr_frame if importing else None) or frame
     log.error("the application's import hangs here:\n" + "".join(traceback.format_stack(waiting)))
     leave(EXIT_FAILED)
 
 
-def _take_no(*signals: signal.Signals) -> None:
-    """A terminal signals all of us, but the master decides. SIG_IGN would be inherited by programs."""
+def _ignore(*signals: signal.Signals) -> None:
+    """Ignore these: a terminal signals all processes, but the master decides. Programs would inherit SIG_IGN."""
     for name in signals:
         _on_signal(name, _nothing)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """Taken, and no more."""
+    """A handler that does nothing."""

@@ -42,25 +42,25 @@ QUIET: list[tuple[Signals | str, str]] = [
     (SIGTSTP, r"SIGTSTP: resumed"),
     ("p", r"fifo p: paused"),
     ("pause-or-resume", r"resumed"),
-    (SIGTTOU, r"SIGTTOU: 1 worker shall run"),
-    (SIGTTIN, r"SIGTTIN: 2 workers shall run"),
-    ("-", r"fifo -: 1 worker shall"),
+    (SIGTTOU, r"SIGTTOU: 1 worker will run"),
+    (SIGTTIN, r"SIGTTIN: 2 workers will run"),
+    ("-", r"fifo -: 1 worker will"),
     ("+", r"fifo \+: 2 workers"),
-    ("fewer-workers", r"1 worker shall"),
+    ("fewer-workers", r"1 worker will"),
     ("more-workers", r"2 workers"),
     (SIGUSR1, r"since the start:"),
     ("s", r"since the start:"),
     ("statistics", r"since the start:"),
-    ("l", r"fifo l: the log is opened anew\n.*nothing is done: the log goes to no file"),
+    ("l", r"fifo l: the log is opened again\n.*nothing is done: the log goes to no file"),
     ("L", r"fifo L: the log is rotated\n.*nothing is done"),
-    ("P", r"fifo P: the pidfile is written anew"),
+    ("P", r"fifo P: the pidfile is written again"),
     ("write-pidfile", r"write-pidfile: the pidfile"),
     (SIGURG, r"SIGURG: ignored"),
     (SIGWINCH, r"SIGWINCH: ignored"),
     ("wake", r"wake: ignored"),
-    ("C", r"fifo C: no worker shall run until a connection comes"),
-    ("cheap", r"cheap: ignored: no worker shall run already"),
-    ("+", r"fifo \+: 1 worker shall"),
+    ("C", r"fifo C: no worker will run until a connection comes"),
+    ("cheap", r"cheap: ignored: no worker runs already"),
+    ("+", r"fifo \+: 1 worker will"),
     ("more-workers", r"2 workers"),
     ("B", r"fifo B: ignored: there is no emperor"),
     ("E", r"fifo E: ignored"),
@@ -222,7 +222,7 @@ def test_a_cheap_server_has_no_workers_until_a_connection_comes() -> None:
             ask(server, way)
             wait_until(lambda: server.workers() == [], "the workers' end")
             assert server.get("/").body == b"hello"
-            server.wait_for("a connection has come: 2 workers shall run")
+            server.wait_for("a connection has come: 2 workers will run")
             wait_until(lambda: len(server.workers()) == 2, "both workers again")
 
 

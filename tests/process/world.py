@@ -1,8 +1,8 @@
 """A world of pretended processes and a clock turned by hand, in which the real master can live.
 
-It stands for the operating system (`start`, `kill`, `bury`), the inbox (`wait`) and the clock. Zygotes and workers do
-what `load` and `boot` say; they answer the master's commands, which come over real pipes. Whoever signals a process
-that was buried fails the test: in the real world that pid may be a stranger's.
+It stands for the operating system (`start`, `kill`, `reap`), the inbox (`wait`) and the clock. Zygotes and workers do
+what `load` and `boot` say; they answer the master's commands, which come over real pipes. A signal to a process
+that was reaped fails the test: in the real world that pid may be another program's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ HARMLESS = (SIGURG, SIGTSTP, SIGCONT)
 
 @dataclass
 class Child:
-    """A pretended process. state: alive, dead (nobody has buried it), buried."""
+    """A pretended process. state: alive, dead (nobody has reaped it), reaped."""
 
     pid: int
     generation: int
@@ -99,7 +99,7 @@ class World:
         self.killed: list[RunningRequest] = []
         self.ended_groups: list[tuple[int, int]] = []
         self._notes: list[Note] = []
-        self._buried: list[tuple[int, int]] = []
+        self._reaped: list[tuple[int, int]] = []
         self._log_path = log
         self._log = log.open("ab")
         self.settings = self.configured(*options)
@@ -274,7 +274,7 @@ class World:
 
     def kill(self, pid: int, number: Signals) -> None:
         child = self.children[pid]
-        assert child.state != "buried", "that pid may be a stranger's"
+        assert child.state != "reaped", "that pid may be a stranger's"
         self.signalled.append((pid, number))
         if isinstance(child, Worker) and number in (SIGTSTP, SIGCONT):
             child.paused = number is SIGTSTP
@@ -285,11 +285,11 @@ class World:
     def end_group(self, pid: int, started: int) -> None:
         self.ended_groups.append((pid, started))
 
-    def bury(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
-        buried, self._buried = self._buried, []
-        for pid, _ in buried:
-            self.children[pid].state = "buried"
-        return buried
+    def reap(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
+        reaped, self._reaped = self._reaped, []
+        for pid, _ in reaped:
+            self.children[pid].state = "reaped"
+        return reaped
 
     # What goes on
 
@@ -304,8 +304,8 @@ class World:
                 self._fork(zygote, command)
             elif isinstance(command, Reap):
                 child = self.children[command.pid]
-                assert child.state == "dead", "only the dead are buried, and only once"
-                child.state = "buried"
+                assert child.state == "dead", "only the dead are reaped, and only once"
+                child.state = "reaped"
             else:
                 assert command == ReopenLog(zygote.pid)
                 self.commanded.append((zygote.pid, ReopenLog))
@@ -353,7 +353,7 @@ class World:
             self.die(worker, 1)
 
     def _die_of_master(self, child: Child) -> None:
-        self._buried.append((child.pid, child.status))
+        self._reaped.append((child.pid, child.status))
 
     def _new_pid(self) -> int:
         return 1000 + len(self.children)

@@ -102,7 +102,7 @@ def _workers(change: int) -> Apply:
         if fleet.stop is not Stop.NO:
             return _ignored("the server stops")
         count = fleet.workers_asked(change)
-        return CommandReply(f"{log_messages.workers(count)} shall run") if count else _ignored("no worker shall run")
+        return CommandReply(f"{log_messages.workers(count)} will run") if count else _ignored("no worker will run")
 
     return apply
 
@@ -113,10 +113,10 @@ def _cheap(fleet: Fleet, now: float) -> CommandReply:
         return _ignored("the server stops")
     shall_run = [one for one in fleet.generations if one.stage is not GenerationStage.DRAINING and one.count]
     if not shall_run:
-        return _ignored("no worker shall run already")
+        return _ignored("no worker runs already")
     for generation in shall_run:
         generation.count = 0
-    return CommandReply("no worker shall run until a connection comes")
+    return CommandReply("no worker will run until a connection comes")
 
 
 def _errand(errand: Errand) -> Apply:
@@ -141,7 +141,7 @@ def _nothing(why: str) -> Apply:
 COMMANDS = (
     Command(
         "reload",
-        "Read the configuration and load the application anew. The old workers leave when the new ones are ready;"
+        "Read the configuration and load the application again. The old workers leave when the new ones are ready;"
         " if they never are, the old ones serve on.",
         _reload(ReloadKind.WHOLE),
         (SIGHUP,),
@@ -157,14 +157,14 @@ COMMANDS = (
     ),
     Command(
         "reload-chain",
-        "Load the application anew, and replace the workers one after the other.",
+        "Load the application again, and replace the workers one after the other.",
         _reload(ReloadKind.CHAIN),
         letters="c",
         reloads=True,
     ),
     Command(
         "reload-workers",
-        "Load the application anew, with the configuration as it was.",
+        "Load the application again, with the configuration as it was.",
         _reload(ReloadKind.WORKERS),
         letters="w",
         reloads=True,
@@ -178,7 +178,7 @@ COMMANDS = (
     ),
     Command(
         "reexec",
-        "Execute the master anew, after an upgrade of greenwsgi or Python: same pid, same sockets. Then reload. What"
+        "Execute the master again, after an upgrade of greenwsgi or Python: same pid, same sockets. Then reload. What"
         " could not start is not executed.",
         _reexec,
         (SIGUSR2,),
@@ -200,7 +200,7 @@ COMMANDS = (
     Command(
         "statistics", "Write what `greenwsgi status` shows to the log.", _errand(Errand.STATISTICS), (SIGUSR1,), "s"
     ),
-    Command("reopen-log", "Open the file of logto anew; it was moved away.", _errand(Errand.REOPEN_LOG), letters="l"),
+    Command("reopen-log", "Open the file of logto again; it was moved away.", _errand(Errand.REOPEN_LOG), letters="l"),
     Command(
         "rotate-log",
         "Move the file of logto away, to its name and the time in seconds, and open a new one.",

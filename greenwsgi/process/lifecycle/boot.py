@@ -1,4 +1,4 @@
-"""From settings to a master that supervises: places taken, doors opened, privileges dropped; or all that taken over.
+"""From settings to a master that supervises: resources taken, listeners bound, privileges dropped; or all taken over.
 
 After a re-exec everything that is outside of the master is there already, and stays as it is: listeners, pidfile,
 control socket, fifos, workers.
@@ -126,12 +126,12 @@ def _rotate_log(path: str, master: Supervisor) -> None:
 def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
     """After a re-exec signals may come again, and the application of today is loaded."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    log.info(f"executed anew: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded anew")
+    log.info(f"executed again: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded again")
     fleet.reload_asked(ReloadKind.WHOLE, now)
 
 
 def _move_aside(path: str, now: int) -> None:
-    """Where a log goes that is rotated at that time: nobody's place, not that of a rotation within the same second."""
+    """Rename a log that is rotated at that time, to a name that is free: a rotation may come twice within a second."""
     with safe_paths.at(path, follow=True) as spot:
         while replace(spot, name=(aside := f"{spot.name}.{now}")).look() is not None:
             now += 1

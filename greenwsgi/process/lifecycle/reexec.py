@@ -70,7 +70,7 @@ class Reexec:
             return
         self._pid = 0
         if status:
-            self._log.error(f"not executed anew, all goes on: the rehearsal {log_messages.ended(status)}")
+            self._log.error(f"not executed again, all goes on: the rehearsal {log_messages.ended(status)}")
         elif self._fleet.stop is Stop.NO:
             self._fleet.errands.append(Errand.EXECUTE)
 
@@ -91,7 +91,7 @@ class Reexec:
             master.note_all()
             handed = self._complete(master.hand_over())
             document = handed.write()
-            self._log.info("the master is executed anew")
+            self._log.info("the master is executed again")
             self._log.flush(LAST_WORDS)
             try:
                 environ = {**os.environ, HANDOVER_VARIABLE: str(document)}

@@ -54,7 +54,7 @@ class Autoscaler:
         if serving and not serving.count and self._fleet.stop is Stop.NO and self._probe.knocked():
             rules = self._cycles[serving.number].settings.cheaper
             serving.count = min(serving.size, rules.cheaper_initial or rules.cheaper or serving.size)
-            self._log.info(f"a connection has come: {log_messages.workers(serving.count)} shall run")
+            self._log.info(f"a connection has come: {log_messages.workers(serving.count)} will run")
         self._note_sleep(serving, now)
 
     def adapt(self, serving: Generation, now: float) -> None:
@@ -81,7 +81,7 @@ class Autoscaler:
             self._log.info(f"idle {rules.idle:g}: no request has come; the server stops")
             self._fleet.stop_asked(Stop.GRACEFUL, now)
         else:
-            self._log.info(f"idle {rules.idle:g}: no request has come; no worker shall run until a connection comes")
+            self._log.info(f"idle {rules.idle:g}: no request has come; no worker will run until a connection comes")
             serving.count = 0
 
     def _follow_load(self, serving: Generation) -> None:
@@ -95,7 +95,7 @@ class Autoscaler:
         if count != serving.count:
             busy = ", ".join(f"{100 * one:.0f} %" for one in sample.busy)
             self._log.info(
-                f"cheaper-algo {rules.cheaper_algo}: {log_messages.workers(count)} shall run, not {serving.count}"
+                f"cheaper-algo {rules.cheaper_algo}: {log_messages.workers(count)} will run, not {serving.count}"
                 f" (busy: {busy or 'none'}; {sample.backlog} connections wait)"
             )
             serving.count = count

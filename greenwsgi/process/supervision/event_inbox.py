@@ -28,17 +28,21 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 def unanswered(said: dict[str, Any]) -> None:
-    """For whoever asks by a way that has no way back; the log tells."""
+    """For questions that come by a way without answers (signals, fifos); the log has the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An operator asks for a command, or a question, by its name. by: the way, for the log. wait: until it is done."""
+    """An operator asks for a command, or asks a question."""
 
     name: str
+    """Of the command or the question."""
     by: str
+    """The way that it came, for the log."""
     answer: Answer = unanswered
+    """Takes the answer."""
     wait: bool = False
+    """Answer when the command is done, not when it has begun."""
 
 
 Note = Signalled | Report | Asked
@@ -49,12 +53,12 @@ Ready = Callable[[int], list[Note]]
 class EventInbox:
     """Collects signals from the moment it is made, so that none is lost while the server still boots.
 
-    A handler does nothing at all: the wakeup descriptor carries the signal's number to `wait`, where it is one event
-    among others. `report` is the end of the report pipe that children write to; `pipe` is a whole one that was made
-    by the image of this process before a re-exec, and `rest` what it had read of a line.
+    The signal handlers do nothing: the wakeup descriptor carries a signal's number to `wait`, where it is one event
+    among others. `report` is the writing end of the report pipe, for the children, `reader` its reading end.
     """
 
     def __init__(self, signals: Iterable[Signals], pipe: tuple[int, int] | None = None, rest: str = "") -> None:
+        """pipe: both ends of the report pipe from before a re-exec. rest: what had been read of a line."""
         self._selector = selectors.DefaultSelector()
         self._looks: list[Callable[[], None]] = []
         self._wakeup, self._signalled = os.pipe()
@@ -103,7 +107,7 @@ class EventInbox:
         return notes
 
     def close(self) -> None:
-        """Give signals back to whom they belonged, and close the pipes."""
+        """Restore the signal handlers of before, and close the pipes."""
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_wakeup)
@@ -121,4 +125,4 @@ class EventInbox:
 
 
 def _woken(number: int, frame: FrameType | None) -> None:
-    """The wakeup descriptor says it all."""
+    """The wakeup descriptor has the number."""

@@ -1,4 +1,4 @@
-"""What happened, written down: signals and reports that came in, deaths, and what nobody reports."""
+"""Records events in the fleet: signals, reports, deaths of children, and what no process reports."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ past its deadline. The worker's own thread acts earlier, unless C code keeps the
 
 
 class EventRecorder:
-    """Keeps the fleet true to what is outside.
+    """Keeps the fleet in step with the processes.
 
-    It starts and ends nobody, but for two that the plan cannot know of: the dead, whom their zygote may bury when their
-    death is written down, and a worker that turns up after it was given up for lost. It tells those who turn up what
-    they missed.
+    It starts and ends no process, with two exceptions that the plan cannot know of: a zygote may reap a dead worker
+    when the death is recorded, and a worker that reports after it was given up for lost is told to leave. A worker
+    whose first report comes after the log was reopened is told to open it again.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class EventRecorder:
         self.starts: Counter[int] = Counter()
         """How often a worker of each number has become ready."""
         self.log_opened = -inf
-        """When the log was last opened anew: who was asked for before, and is heard of after, did not hear of that."""
+        """When the log was last opened again. Workers that were asked for before and report later have missed that."""
         self._dispatch = dispatch
         self._sender = sender
         self._fleet = setup.fleet
@@ -58,14 +58,14 @@ class EventRecorder:
         self._suspects = CrashSuspects()
 
     def note(self, notes: list[Note], now: float) -> None:
-        """Write down what came in, and look for what nobody reports."""
+        """Record what came in, and look for what no process reports."""
         for note in notes:
             if isinstance(note, Report):
                 self._reported(note, now)
             elif isinstance(note, Asked) or note.signal is not SIGCHLD:
                 self._dispatch.take(note, now)
-        for pid, status in self._system.bury(self._programs):
-            self._buried(pid, status, now)
+        for pid, status in self._system.reap(self._programs):
+            self._reaped(pid, status, now)
         if not self._system.adopts:
             self._miss_orphans(now)
         self._find_stuck(now)
@@ -102,7 +102,7 @@ class EventRecorder:
             worker.pid = pid
             if worker.since <= self.log_opened:
                 self._sender.reopen_log(generation, worker)
-        return worker if worker and worker.pid == pid else None  # else its seat is another's by now
+        return worker if worker and worker.pid == pid else None  # else another worker has its seat by now
 
     def _ready(self, generation: Generation, worker: WorkerState, now: float) -> None:
         worker.ready_at = now
@@ -127,7 +127,7 @@ class EventRecorder:
         if report.pid:
             self._cycles[generation.number].tell(Reap(report.pid))
 
-    def _buried(self, pid: int, status: int, now: float) -> None:
+    def _reaped(self, pid: int, status: int, now: float) -> None:
         for generation in self._fleet.generations:
             if generation.zygote and generation.zygote.pid == pid:
                 self.zygote_gone(generation, status, now)
@@ -139,7 +139,7 @@ class EventRecorder:
         self._other_child_died(pid, status)
 
     def _miss_orphans(self, now: float) -> None:
-        """Where orphans are not ours, nobody tells us of their death."""
+        """Where orphans do not become our children, no process tells us of their death."""
         for generation, worker in self._fleet.workers():
             orphaned = generation.zygote is None or generation.zygote.pid != worker.parent
             if worker.pid and orphaned and not lives(worker.pid):

@@ -57,10 +57,10 @@ class Errand(Enum):
     """What an operator can ask for that leaves the workers as they are; the value says what is done, for the log."""
 
     STATISTICS = "statistics are logged"
-    WRITE_PIDFILE = "the pidfile is written anew"
-    REOPEN_LOG = "the log is opened anew"
+    WRITE_PIDFILE = "the pidfile is written again"
+    REOPEN_LOG = "the log is opened again"
     ROTATE_LOG = "the log is rotated"
-    REEXEC = "the master is executed anew, if a rehearsal succeeds"
+    REEXEC = "the master is executed again, if a rehearsal succeeds"
     EXECUTE = "the rehearsal has succeeded"
 
     @property

@@ -1,7 +1,7 @@
-"""The master: wait, note, plan, perform, until there is nobody left to look after.
+"""The master: wait, record, plan, perform, until no process is left.
 
-Plain Python all through: no gevent, no ssl, never the application. What it knows is the fleet, what it decides is the
-plan; here is only how each action is done, and what the log says of it.
+Plain Python: no gevent, no ssl, never the application. What it knows is the fleet, what it decides is the plan. Here is
+only how each action is done, and what the log says of it.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Master:
         self._obey(setup.settings)
 
     def _obey(self, settings: Settings) -> None:
-        """The master itself does what these say of it from now on."""
+        """Apply what these settings say of the master itself."""
         self.fleet.reload_mercy = settings.processes.reload_mercy
         self.fleet.most_draining = settings.processes.draining_generations
 
     def open_log(self, path: str) -> None:
-        """Open the log's file anew, here and in all processes. Raises OSError."""
+        """Open the log's file again, here and in all processes. Raises OSError."""
         self._log.reopen(path, safe_paths.open_log)
         self.recorder.log_opened = self._clock.monotonic()
         for generation in self.fleet.generations:
@@ -87,16 +87,16 @@ class Master:
                 self._sender.reopen_log(generation, worker)
 
     def note_all(self) -> None:
-        """Take note of what has come in. Signals are blocked: the next image of this process gets them."""
+        """Record what has come in. Signals are blocked: the next image of this process gets them."""
         while notes := self._inbox.wait(0):
             for note in notes:
                 if isinstance(note, Signalled) and note.signal is not SIGCHLD:
                     raise_signal(note.signal)
             self.recorder.note([note for note in notes if not isinstance(note, Signalled)], self._clock.monotonic())
-        self._dispatch.hang_up("the master is executed anew; ask again")
+        self._dispatch.hang_up("the master is executed again; ask again")
 
     def hand_over(self) -> Handover:
-        """All that the next image of this process needs of us."""
+        """All that the next image of this process needs from this one."""
         seats = [seat for cycle in self.cycles.values() for seat in cycle.board.seats]
         return Handover(
             fleet=self.fleet,
@@ -130,14 +130,14 @@ class Master:
     def step(self, timeout: float) -> float:
         """Wait for at most `timeout`, then do all there is to do; returns how long the next step may wait.
 
-        What goes wrong in one part keeps nobody from the next: a stop that was noted is planned for, whatever else was.
+        An error in one part does not keep the next from running: a stop that was recorded is planned for in any case.
         """
         acted = False
         with self._border():
             self.recorder.note(self._inbox.wait(timeout), self._clock.monotonic())
         with self._border():
             if self.fleet.stop is not Stop.NO:
-                self._close_doors()
+                self._prepare_stop()
             self._checks.take(self._clock.monotonic())
         with self._border():
             actions = plan.plan(self.fleet, self._clock.monotonic())
@@ -150,14 +150,14 @@ class Master:
 
     @contextmanager
     def _border(self) -> Iterator[None]:
-        """Whatever goes wrong in it, the workers go on and the next step is another chance."""
+        """An error in it is logged, and the master goes on: the next step is another chance."""
         try:
             yield
         except Exception:
             self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
 
-    def _close_doors(self) -> None:
-        """Workers are told before they are signalled, so that they accept first what waits in the listeners' queues."""
+    def _prepare_stop(self) -> None:
+        """Tell the workers before they are signalled, so that they first accept what waits in the listeners' queues."""
         for cycle in self.cycles.values():
             cycle.board.closing = True
         self._refuse_connections(self.fleet.stop is Stop.NOW)
@@ -227,7 +227,7 @@ class Master:
             self._log.error(f"failed: {errand.value}: {error}")
 
     def _start_generation(self, now: float) -> None:
-        """All that can fail comes first: a generation that is in the fleet has its cycle."""
+        """All that can fail comes first: a generation that is in the fleet has its resources."""
         kind, hurry = self.fleet.take_reload()
         try:
             settings = self._settings_for(kind)
@@ -235,7 +235,7 @@ class Master:
         except GreenwsgiError as error:
             self._reload_refused(str(error), now)
             return
-        except Exception as error:  # a border: who asked for the reload must hear of its end, whatever goes wrong
+        except Exception as error:  # a border: the client that asked must get an answer
             details = traceback.format_exc()
             self._log.error(f"while the configuration was read:\n{details}")
             self._reload_refused(f"{type(error).__name__}: {error}", now, details)
@@ -250,9 +250,9 @@ class Master:
         self.recorder.show_past()
 
     def _reload_refused(self, why: str, now: float, details: str = "") -> None:
-        """No generation is made; before the first one there is nothing to go on with.
+        """No generation is made; without a first one the server stops.
 
-        One that still rises goes on, and is the answer to those who asked before it was made.
+        One that still rises goes on, and answers those that asked before it was made.
         """
         if self.fleet.born:
             said, rising = f"reload refused, nothing has changed: {why}", self.fleet.at(GenerationStage.RISING)
@@ -300,7 +300,9 @@ class Master:
             where = ", ".join(log_messages.address(listener) for listener in self._wiring.listeners)
             said = f"ready: {serves}: {where} (pid {os.getpid()})"
         self._log.info(said)
-        self._answer_with(generation, CommandOutcome(True, said))  # to the first one too: who asked while it loaded
+        self._answer_with(
+            generation, CommandOutcome(True, said)
+        )  # of the first one too: a client may ask while it loads
         if not relieved:
             self._ready()
 
@@ -331,7 +333,7 @@ class Master:
         self._system.kill(worker.pid, signal)
 
     def _dismiss(self, generation: Generation, now: float) -> None:
-        """The end of its command pipe is the word."""
+        """The end of file on its command pipe tells the zygote to leave."""
         assert generation.zygote is not None
         generation.zygote.dismiss(now)
         self.cycles[generation.number].hang_up()

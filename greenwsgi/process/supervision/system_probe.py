@@ -1,4 +1,4 @@
-"""What the master can see of the system around it: the queues of its listeners, and the memory of its children."""
+"""What the master can see of the system: the queues of its listeners, and the memory of its children."""
 
 from __future__ import annotations
 
