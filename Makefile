@@ -3,17 +3,21 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
+# How many tests run side by side: most of the live ones wait for servers. JOBS=0 runs them in one process.
+JOBS   ?= 4
 
 override VENV := $(abspath $(VENV))
 IN     := $(VENV)/bin
+FAST   := $(addprefix tests/,wire wsgi config options log shared subcommands worker test_house.py test_documents.py)
 SERVE  := $(VENV)/.installed-serve
 TEST   := $(VENV)/.installed-test
 
-.PHONY: help serve test coverage lint types bench fuzz soak dist clean
+.PHONY: help serve test test-fast coverage lint types bench fuzz soak dist clean
 
 help:
 	@echo "make serve     run the example application on http://127.0.0.1:8000"
 	@echo "make test      run the tests (ARGS='tests/wire -x' to choose)"
+	@echo "make test-fast the tests that start no server: under a minute"
 	@echo "make coverage  the tests with a coverage report"
 	@echo "make lint      ruff check, ruff format --check"
 	@echo "make types     mypy --strict"
@@ -30,7 +34,10 @@ serve: $(SERVE)
 	@cd examples && exec $(IN)/greenwsgi --processes 4 --async 1000 --wsgi-file flaskapp.py --callable app $(ARGS)
 
 test: $(TEST)
-	$(IN)/python -m pytest $(ARGS)
+	$(IN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+test-fast: $(TEST)
+	$(IN)/python -m pytest -n 2 --dist loadfile $(FAST) $(ARGS)
 
 coverage: $(TEST)
 	$(IN)/python -m coverage erase

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 from greenwsgi import __version__
 from greenwsgi.config import option_rules
-from greenwsgi.config.load import Loaded, load
+from greenwsgi.config.load import LoadedConfiguration, load
+from greenwsgi.config.read_variables import HANDOVER_VARIABLE
 from greenwsgi.config.settings import Settings, decode, silent
 from greenwsgi.config.show_config import first_texts, printable, show
-from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
+from greenwsgi.errors import INTERRUPTED_STATUS, PIPE_STATUS, USAGE_STATUS, BootError, UsageError
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.options.help import help_all, help_on, help_text
 from greenwsgi.shared import safe_paths
@@ -24,11 +25,6 @@ Reread = Callable[[Settings], Settings]
 
 Serve = Callable[[Settings, ServerLog, Reread, Callable[[], None]], int]
 """Serves, reads the settings again for each reload, calls when it first serves; returns the exit status."""
-
-HANDOVER = "GREENWSGI_HANDOVER"  # as process.handover has it, which is not imported for this
-
-PIPE_STATUS = 141  # 128 + SIGPIPE
-INTERRUPTED_STATUS = 130  # as shells have it: 128 + SIGINT
 
 
 def main(arguments: Sequence[str] | None = None, serve: Serve | None = None) -> int:
@@ -57,7 +53,7 @@ def run(arguments: Sequence[str], serve: Serve, failed: tuple[str, ...] = ()) ->
     if len(arguments) == 2 and arguments[0] in ("--help", "-h") and not arguments[1].startswith("-"):
         print(_help_on(arguments[1]), end="")
         return 0
-    if HANDOVER in os.environ:
+    if HANDOVER_VARIABLE in os.environ:
         return _go_on(arguments)
     environ = dict(os.environ)  # as it is now: what the server adds for its children is not configuration
     fallback = ""
@@ -73,7 +69,7 @@ def run(arguments: Sequence[str], serve: Serve, failed: tuple[str, ...] = ()) ->
         return run([fallback], serve, (*failed, fallback))
 
 
-def _act(loaded: Loaded, arguments: Sequence[str], environ: Mapping[str, str], serve: Serve) -> int:
+def _act(loaded: LoadedConfiguration, arguments: Sequence[str], environ: Mapping[str, str], serve: Serve) -> int:
     """Print what the options want printed, or serve."""
     settings, log = loaded.settings, ServerLog()
     if settings.config.help:
@@ -208,7 +204,7 @@ def _serve(settings: Settings, log: ServerLog, reread: Reread, ready: Callable[[
     return boot.serve(settings, log, reread, ready=ready)
 
 
-def _warn(loaded: Loaded, log: ServerLog) -> None:
+def _warn(loaded: LoadedConfiguration, log: ServerLog) -> None:
     for text in loaded.warnings:
         log.warning(text)
 

@@ -8,8 +8,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Exit statuses; docs/operating.md has the table. Where a zygote or a worker ends with one of the first three, so does a
+# server that cannot start because of it
+
+EXIT_FAILED = 1
+"""A process has failed: a BootError that says no other status, an error of the server's, a forked program."""
+
 USAGE_STATUS = 2
-"""The exit status that a mistake of the operator ends with."""
+"""A mistake of the operator (UsageError), in whichever process it is found; not in the application's name, see 22."""
+
+EXIT_APP_FAILED = 22
+"""The application, or a program of `cgi`, cannot be found or loaded; uWSGI's status."""
+
+EXIT_HARAKIRI = 70
+"""A worker was ended since a request blocked it past its deadline."""
+
+EXIT_ORPHAN = 71
+"""A worker was ended since it had outlived its master."""
+
+EXIT_NOT_EXECUTED = 127
+"""A program cannot be executed; the shell's status."""
+
+INTERRUPTED_STATUS = 130
+"""Interrupted before it served; the shell's 128 + SIGINT."""
+
+PIPE_STATUS = 141
+"""The reader of the output has gone; the shell's 128 + SIGPIPE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +87,6 @@ class PeerGone(GreenwsgiError, ConnectionError):
 class BootError(GreenwsgiError):
     """A process cannot start; it ends with `exit_code`."""
 
-    def __init__(self, text: str, exit_code: int = 1) -> None:
+    def __init__(self, text: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(text)
         self.exit_code = exit_code

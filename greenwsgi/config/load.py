@@ -20,7 +20,7 @@ from greenwsgi.options.catalog import OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfiguration:
     """Settings, what their reader should be told, each thing once, and the configuration to try if they fail."""
 
     settings: Settings
@@ -48,7 +48,7 @@ class ReadConfiguration:
         return build(self.assignments, warn, placeholders=self.placeholders, used=self.used, magic=self.magic)
 
 
-def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = False) -> Loaded:
+def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = False) -> LoadedConfiguration:
     """The Settings that the environment, a command line and the files it names give now.
 
     `reload` is for if-reload. Raises UsageError, with the fallback-config that was given until then.
@@ -60,7 +60,7 @@ def load(arguments: Sequence[str], environ: Mapping[str, str], reload: bool = Fa
     except UsageError as error:
         error.fallback = sources.fallback
         raise
-    return Loaded(settings, tuple(dict.fromkeys(warnings)), sources.fallback)
+    return LoadedConfiguration(settings, tuple(dict.fromkeys(warnings)), sources.fallback)
 
 
 def read(

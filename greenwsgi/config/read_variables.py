@@ -14,7 +14,10 @@ from greenwsgi.errors import Origin
 from greenwsgi.options.catalog import OPTIONS
 
 THEIRS, OURS = "UWSGI_", "GREENWSGI_"
-NO_OPTIONS = {THEIRS, OURS, "GREENWSGI_HANDOVER"} | frozenset(
+HANDOVER_VARIABLE = "GREENWSGI_HANDOVER"
+"""Tells the next image of a master, or a rehearsal, of its handover; see process/lifecycle/handover.py."""
+
+NO_OPTIONS = {THEIRS, OURS, HANDOVER_VARIABLE} | frozenset(
     f"UWSGI_{name}"
     for name in (
         *("RELOADS", "VASSALS_DIR", "EMPEROR_FD", "EMPEROR_FD_CONFIG", "EMPEROR_PROXY", "BROODLORD_NUM"),

@@ -24,12 +24,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from greenwsgi.errors import EXIT_FAILED
 from greenwsgi.log.server_log import ServerLog
 
 if TYPE_CHECKING:
     from greenwsgi.serve.service import Service
-
-EXIT_FAILED = 1
 
 _HELD_BACK = (
     *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGCONT),

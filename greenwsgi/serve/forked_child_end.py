@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol
 from gevent import monkey, threadpool
 from greenlet import GreenletExit, greenlet
 
+from greenwsgi.errors import EXIT_FAILED
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.exchange import Exchange
@@ -28,9 +29,6 @@ class ChildProcess(Protocol):
 
     def end(self, error: BaseException | None = None) -> NoReturn:
         """End the process."""
-
-
-EXIT_FAILED = 1
 
 
 def status_of(error: BaseException | None, log: ServerLog) -> int:

@@ -18,6 +18,7 @@ from types import FrameType
 from gevent import monkey
 
 from greenwsgi.clock import Clock
+from greenwsgi.errors import EXIT_HARAKIRI, EXIT_ORPHAN
 from greenwsgi.log.server_log import LAST_WORDS, ServerLog
 from greenwsgi.serve.service import RunningExchange
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
@@ -38,8 +39,6 @@ STUCK = 0.5
 because many greenlets have much to do is busy, not blocked."""
 LEAST_WARNING = 0.5
 """A shorter blocked-loop-warning would report loops that turn."""
-EXIT_HARAKIRI = 70
-EXIT_ORPHAN = 71
 
 _poll = monkey.get_original("select", "poll")
 _sleep = monkey.get_original("time", "sleep")

@@ -1,30 +1,23 @@
-"""What master, zygotes and workers say to each other: JSON, one object a line, over plain pipes.
+"""The messages between master, zygotes and workers: JSON, one object a line, over plain pipes.
 
-Up, on the one report pipe of the master (any number of writers; a line is shorter than PIPE_BUF, so it arrives whole):
+Each message is a dataclass of its own; MESSAGES is the registry. On the wire it is an object with `word`, which names
+the message, and its fields. Three kinds of pipes carry them (`shared/message_pipes.py`):
 
-    loaded                     the zygote has the application (or leaves it to the workers) and can fork
-    failed status reason       the application cannot be loaded: by the zygote, or under lazy-apps by a worker
-    forked seat                a worker's first word
-    ready seat                 the worker accepts connections
-    retire seat reason         the worker asks for a successor; it serves on until it is told to leave
-    died seat pid status       the zygote saw a worker die and has not reaped it: the pid is nobody else's yet
+- the report pipe, from all zygotes and workers up to the master;
+- the command pipe of each zygote, whose end of file means "leave";
+- the command pipe of each seat, down to the worker on it.
 
-Down, on the command pipe of each zygote; its end of file means "leave":
-
-    fork seat number paused probation
-                               make worker `number` on that seat, which accepts nothing while the server is paused,
-                               and on probation, since the one before it crashed, one connection at a time at first
-    reap pid                   the master will not signal that pid any more
+Sender and receiver may be different versions, over a re-exec for example. So unknown messages and unknown fields are
+ignored, and a field that is new to a message must have a default.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from enum import StrEnum
-from typing import Any
+from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
+from typing import Any, ClassVar
 
 from greenwsgi.shared.descriptor_numbers import raised
 
@@ -32,123 +25,183 @@ HANDSHAKE = 0.1
 """Seconds that a client's TCP handshake may be under way when the server stops."""
 
 LINE_LIMIT = 512  # POSIX's smallest PIPE_BUF, and macOS's
-_READ_SIZE = 65536
-
-
-class Word(StrEnum):
-    LOADED = "loaded"
-    FAILED = "failed"
-    FORKED = "forked"
-    READY = "ready"
-    RETIRE = "retire"
-    DIED = "died"
-    FORK = "fork"
-    REAP = "reap"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One line.
+    """One line. A subclass is one kind of message; `word` is its name on the wire."""
 
-    pid: the speaker's, but the worker's in died and reap. status: an exit status; in died negative for a signal.
-    """
-
-    word: Word
-    generation: int = 0
-    pid: int = 0
-    seat: int = -1
-    number: int = 0
-    status: int = 0
-    reason: str = ""
-    paused: bool = False
-    probation: bool = False
+    word: ClassVar[str]
 
     def encode(self) -> bytes:
-        """The line, at most LINE_LIMIT bytes: a reason that is too long loses its end."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        reason = self.reason
-        while len(line := json.dumps(said | {"reason": reason}, separators=(",", ":")).encode() + b"\n") > LINE_LIMIT:
-            reason = reason[: len(reason) * 9 // 10]
+        """The line, at most LINE_LIMIT bytes: a `reason` that is too long is cut."""
+        said: dict[str, Any] = {"word": self.word, **asdict(self)}
+        while len(line := json.dumps(said, separators=(",", ":")).encode() + b"\n") > LINE_LIMIT:
+            said["reason"] = said["reason"][: len(said["reason"]) * 9 // 10]
         return line
 
-    @classmethod
-    def decode(cls, line: bytes) -> Message:
-        """The message of one line; what it says that we do not know is left out: a zygote may be newer than its master.
 
-        Raises ValueError for anything else.
-        """
-        if len(line) > LINE_LIMIT:  # no matter what it is: nested deeply enough, it would exhaust the parser
-            raise ValueError("too long for a message")
-        try:
-            said = json.loads(line)
-            known = {field.name: said[field.name] for field in fields(cls) if field.name in said}
-            message = cls(**(known | {"word": Word(said["word"])}))
-        except (TypeError, KeyError) as error:
-            raise ValueError(f"no message: {line!r}") from error
-        numbers = (message.generation, message.pid, message.seat, message.number, message.status)
-        is_typed = type(message.reason) is str and type(message.paused) is type(message.probation) is bool
-        if not is_typed or not all(type(number) is int for number in numbers):
-            raise ValueError(f"no message: {line!r}")
-        return message
+# Reports, up to the master
 
 
-class Lines:
-    """The reading end of a pipe: bytes in, whole messages out."""
+@dataclass(frozen=True, slots=True)
+class Report(Message):
+    """What a zygote or a worker tells the master."""
 
-    def __init__(self, fd: int, rest: str = "") -> None:
-        self.fd = fd
-        self.closed = False
-        self._rest = rest.encode("latin-1")
-
-    @property
-    def rest(self) -> str:
-        """The beginning of a line whose end has not come, each byte a character."""
-        return self._rest.decode("latin-1")
-
-    def read(self) -> list[Message]:
-        """What has arrived, after one read; nothing if there was nothing. Sets `closed` at the end of file.
-
-        A line that is no message is a stray write of somebody's (an application has the pipe too): it is left out.
-        """
-        try:
-            data = os.read(self.fd, _READ_SIZE)
-        except BlockingIOError:
-            return []
-        self.closed = not data
-        *lines, rest = (self._rest + data).split(b"\n")
-        self._rest = rest[: LINE_LIMIT + 1]
-        return [message for line in lines if (message := _decoded(line))]
+    generation: int
+    """The number of the sender's generation."""
+    pid: int
+    """The sender's; in Died the dead worker's."""
 
 
-def _decoded(line: bytes) -> Message | None:
-    try:
-        return Message.decode(line)
-    except ValueError:
-        return None
+@dataclass(frozen=True, slots=True)
+class Loaded(Report):
+    """The zygote has the application (or leaves it to the workers, under lazy-apps) and can fork."""
+
+    word = "loaded"
 
 
-class ReportPipe:
-    """A child's way to speak to the master: `report("ready")`, `report("retire", reason="max-requests 5000")`."""
+@dataclass(frozen=True, slots=True)
+class Failed(Report):
+    """The application cannot be loaded: by the zygote, or under lazy-apps by a worker."""
 
-    def __init__(self, fd: int, generation: int, seat: int = -1, number: int = 0) -> None:
-        self.fd = fd
-        self._generation = generation
-        self._seat = seat
-        self._number = number
+    word = "failed"
+    status: int
+    """The exit status of the sender, and of a server that cannot start because of it."""
+    reason: str
+    """Why, in one line."""
+    seat: int = -1
+    """The worker's; -1 for a zygote."""
 
-    def __call__(self, word: str, *, status: int = 0, reason: str = "") -> None:
-        """Say it, whole, in one write. A master that is gone does not hear it: the lifeline tells of that."""
-        self.send(Message(Word(word), self._generation, os.getpid(), self._seat, self._number, status, reason))
 
-    def send(self, message: Message) -> None:
-        try:
-            os.write(self.fd, message.encode())
-        except OSError:  # or the application has closed the pipe
-            return
+@dataclass(frozen=True, slots=True)
+class Forked(Report):
+    """The first message of a worker."""
 
-    def of_worker(self, seat: int, number: int) -> ReportPipe:
-        """The same pipe, for the worker on that seat."""
-        return ReportPipe(self.fd, self._generation, seat, number)
+    word = "forked"
+    seat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Report):
+    """The worker accepts connections."""
+
+    word = "ready"
+    seat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire(Report):
+    """The worker asks for a successor. It serves on until it is told to leave."""
+
+    word = "retire"
+    seat: int
+    reason: str
+    """Why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died(Report):
+    """The zygote saw a worker die, and has not reaped it: no other process can have that pid yet."""
+
+    word = "died"
+    seat: int
+    status: int
+    """The worker's exit status, negative for a signal."""
+
+
+# Commands to a zygote
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWorker(Message):
+    """Fork a worker on that seat."""
+
+    word = "fork"
+    seat: int
+    number: int
+    """The worker's number, 1 to N."""
+    paused: bool = False
+    """The server is paused: the worker accepts no connections until Resume."""
+    probation: bool = False
+    """The worker before it crashed, so this one takes one connection at a time at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reap(Message):
+    """Reap the dead worker: the master does not signal that pid any more."""
+
+    word = "reap"
+    pid: int
+
+
+# Commands to a worker. The pid is the receiver's: a worker ignores what was meant for the one before it on its seat
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLog(Message):
+    """Open the log file again, since it was moved; to zygotes too."""
+
+    word = "reopen-log"
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Message):
+    """Accept no connections until Resume; those that are open go on."""
+
+    word = "pause"
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(Message):
+    """Accept connections again."""
+
+    word = "resume"
+    pid: int
+
+
+ZygoteCommand = ForkWorker | Reap | ReopenLog
+WorkerCommand = ReopenLog | Pause | Resume
+
+MESSAGES: tuple[type[Message], ...] = (
+    *(Loaded, Failed, Forked, Ready, Retire, Died),
+    *(ForkWorker, Reap),
+    *(ReopenLog, Pause, Resume),
+)
+
+_Fields = Mapping[str, tuple[Field[Any], type]]
+
+
+def _fields_of(kind: type[Message]) -> _Fields:
+    types = typing.get_type_hints(kind)
+    return {field.name: (field, types[field.name]) for field in fields(kind)}
+
+
+_BY_WORD: Mapping[str, tuple[type[Message], _Fields]] = {kind.word: (kind, _fields_of(kind)) for kind in MESSAGES}
+
+
+def decode(line: bytes) -> Message:
+    """The message of one line, without fields that it does not have here.
+
+    Raises ValueError for anything else: no JSON object, an unknown message, a missing field, a value of a wrong type.
+    """
+    if len(line) > LINE_LIMIT:  # whatever it is: nested deeply enough, it would exhaust the parser
+        raise ValueError("too long for a message")
+    said = json.loads(line)
+    word = said.get("word") if isinstance(said, dict) else None
+    if not isinstance(word, str) or word not in _BY_WORD:
+        raise ValueError(f"no message: {line!r}")
+    kind, known = _BY_WORD[word]
+    values = {}
+    for name, (field, wanted) in known.items():
+        if name not in said and field.default is not MISSING:
+            continue
+        if type(said.get(name)) is not wanted:  # not isinstance: True is no number
+            raise ValueError(f"{word}: {name} is no {wanted.__name__}: {line!r}")
+        values[name] = said[name]
+    return kind(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,30 +226,38 @@ class BoundListener:
 
 @dataclass(frozen=True, slots=True)
 class BootDocument:
-    """All that a zygote is told at its birth; descriptors are numbers that mean the same in master and zygote.
+    """All that a zygote gets from the master at its start. Descriptors have the same numbers in both.
 
-    configuration: all of it, as config.settings encodes it.
-    report, commands, lifeline, scoreboard, log: descriptors. seats, cores: the scoreboard's measures. failure: a file
-    for the traceback of an application that cannot be loaded, which no line would hold; -1 for none. log_file: what the
-    log is opened anew with at SIGURG; "" if it goes to no file. layout: of the scoreboard.
-
-    A zygote may be newer than its master: what it does not know it ignores, and what is new has a default. Only the
-    scoreboard must be the same for both.
+    A zygote may be newer than its master: it ignores the fields that it does not know, and fields that are new have
+    defaults. Only the scoreboard must be the same for both.
     """
 
     generation: int
     configuration: Mapping[str, Any]
+    """All of it, as config.settings encodes it."""
     listeners: tuple[BoundListener, ...]
     report: int
+    """The writing end of the report pipe."""
     commands: int
+    """The reading end of the zygote's command pipe."""
     lifeline: int
+    """A descriptor whose end of file means that the master is gone."""
     scoreboard: int
+    """The scoreboard's file."""
     log: int
+    """The log's descriptor."""
     seats: int
+    """How many seats the scoreboard has."""
     cores: int
+    """How many requests a seat of the scoreboard has room for."""
     failure: int = -1
+    """A file for the traceback of an application that cannot be loaded, which no line would hold; -1 for none."""
     log_file: str = ""
+    """The path that ReopenLog opens; "" if the log goes to no file."""
     layout: str = ""
+    """The layout of the scoreboard."""
+    worker_commands: tuple[int, ...] = ()
+    """The reading end of each seat's command pipe; none if the master has no such pipes."""
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -206,14 +267,14 @@ class BootDocument:
         said: Mapping[str, Any] = json.loads(data)
         listeners = tuple(BoundListener(**listener) for listener in said["listeners"])
         known = {field.name: said[field.name] for field in fields(cls) if field.name in said}
-        return cls(**{**known, "listeners": listeners})
+        return cls(**{**known, "listeners": listeners, "worker_commands": tuple(said.get("worker_commands", ()))})
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """Every descriptor the zygote must be given."""
         named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
         failure = () if self.failure < 0 else (self.failure,)
-        return (*named, *failure, *(listener.fd for listener in self.listeners))
+        return (*named, *failure, *self.worker_commands, *(listener.fd for listener in self.listeners))
 
     def raised(self) -> BootDocument:
         """The same with high numbers: the old ones are closed, the new ones not inheritable."""
@@ -225,5 +286,6 @@ class BootDocument:
             scoreboard=raised(self.scoreboard),
             log=raised(self.log),
             failure=raised(self.failure) if self.failure >= 0 else -1,
+            worker_commands=tuple(raised(fd) for fd in self.worker_commands),
             listeners=tuple(replace(one, fd=raised(one.fd)) for one in self.listeners),
         )

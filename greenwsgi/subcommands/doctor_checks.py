@@ -17,7 +17,7 @@ from pathlib import Path
 from greenwsgi import __version__
 from greenwsgi.config import option_rules
 from greenwsgi.config.available_cpus import usable
-from greenwsgi.config.load import Loaded
+from greenwsgi.config.load import LoadedConfiguration
 from greenwsgi.config.settings import Settings
 from greenwsgi.errors import BootError, UsageError
 from greenwsgi.options.listen_addresses import Unix, read_place
@@ -48,7 +48,7 @@ def versions() -> Finding:
     )
 
 
-def configuration(loaded: Loaded) -> Iterator[Finding]:
+def configuration(loaded: LoadedConfiguration) -> Iterator[Finding]:
     """Does the server start with it, and of what does it warn?"""
     warnings = list(loaded.warnings)
     try:

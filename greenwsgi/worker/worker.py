@@ -19,6 +19,7 @@ from gevent.hub import get_hub
 from greenwsgi.clock import Clock, SystemClock
 from greenwsgi.config.option_rules import socket_numbers
 from greenwsgi.config.settings import Settings
+from greenwsgi.errors import EXIT_APP_FAILED, EXIT_FAILED, EXIT_HARAKIRI, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.access_log import AccessLog, Worthy
 from greenwsgi.log.server_log import ServerLog
@@ -31,7 +32,7 @@ from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.endpoints import door
 from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.serve.loop_budget import LoopBudget
-from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, LoopMonitor
+from greenwsgi.serve.loop_monitor import LoopMonitor
 from greenwsgi.serve.policy import RequestPolicy
 from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.serve.service import RunningExchange, Service
@@ -39,18 +40,18 @@ from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.serve.watchdog import STRIKES, Watchdog
 from greenwsgi.shared import descriptor_numbers, resource_limits
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import HANDSHAKE, BoundListener, ReportPipe
+from greenwsgi.shared.message_pipes import ReportPipe
+from greenwsgi.shared.messages import HANDSHAKE, BoundListener, Pause, ReopenLog, Resume
 from greenwsgi.shared.metrics import FULL, REQUESTS
 from greenwsgi.shared.run_command import end_groups
 from greenwsgi.shared.scoreboard import Scoreboard, Seat, Stage
 from greenwsgi.worker import pipeline
+from greenwsgi.worker.command_pipe import CommandPipe
 from greenwsgi.worker.pipeline import PipelineContext
 from greenwsgi.worker.worker_limits import WorkerLimits, measure
 from greenwsgi.wsgi.environ import fixed_part
 from greenwsgi.wsgi.load_applications import load
 from greenwsgi.wsgi.types import Application
-
-EXIT_CRASHED = 1
 
 LIMITS_LOOK = 1.0
 """Seconds between two looks at the worker's age and memory."""
@@ -74,6 +75,7 @@ class WorkerBoot:
 
     number: 1..N, the same through all its lives. seat: its place on the board.
     lifeline: a descriptor whose end means that the master is gone.
+    commands: the reading end of its command pipe, -1 for none. reopen_log: what ReopenLog asks for.
     application: None under lazy-apps, then the worker imports it. tls: of each address that speaks it.
     forks: the at-fork hook, which has to know of all that a child of the application must not have.
     paused: whether it accepts nothing, until SIGCONT. probation: the worker before it crashed.
@@ -94,6 +96,8 @@ class WorkerBoot:
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
     paused: bool = False
     probation: bool = False
+    commands: int = -1
+    reopen_log: Callable[[], object] = bool
 
 
 def run(boot: WorkerBoot) -> int:
@@ -102,8 +106,14 @@ def run(boot: WorkerBoot) -> int:
 
 
 def find_application(settings: Settings) -> Application:
-    """The application that the settings name; beside programs there need be none. What it raises passes."""
-    application = load(settings.python, needed=not settings.cgi.cgi)
+    """The application that the settings name; beside programs there need be none. What it raises passes.
+
+    Raises BootError for a mistake in its name: that has the status of an application that cannot be loaded.
+    """
+    try:
+        application = load(settings.python, needed=not settings.cgi.cgi)
+    except UsageError as error:
+        raise BootError(str(error), EXIT_APP_FAILED) from None
     _take_signals_back()
     descriptor_numbers.open_standard()  # those that it has closed
     return application
@@ -139,7 +149,8 @@ class Worker:
         self._born = clock.monotonic()
         self._limits = WorkerLimits.of_worker(boot.number, boot.settings.processes)
         self._limits_timer: Any = None
-        own = (boot.lifeline, boot.report.fd, *(one.fd for one in boot.listeners))
+        commands = (boot.commands,) if boot.commands >= 0 else ()
+        own = (boot.lifeline, boot.report.fd, *commands, *(one.fd for one in boot.listeners))
         self._descriptor_owners = DescriptorOwners(boot.log, own)
         self._descriptors_timer = get_hub().loop.timer(DESCRIPTORS_LOOK, DESCRIPTORS_LOOK)
         self._acceptors: list[Acceptor] = []
@@ -171,8 +182,10 @@ class Worker:
         self._descriptors_timer.start(self._look_at_descriptors)
         self._accept(service)
         self._hooks()
+        pause, resume = partial(self._pause, True), partial(self._pause, False)
+        CommandPipe(boot.commands, {ReopenLog: boot.reopen_log, Pause: pause, Resume: resume}).start()
         boot.seat.stage = Stage.READY
-        boot.report("ready")
+        boot.report.ready()
         self._wait(self._serve)
         boot.seat.stage = Stage.DRAINING
         return self._drain(mercy) or self._status
@@ -331,14 +344,14 @@ class Worker:
         log.error(what)
         self._retire(what)
         if self._boot.report.fd in lost:  # the master has not heard that
-            self._status = EXIT_CRASHED
+            self._status = EXIT_FAILED
             self._leave.set()
 
     def _retire(self, reason: str) -> None:
         """Ask for a successor, once; the master says when to leave."""
         if not self._retiring:
             self._retiring = True
-            self._boot.report("retire", reason=reason)
+            self._boot.report.retire(reason)
 
     def _give_up(self, exchange: RunningExchange) -> None:
         """A request has swallowed every HarakiriTimeout: only the end of the process ends it."""
@@ -361,7 +374,7 @@ class Worker:
         except BaseException as error:
             what = f"{type(error).__name__} in a greenlet of the application"
             self._boot.log.error(f"worker {self._boot.number} leaves: {what}:\n{tracebacks.of_application(error)}")
-            self._status = EXIT_CRASHED
+            self._status = EXIT_FAILED
             self._retire(what)
 
     def _close_doors(self) -> None:

@@ -1,11 +1,11 @@
-"""The zygote: loads the application once, then forks workers on the master's word.
+"""The zygote: loads the application once, then forks workers when the master asks for them.
 
 It runs no event loop: it waits with original, unpatched primitives, so that a greenlet which the application spawns in
 its import does not run here but, after the fork, in each worker, as under uWSGI. For the same reason it learns of its
 workers' deaths by pidfd, not by SIGCHLD, which belongs to gevent in every worker.
 
 A worker that has drained runs the application's atexit functions, as under uWSGI and gunicorn: they flush logs and
-metrics. The zygote never does: it has served nobody.
+metrics. The zygote never does: it has served no request.
 """
 
 from __future__ import annotations
@@ -28,28 +28,27 @@ import gevent
 from gevent import monkey
 
 from greenwsgi.config.settings import Settings, decode
-from greenwsgi.errors import USAGE_STATUS, BootError, UsageError
+from greenwsgi.errors import EXIT_APP_FAILED, EXIT_FAILED, USAGE_STATUS, BootError, UsageError
 from greenwsgi.log import tracebacks
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve import fork_safety, monkeypatch, native_drivers, tls_contexts
 from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.shared import descriptor_numbers, process_title, run_command, safe_paths
 from greenwsgi.shared.hooks import Hooks
-from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, ReportPipe, Word
+from greenwsgi.shared.message_pipes import MessageReader, ReportPipe
+from greenwsgi.shared.messages import BootDocument, BoundListener, ForkWorker, Message, Reap, ReopenLog
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker import pipeline
-from greenwsgi.worker.worker import EXIT_CRASHED, WorkerBoot, find_application, run
+from greenwsgi.worker.worker import WorkerBoot, find_application, run
 from greenwsgi.wsgi import load_application
 from greenwsgi.wsgi.cgi_scripts import Scripts
 from greenwsgi.wsgi.types import Application
-
-EXIT_APP_FAILED = 22
 
 DEATH_POLL = 0.2
 """Seconds between two looks at the workers where there are no pidfds."""
 
 _OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-"""Signals the application has no say in."""
+"""Signals whose handlers are the server's, not the application's."""
 
 _UNTIL_READY = (signal.SIGQUIT, signal.SIGTERM)
 """Those that end a worker which still boots."""
@@ -65,8 +64,8 @@ _on_signal = monkey.get_original("signal", "signal")
 
 
 def main(document: int, forks: ForkHook) -> NoReturn:
-    """Be a zygote until the master says otherwise. `document`: the descriptor of the boot document."""
-    _take_no(*_OURS, *_FREE)
+    """Be a zygote until the master hangs up. `document`: the descriptor of the boot document."""
+    _ignore(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
     boot = boot.raised()  # numbers that no loop of the application's closes; nor do programs inherit them
@@ -77,7 +76,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
     report = ReportPipe(boot.report, boot.generation)
     if boot.log_file:
-        _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))
+        _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))  # an operator's; the master sends ReopenLog
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # not before: what came since the fork has its handler now
     try:
         agree(boot)
@@ -88,22 +87,22 @@ def main(document: int, forks: ForkHook) -> NoReturn:
         application = prepare(settings, log, forks)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         forks.returned(error)
-        fail(report, log, error, boot.failure)
-        leave(EXIT_APP_FAILED)
-    _take_no(*_OURS)  # again: the application may have set handlers of its own
+        obey_reopen_log(boot, log)
+        leave(fail(report, log, error, boot.failure))
+    _ignore(*_OURS)  # again: the application may have set handlers of its own
     for line in fork_safety.report({document, *boot.descriptors}):
-        log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it behind the fork)")
-    report("loaded")
+        log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it after the fork)")
+    report.loaded()
     try:
         Zygote(boot, settings, application, contexts, report, log, forks).serve()
     except BaseException:  # a border: its workers serve on, and the master replaces it
         log.error(f"in the zygote:\n{traceback.format_exc()}")
-        leave(EXIT_CRASHED)
+        leave(EXIT_FAILED)
     leave(0)
 
 
 def agree(boot: BootDocument) -> None:
-    """Raises UsageError if what the workers write on the scoreboard would not be what the master reads there."""
+    """Check that this greenwsgi writes the scoreboard as the master reads it. Raises UsageError."""
     if boot.layout != LAYOUT:
         raise UsageError("greenwsgi has changed since the master was started: reexec first (SIGUSR2)")
 
@@ -111,22 +110,17 @@ def agree(boot: BootDocument) -> None:
 def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls_contexts.ServerTls]:
     """TLS of the sockets that have it; before the application is loaded, since a mistake shows at once then.
 
-    Raises BootError, with the status of a usage error.
+    Raises UsageError.
     """
-    try:
-        contexts = tls_contexts.load(settings)
-        for one in listeners:
-            if one.tls and one.text not in contexts:
-                raise UsageError(
-                    f"{one.name} speaks TLS, and its certificate is configured no more; that takes a restart"
-                )
-    except UsageError as error:
-        raise BootError(str(error), USAGE_STATUS) from None
+    contexts = tls_contexts.load(settings)
+    for one in listeners:
+        if one.tls and one.text not in contexts:
+            raise UsageError(f"{one.name} speaks TLS, and its certificate is configured no more; that takes a restart")
     return contexts
 
 
 def arm(forks: ForkHook, boot: BootDocument, settings: Settings, log: ServerLog) -> None:
-    """What the application forks from now on has nothing of the server's but its log."""
+    """From now on a process that the application forks has nothing of the server's but its log."""
     forks.arm(log)
     forks.guard(set(boot.descriptors) - {boot.log, 1, 2}, {one.fd for one in boot.listeners})
     forks.title = partial(process_title.show, options=settings.machine)
@@ -134,7 +128,7 @@ def arm(forks: ForkHook, boot: BootDocument, settings: Settings, log: ServerLog)
 
 
 def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application | None:
-    """Make the process what the application expects, and load it, unless each worker shall do that by itself."""
+    """Make the process what the application expects, and load it, unless each worker does that (lazy-apps)."""
     monkeypatch.check()
     if early := monkeypatch.unpatched():
         log.warning(f"imported before gevent's patch, and blocks: {', '.join(early)}; see .pth files and sitecustomize")
@@ -152,7 +146,7 @@ def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application 
         except OSError as error:
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
     if settings.cgi.cgi:
-        Scripts(settings.cgi, settings.origin("cgi"))  # are they there?
+        check_programs(settings)
     pipeline.rows()  # workers inherit the plugins, and one that cannot be loaded fails the start
     moments, hooks = settings.hooks, Hooks(log, partial(run_program, forks))
     hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
@@ -163,31 +157,55 @@ def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application 
     return application
 
 
+def check_programs(settings: Settings) -> None:
+    """Raises BootError if there is no such CGI program or folder: that is the application here."""
+    try:
+        Scripts(settings.cgi, settings.origin("cgi"))
+    except UsageError as error:
+        raise BootError(str(error), EXIT_APP_FAILED) from None
+
+
 def run_program(forks: ForkHook, command: str) -> int:
     """Run a hook's command; its exit status."""
     return run_command.run(command, forks.fork, _waitpid)
 
 
 def reopen(path: str, log: ServerLog) -> None:
-    """Somebody has moved the log's file away: open it anew, in zygote and workers."""
+    """Open the log file again, which was moved; in zygote and workers. path: "" if the log goes to no file."""
+    if not path:
+        return
     try:
         log.reopen(path, safe_paths.open_log)
     except OSError as error:
-        log.error(f"the log cannot be opened anew: {path}: {error.strerror}")
+        log.error(f"the log cannot be opened again: {path}: {error.strerror}")
 
 
-def fail(report: ReportPipe, log: ServerLog, error: BaseException, file: int = -1) -> None:
-    """Say why the application cannot be loaded: one line to the master, the traceback to the log and that file."""
-    if isinstance(error, UsageError):
-        report("failed", status=EXIT_APP_FAILED, reason=str(error))
-    elif isinstance(error, BootError):
-        report("failed", status=error.exit_code, reason=str(error))
-    else:
-        trace = tracebacks.of_application(error)
-        log.error("the application cannot be loaded:\n" + trace)
-        if file >= 0:
-            os.pwrite(file, trace.encode("utf-8", "backslashreplace"), 0)
-        report("failed", status=EXIT_APP_FAILED, reason=one_line(error))
+def obey_reopen_log(boot: BootDocument, log: ServerLog) -> None:
+    """Before a failure is logged: the log may have been moved while the application was imported."""
+    poll = _poll()
+    poll.register(boot.commands, select.POLLIN)
+    if poll.poll(0):
+        for command in MessageReader(boot.commands).read():
+            if isinstance(command, ReopenLog):
+                reopen(boot.log_file, log)
+
+
+def fail(report: ReportPipe, log: ServerLog, error: BaseException, file: int = -1) -> int:
+    """Report why this process cannot start, and return its exit status, which a server that starts ends with too.
+
+    A mistake of the operator has USAGE_STATUS. What the application raises has EXIT_APP_FAILED, and its traceback goes
+    to the log and to that file.
+    """
+    if isinstance(error, UsageError | BootError):
+        status = USAGE_STATUS if isinstance(error, UsageError) else error.exit_code
+        report.failed(status, str(error))
+        return status
+    trace = tracebacks.of_application(error)
+    log.error("the application cannot be loaded:\n" + trace)
+    if file >= 0:
+        os.pwrite(file, trace.encode("utf-8", "backslashreplace"), 0)
+    report.failed(EXIT_APP_FAILED, one_line(error))
+    return EXIT_APP_FAILED
 
 
 def one_line(error: BaseException) -> str:
@@ -206,14 +224,14 @@ def leave(status: int) -> NoReturn:
 
 
 def _flush(*streams: TextIO) -> None:
-    """If they can be: the disk may be full, the reader gone, and the application may have put anything there."""
+    """Flush if possible: the disk may be full, the reader gone, and the application may have replaced a stream."""
     for stream in streams:
         with suppress(Exception):
             stream.flush()
 
 
 class Zygote:
-    """Forks workers, watches them die, and buries each when the master has taken note."""
+    """Forks workers, reports their deaths, and reaps each when the master has recorded its death."""
 
     def __init__(
         self,
@@ -233,7 +251,7 @@ class Zygote:
         self._report = report
         self._log = log
         self._board = Scoreboard(boot.scoreboard, boot.seats, boot.cores)
-        self._commands = Lines(boot.commands)
+        self._commands = MessageReader(boot.commands)
         self._poll = _poll()
         self._poll.register(boot.commands)
         self._poll.register(boot.lifeline, 0)
@@ -244,7 +262,7 @@ class Zygote:
         forks.forget_seat = self._board.detach
 
     def serve(self) -> None:
-        """Until the master hangs up, or is no more."""
+        """Fork and reap until the master hangs up or is gone."""
         while True:
             polled = len(self._pidfds) < len(self._seats)
             ready = {fd for fd, _ in self._poll.poll(DEATH_POLL * 1000 if polled else None)}
@@ -258,14 +276,17 @@ class Zygote:
             self._report_deaths()
 
     def _obey(self, command: Message) -> None:
-        if command.word is Word.FORK:
-            self._make_worker(command)
-        elif command.word is Word.REAP:
-            with suppress(ChildProcessError):  # buried already, where a death cannot be seen otherwise
-                _waitpid(command.pid, os.WNOHANG)
+        match command:
+            case ForkWorker():
+                self._make_worker(command)
+            case Reap(pid):
+                with suppress(ChildProcessError):  # reaped already, where a death cannot be seen otherwise
+                    _waitpid(pid, os.WNOHANG)
+            case ReopenLog():
+                reopen(self._boot.log_file, self._log)
 
-    def _make_worker(self, order: Message) -> None:
-        """Fork. Signals wait meanwhile: in the child none may meet a handler of ours, which does nothing."""
+    def _make_worker(self, order: ForkWorker) -> None:
+        """Fork. Signals are blocked meanwhile: in the child none may reach the zygote's handlers, which do nothing."""
         _flush(sys.stdout)  # what is buffered would be written by both
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
@@ -276,7 +297,7 @@ class Zygote:
             self._watch(pid)
         except OSError as error:
             self._log.error(f"cannot fork worker {order.number}: {error}")
-            self._say_died(0, order.seat, EXIT_CRASHED)
+            self._report.died(0, order.seat, EXIT_FAILED)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
@@ -299,16 +320,13 @@ class Zygote:
             if pidfd is not None:
                 self._poll.unregister(pidfd)
                 _close(pidfd)
-            self._say_died(pid, self._seats.pop(pid), status)
-
-    def _say_died(self, pid: int, seat: int, status: int) -> None:
-        self._report.send(Message(Word.DIED, self._boot.generation, pid, seat, status=status))
+            self._report.died(pid, self._seats.pop(pid), status)
 
     # In the child
 
-    def _be_worker(self, order: Message) -> NoReturn:
+    def _be_worker(self, order: ForkWorker) -> NoReturn:
         """The forked child's whole life; whatever happens in it, it ends here and not in the zygote's code."""
-        status = EXIT_CRASHED
+        status = EXIT_FAILED
         try:
             status = self._live(order)
         except BaseException as error:  # a border: nothing may unwind into the zygote's frames
@@ -320,18 +338,20 @@ class Zygote:
             finally:
                 leave(status)
 
-    def _live(self, order: Message) -> int:
-        for fd in (self._boot.commands, *self._pidfds.values()):
+    def _live(self, order: ForkWorker) -> int:
+        pipes = list(self._boot.worker_commands)
+        commands = pipes.pop(order.seat) if pipes else -1
+        for fd in (self._boot.commands, *pipes, *self._pidfds.values()):
             _close(fd)
         self._forks.descriptors = tuple
         for name in _UNTIL_READY:
-            _on_signal(name, signal.SIG_DFL)  # until the worker has better: whoever boots has nothing to finish
+            _on_signal(name, signal.SIG_DFL)  # until the worker has handlers: while it boots there is nothing to finish
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         gevent.reinit()
         seat, number = self._board.seats[order.seat], order.number
         seat.occupy(number, self._boot.generation, os.getpid())
-        report = self._report.of_worker(order.seat, number)
-        report("forked")
+        report = self._report.of_worker(order.seat)
+        report.forked()
         process_title.show(f"worker {number}", self._settings.machine)
         worker = WorkerBoot(
             settings=self._settings,
@@ -349,6 +369,8 @@ class Zygote:
             forks=self._forks,
             paused=order.paused,
             probation=order.probation,
+            commands=commands,
+            reopen_log=partial(reopen, self._boot.log_file, self._log),
         )
         try:
             worker.hooks.perform("post-fork", self._settings.hooks.hook_post_fork)
@@ -357,21 +379,20 @@ class Zygote:
             self._forks.returned(error)
             if seat.stage is not Stage.BOOTING:
                 raise
-            fail(report, self._log, error, self._boot.failure)
-            return EXIT_APP_FAILED
+            return fail(report, self._log, error, self._boot.failure)
         atexit._run_exitfuncs()
         self._forks.returned()
         return status
 
 
 def _death_of(pid: int) -> int | None:
-    """The exit status, negative for a signal, of a child that has died; None if it lives. It is not buried."""
+    """The exit status, negative for a signal, of a child that has died; None if it lives. It is not reaped."""
     try:
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13: buried at once, a moment before the master knows
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: reaped at once, a moment before the master knows
             dead, status = _waitpid(pid, os.WNOHANG)
             return os.waitstatus_to_exitcode(status) if dead else None
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:  # the application has buried it, and nobody knows how it ended
+    except ChildProcessError:  # the application has reaped it, and its status is lost
         return 0
     if found is None:
         return None
@@ -379,18 +400,18 @@ def _death_of(pid: int) -> int | None:
 
 
 def _show_where(log: ServerLog, frame: FrameType | None) -> NoReturn:
-    """The master gives up an import that hangs. If it waits in gevent, `frame` is the hub's, and tells nothing."""
+    """Log the stack of an import that hangs, and end. If it waits in gevent, `frame` is the hub's and no use."""
     importing = gevent.get_hub().parent
     waiting = (importing.gr_frame if importing else None) or frame
     log.error("the application's import hangs here:\n" + "".join(traceback.format_stack(waiting)))
-    leave(EXIT_CRASHED)
+    leave(EXIT_FAILED)
 
 
-def _take_no(*signals: signal.Signals) -> None:
-    """A terminal signals all of us, but the master decides. SIG_IGN would be inherited by programs."""
+def _ignore(*signals: signal.Signals) -> None:
+    """Ignore these: a terminal signals all processes, but the master decides. Programs would inherit SIG_IGN."""
     for name in signals:
         _on_signal(name, _nothing)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """Taken, and no more."""
+    """A handler that does nothing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from signal import (
     SIGHUP,
     SIGINT,
+    SIGKILL,
     SIGQUIT,
     SIGTERM,
     SIGTSTP,
@@ -41,25 +42,25 @@ QUIET: list[tuple[Signals | str, str]] = [
     (SIGTSTP, r"SIGTSTP: resumed"),
     ("p", r"fifo p: paused"),
     ("pause-or-resume", r"resumed"),
-    (SIGTTOU, r"SIGTTOU: 1 worker shall run"),
-    (SIGTTIN, r"SIGTTIN: 2 workers shall run"),
-    ("-", r"fifo -: 1 worker shall"),
+    (SIGTTOU, r"SIGTTOU: 1 worker will run"),
+    (SIGTTIN, r"SIGTTIN: 2 workers will run"),
+    ("-", r"fifo -: 1 worker will"),
     ("+", r"fifo \+: 2 workers"),
-    ("fewer-workers", r"1 worker shall"),
+    ("fewer-workers", r"1 worker will"),
     ("more-workers", r"2 workers"),
     (SIGUSR1, r"since the start:"),
     ("s", r"since the start:"),
     ("statistics", r"since the start:"),
-    ("l", r"fifo l: the log is opened anew\n.*nothing is done: the log goes to no file"),
+    ("l", r"fifo l: the log is opened again\n.*nothing is done: the log goes to no file"),
     ("L", r"fifo L: the log is rotated\n.*nothing is done"),
-    ("P", r"fifo P: the pidfile is written anew"),
+    ("P", r"fifo P: the pidfile is written again"),
     ("write-pidfile", r"write-pidfile: the pidfile"),
     (SIGURG, r"SIGURG: ignored"),
     (SIGWINCH, r"SIGWINCH: ignored"),
     ("wake", r"wake: ignored"),
-    ("C", r"fifo C: no worker shall run until a connection comes"),
-    ("cheap", r"cheap: ignored: no worker shall run already"),
-    ("+", r"fifo \+: 1 worker shall"),
+    ("C", r"fifo C: no worker will run until a connection comes"),
+    ("cheap", r"cheap: ignored: no worker runs already"),
+    ("+", r"fifo \+: 1 worker will"),
     ("more-workers", r"2 workers"),
     ("B", r"fifo B: ignored: there is no emperor"),
     ("E", r"fifo E: ignored"),
@@ -221,7 +222,7 @@ def test_a_cheap_server_has_no_workers_until_a_connection_comes() -> None:
             ask(server, way)
             wait_until(lambda: server.workers() == [], "the workers' end")
             assert server.get("/").body == b"hello"
-            server.wait_for("a connection has come: 2 workers shall run")
+            server.wait_for("a connection has come: 2 workers will run")
             wait_until(lambda: len(server.workers()) == 2, "both workers again")
 
 
@@ -251,6 +252,27 @@ def test_a_log_is_rotated() -> None:
         control(server, b'{"command": "reload"}')
         wait_until(lambda: "generation 2 serves" in log.read_text(), "the reload")
         wait_until(answered_in_new_file, "a new worker's line")
+
+
+def test_an_orphan_opens_the_log_again_by_a_command_and_by_a_signal() -> None:
+    """Its zygote is dead, and its command pipe is the master's."""
+    with Server("--logto", "server.log", *DOORS, app=SAYS_PID, ready="^$") as server:
+        log = server.folder / "server.log"
+        wait_until(lambda: log.exists() and "generation 1 serves" in log.read_text(), "the start")
+        (zygote,), (worker,) = server.zygotes(), server.workers()
+        os.kill(zygote, SIGKILL)
+        wait_until(lambda: server.zygotes() not in ([], [zygote]), "another zygote")
+
+        def answered_in_new_file() -> bool:
+            server.get("/")
+            return log.exists() and f"served by {worker}" in log.read_text()
+
+        log.rename(server.folder / "moved.log")
+        control(server, b'{"command": "reopen-log"}')
+        wait_until(answered_in_new_file, "its line in the new file")
+        log.rename(server.folder / "moved-again.log")
+        os.kill(worker, SIGURG)
+        wait_until(answered_in_new_file, "its line in the newest file")
 
 
 def test_a_zygote_that_is_starting_opens_the_log_anew() -> None:

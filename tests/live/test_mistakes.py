@@ -110,6 +110,27 @@ def test_mistake(mistake: Mistake, tmp_path: Path) -> None:
     check(run(options, tmp_path), mistake.expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("unknown option", 2),
+        ("no such folder to change to", 2),
+        ("no certificate", 2),
+        ("no such file", 22),
+        ("no such module", 22),
+        ("no application", 2),  # none is named
+    ],
+)
+@pytest.mark.parametrize("lazy", ["", "--lazy-apps"])
+def test_exit_status(name: str, status: int, lazy: str, tmp_path: Path) -> None:
+    """22 is for the application, 2 for all else, whichever process finds it."""
+    mistake = MISTAKES[name]
+    for file, text in mistake.files.items():
+        (tmp_path / file).write_text(text, "utf-8")
+    done = run([*mistake.options.split(), *lazy.split(), "--http-socket", "127.0.0.1:0"], tmp_path)
+    assert done.returncode == status
+
+
 def test_port_in_use(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(HELLO)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -78,7 +78,7 @@ def test_workers_come_with_the_first_connection_and_leave_when_nobody_comes() ->
             assert server.get("/").body == b"hello"
             assert len(server.workers()) in (1, 2)
             ps.wait_until(lambda: server.workers() == [], "the workers' end")
-    assert "no worker shall run until a connection comes" in server.log
+    assert "no worker will run until a connection comes" in server.log
 
 
 def test_a_busy_server_gets_more_workers_and_ends_them_again() -> None:
@@ -97,7 +97,7 @@ def app(environ, start_response):
     ) as server:
         assert len(server.workers()) == 1
         with Load(*(KeepAlive(server.http_port, "/hold") for _ in range(12))) as load:
-            server.wait_for("cheaper-algo busyness: 3 workers shall run")
+            server.wait_for("cheaper-algo busyness: 3 workers will run")
             ps.wait_until(lambda: len(server.workers()) == 3, "three workers")
         with every_kind(server.http_port, server.uwsgi_port, each=1) as light:
             ps.wait_until(lambda: len(server.workers()) == 1, "one worker again")

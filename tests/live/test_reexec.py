@@ -1,4 +1,4 @@
-"""The master executed anew: same pid, same sockets, today's code; under load, and when the new code is broken."""
+"""The master executed again: same pid, same sockets, today's code; under load, and when the new code is broken."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reexec(server: Server, generation: int, way: Signals | str = SIGUSR2) -> Non
     old = set(server.processes()) - {server.pid}
     mark = server.mark()
     ask(server, way)
-    server.wait_for(r"executed anew: greenwsgi", after=mark)
+    server.wait_for(r"executed again: greenwsgi", after=mark)
     server.wait_for(rf"reloaded: generation {generation} serves", after=mark)
     wait_until(lambda: old.isdisjoint(server.processes()), "the old generation's end")
 
@@ -52,7 +52,7 @@ def test_each_way_no_request_fails_and_nothing_leaks() -> None:
 def test_signals_meanwhile_are_not_lost() -> None:
     with Server(*DOORS) as server:
         server.signal(SIGUSR2)
-        server.wait_for(r"the master is executed anew$")
+        server.wait_for(r"the master is executed again$")
         server.signal(SIGTERM)
         server.wait(status=0)
 
@@ -73,7 +73,7 @@ def test_an_upgrade_and_one_that_is_broken(own: Server) -> None:
         init.write_text(whole + "1 / 0\n")
         server.signal(SIGUSR2)
         server.wait_for(r"ZeroDivisionError")
-        server.wait_for(r"not executed anew, all goes on: the rehearsal ended with status 1")
+        server.wait_for(r"not executed again, all goes on: the rehearsal ended with status 1")
         assert server.get("/").body == b"hello"
         init.write_text(whole + '__version__ = "9.9.9"\n')
         reexec(server, 2)
@@ -87,7 +87,7 @@ def test_a_broken_configuration_is_found_in_the_rehearsal() -> None:
         server.write("app.ini", ini + "processes = many\n")
         server.signal(SIGUSR2)
         server.wait_for(r"greenwsgi: error: app.ini:3: processes: found 'many'")
-        server.wait_for(r"not executed anew, all goes on: the rehearsal ended with status 2")
+        server.wait_for(r"not executed again, all goes on: the rehearsal ended with status 2")
         assert server.get("/").body == b"hello"
 
 

@@ -121,7 +121,7 @@ def test_every_kind_of_reload_under_load(option: str, lazy: tuple[str, ...]) -> 
             before = set(server.processes()) - {server.pid}
             mark = server.mark()
             server.write("new", str(generation)).rename(server.folder / "touched")
-            server.wait_for(rf"^.*{option} touched: the application is loaded anew", after=mark)
+            server.wait_for(rf"^.*{option} touched: the application is loaded again", after=mark)
             server.wait_for(rf"generation {generation} serves with 2 workers", after=mark)
             wait_until(functools.partial(nobody_of, before, server), "the old generation's end")
             load.wait_for_answers(20)

@@ -340,7 +340,7 @@ def test_a_fifo_that_was_removed_is_made_again(inbox: EventInbox, log: ServerLog
     name = str(tmp_path / "fifo")
     fifos = MasterFifos([name], NOBODY, inbox, log)
     fifos.open()
-    inbox.looks.append(fifos.look)
+    inbox.look_before_wait(fifos.look)
     os.unlink(name)
     inbox.wait(0)
     tell(name, "r")

@@ -39,7 +39,7 @@ def run(program, *descriptors):
 
 def wait_for_the_dead():
     os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-    return processes.bury()
+    return processes.reap()
 """
 
 
@@ -134,11 +134,11 @@ os.kill(os.getpid(), 9)
     os.close(reader)
 
 
-def test_there_may_be_nobody_to_bury_or_to_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_may_be_no_child_to_reap_or_to_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: Any) -> None:
         raise ProcessLookupError
 
-    assert in_child("print(processes.bury())") == "[]"
+    assert in_child("print(processes.reap())") == "[]"
     monkeypatch.setattr(os, "kill", gone)
     ChildProcesses.kill(ChildProcesses.__new__(ChildProcesses), 12345, SIGTERM)
     assert not lives(12345)
@@ -197,7 +197,7 @@ pid, pipe = program(True)
 started = start_of(pid)
 os.kill(pid, signal.SIGKILL)
 os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-print(lives(pipe), (pid, -9) in processes.bury(lambda: {pid: started}), ends(pipe))
+print(lives(pipe), (pid, -9) in processes.reap(lambda: {pid: started}), ends(pipe))
 """
     assert in_child(GROUPS + code) == "True\nTrue True True"
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
-from greenwsgi.cli import INTERRUPTED_STATUS, PIPE_STATUS
-from greenwsgi.errors import USAGE_STATUS, BootError
+from greenwsgi.errors import (
+    EXIT_APP_FAILED,
+    EXIT_HARAKIRI,
+    EXIT_ORPHAN,
+    INTERRUPTED_STATUS,
+    PIPE_STATUS,
+    USAGE_STATUS,
+    BootError,
+)
 from greenwsgi.process.control.commands_page import table
-from greenwsgi.process.supervision.fleet import EXIT_APP_FAILED
-from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, EXIT_ORPHAN
 from tests.live.server import ROOT
 
 PAGE = ROOT / "docs/operating.md"

@@ -12,7 +12,8 @@ import pytest
 from greenwsgi.process.control.commands import BY_LETTER, BY_NAME, BY_SIGNAL, COMMANDS
 from greenwsgi.process.supervision.event_inbox import EventInbox, Signalled
 from greenwsgi.process.supervision.fleet import Fleet, Stop
-from greenwsgi.shared.messages import Message, ReportPipe, Word
+from greenwsgi.shared.message_pipes import ReportPipe
+from greenwsgi.shared.messages import Loaded, Reap
 
 
 @pytest.fixture
@@ -48,8 +49,9 @@ def test_a_dead_child_is_an_event(inbox: EventInbox) -> None:
 
 
 def test_reports_come_in(inbox: EventInbox) -> None:
-    ReportPipe(inbox.report, 1)("loaded")
-    assert inbox.wait(10) == [Message(Word.LOADED, 1, os.getpid())]
+    os.write(inbox.report, Reap(5).encode())  # no report: a stray write
+    ReportPipe(inbox.report, 1).loaded()
+    assert inbox.wait(10) == [Loaded(1, os.getpid())]
 
 
 def test_signals_go_back_to_whom_they_belonged() -> None:

@@ -9,13 +9,12 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from signal import SIGHUP, SIGKILL, SIGTERM
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from greenwsgi.process.lifecycle.handover import Handover, plain, typed
-from greenwsgi.process.supervision.event_inbox import Asked, EventInbox
+from greenwsgi.process.supervision.event_inbox import Asked
 from greenwsgi.process.supervision.fleet import (
     Fleet,
     Generation,
@@ -79,15 +78,12 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def handed_over(world: World) -> Handover:
-    inbox = cast(EventInbox, SimpleNamespace(reader=-1, report=-1, rest=""))
-    return cast(Handover, travelled(world.master.hand_over(inbox)))
+    return cast(Handover, travelled(world.master.hand_over()))
 
 
 def execute(world: World, handed: Handover) -> None:
     """Put another master in the old one's place."""
-    log, wiring = world.master._log, world.master._wiring
-    killed, read = world._killed, world.read_again
-    world.master = Master(world.settings, wiring.listeners, log, world, world, world, killed, read, handed=handed)
+    world.master = Master(replace(world.setup, fleet=handed.fleet, handed=handed))
 
 
 def requests(world: World) -> int:

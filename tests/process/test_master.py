@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.errors import UsageError
+from greenwsgi.errors import EXIT_APP_FAILED, UsageError
 from greenwsgi.process.supervision.event_inbox import Asked
-from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, EXIT_APP_FAILED, ZYGOTE_MERCY
+from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, ZYGOTE_MERCY
 from greenwsgi.process.supervision.plan import SLACK
-from greenwsgi.shared.messages import Word
+from greenwsgi.shared.messages import Failed, ReopenLog
 from greenwsgi.shared.metrics import REQUESTS
 from tests.process.world import NOT_LONG, World
 
@@ -174,12 +174,12 @@ def test_the_successor_of_a_worker_that_crashed_is_on_probation(serving: World) 
     serving.run(NOT_LONG)
     (successor,) = (one for one in serving.workers() if one is not sibling)
     assert successor.probation
-    serving.say(successor, Word.RETIRE, "max-requests 5000")
+    serving.retire(successor, "max-requests 5000")
     serving.run(NOT_LONG)
     (relief,) = (one for one in serving.workers() if one is not sibling)
     assert relief is not successor
     assert relief.probation, "it was made before that one had left"
-    serving.say(relief, Word.RETIRE, "max-requests 5000")
+    serving.retire(relief, "max-requests 5000")
     serving.run(NOT_LONG)
     assert [worker.probation for worker in serving.workers() if worker not in (relief, sibling)] == [False]
     serving.signal(SIGHUP)
@@ -212,7 +212,7 @@ def test_a_zygote_that_was_stopped_while_it_was_idle_does_not_either(serving: Wo
 def test_counters_never_go_backwards(serving: World) -> None:
     def total() -> int:
         seats = [seat for cycle in serving.master.cycles.values() for seat in cycle.board.seats]
-        return sum(serving.master.witness.totals.of(number, seats)[REQUESTS] for number in (1, 2))
+        return sum(serving.master.recorder.totals.of(number, seats)[REQUESTS] for number in (1, 2))
 
     seen = [total()]
     for _ in range(3):
@@ -272,7 +272,7 @@ def test_a_zygote_that_dies_as_soon_as_it_has_loaded_is_started_later_and_later(
 
 def test_a_retiring_worker_is_relieved_by_its_successor(serving: World) -> None:
     retiring = serving.workers()[0]
-    serving.say(retiring, Word.RETIRE, "max-requests 5000")
+    serving.retire(retiring, "max-requests 5000")
     serving.run(NOT_LONG)
     assert serving.serving() == [(1, 1), (1, 2)]
     assert retiring not in serving.workers()
@@ -355,7 +355,7 @@ def test_a_worker_that_boots_has_little_time_to_leave_and_more_once_it_serves(wo
     quick, slow = world.workers()
     world.signal(SIGTERM)
     world.run(0.5)
-    world.say(quick, Word.READY)
+    world.ready(quick)
     world.run(10)
     assert world.workers() == [quick]
     assert f"worker 2 (pid {slow.pid}) gets SIGKILL: it was still booting" in world.log
@@ -405,8 +405,7 @@ def test_a_reload_while_workers_boot_comes_after_it(serving: World) -> None:
     assert serving.master.fleet.born == 2
     for worker in serving.workers():
         if worker.generation == 2:
-            worker.ready = True
-            serving.say(worker, Word.READY)
+            serving.ready(worker)
     serving.run(NOT_LONG)
     assert serving.serving() == [(3, 1), (3, 2)]
     serving.finish()
@@ -518,7 +517,7 @@ def test_an_import_that_hangs_is_given_up(world: World, first: bool) -> None:
 def test_workers_are_recycled_one_at_a_time(serving: World) -> None:
     first = serving.workers()
     for worker in reversed(first):
-        serving.say(worker, Word.RETIRE, "max-requests 5")
+        serving.retire(worker, "max-requests 5")
     until = serving.now + 10
     while serving.now < until:
         serving.step()
@@ -534,7 +533,7 @@ def test_the_failure_of_a_worker_is_over_when_its_successor_serves(serving: Worl
     serving.die(serving.workers()[0], -SIGKILL)
     serving.run(NOT_LONG)
     (failing,) = (one for one in serving.workers() if not one.ready)
-    serving.say(failing, Word.FAILED, "app.py:3: no")
+    serving.report_of(Failed(failing.generation, failing.pid, 0, "app.py:3: no", failing.seat))
     serving.run(NOT_LONG)
     assert serving.master.fleet.generations[0].failure == "app.py:3: no"
     serving.boot = lambda generation, number: "ok"
@@ -571,15 +570,15 @@ def test_a_worker_that_is_not_heard_of_yet_opens_the_log_anew_too(
     assert not serving.master.fleet.generations[0].workers[successor.seat].pid
     serving.master.open_log("moved")
     serving.run(NOT_LONG)
-    told = [pid for pid, number in serving.signalled if number is SIGURG]
+    told = [pid for pid, kind in serving.commanded if kind is ReopenLog]
     assert sorted(told) == sorted([zygote.pid, sibling.pid, successor.pid])
+    assert not [pid for pid, number in serving.signalled if number is SIGURG]
     serving.finish()
 
 
 def test_who_leaves_because_the_server_stops_knows_it_before_the_signal(serving: World) -> None:
     """It accepts what waits then, and that is what only a stop wants: after a reload others accept."""
-    told: list[tuple[bool, int]] = []
-    serving.master.refuse = lambda at_once: told.append((at_once, len(serving.signalled)))
+    told = serving.refusals
     serving.signal(SIGHUP)
     serving.run(5)
     assert told == []

@@ -10,7 +10,7 @@ from signal import SIGHUP
 
 import pytest
 
-from greenwsgi.process.control.commands import BY_NAME
+from greenwsgi.process.control.commands import BY_NAME, CommandReply
 from greenwsgi.process.supervision.fleet import GenerationStage
 from greenwsgi.shared.metrics import IN_FLIGHT, LOOP_LAG_US, REQUESTS
 from greenwsgi.shared.process_memory import MB, Memory
@@ -36,7 +36,7 @@ def test_fewer_workers_while_one_loads(world: World, first: bool) -> None:
     world.command("-")
     world.load = lambda generation: "ok"
     world.run(NOT_LONG)
-    assert "fifo: 1 worker shall run" in world.log
+    assert "fifo: 1 worker will run" in world.log
     assert world.serving() == [(world.master.fleet.born, 1)]
     world.finish()
 
@@ -62,7 +62,7 @@ def test_fewer_than_none(tmp_path: Path) -> None:
     world.command("-")
     world.run(NOT_LONG)
     assert world.workers() == []
-    assert "fifo: ignored: no worker shall run" in world.log
+    assert "fifo: ignored: no worker will run" in world.log
     world.finish()
     world.close()
 
@@ -114,7 +114,7 @@ def test_touched_files(tmp_path: Path) -> None:
     world.run(5)
     assert world.serving() == [(4, 1), (4, 2)]
     assert "has taken over worker 1" in world.log
-    assert f"touch-chain-reload {other}.chain: the application is loaded anew, and" in world.log
+    assert f"touch-chain-reload {other}.chain: the application is loaded again, and" in world.log
     world.finish()
     world.close()
 
@@ -138,7 +138,7 @@ def test_workers_come_when_they_are_needed_and_go(tmp_path: Path) -> None:
     world.queue = 0
     world.run(60)
     assert world.serving() == [(2, 1)]
-    assert "cheaper-algo backlog: 2 workers shall run, not 1 (busy: 0 %; 10 connections wait)" in world.log
+    assert "cheaper-algo backlog: 2 workers will run, not 1 (busy: 0 %; 10 connections wait)" in world.log
     world.finish()
     world.close()
 
@@ -186,7 +186,7 @@ def test_cheap_and_idle(tmp_path: Path, options: tuple[str, ...]) -> None:
         world.signal(SIGHUP)
         world.run(NOT_LONG)
         assert world.serving() == []
-    assert "a connection has come: 2 workers shall run" in world.log
+    assert "a connection has come: 2 workers will run" in world.log
     world.finish()
     world.close()
 
@@ -200,8 +200,8 @@ def test_asked_to_go_cheap(tmp_path: Path) -> None:
             world.signal(SIGHUP)
             world.step()
             assert world.master.fleet.at(GenerationStage.RISING)
-        assert cheap(world.master.fleet, world.now) == "no worker shall run until a connection comes"
-        assert cheap(world.master.fleet, world.now) == "ignored: no worker shall run already"
+        assert cheap(world.master.fleet, world.now) == CommandReply("no worker will run until a connection comes")
+        assert cheap(world.master.fleet, world.now) == CommandReply("ignored: no worker runs already", accepted=False)
         world.run(NOT_LONG)
         assert world.workers() == []
         world.knocking = True
@@ -209,7 +209,7 @@ def test_asked_to_go_cheap(tmp_path: Path) -> None:
         world.knocking = False
         assert world.serving() == [(1 + rises, 1), (1 + rises, 2)]
     world.finish()
-    assert cheap(world.master.fleet, world.now) == "ignored: the server stops"
+    assert cheap(world.master.fleet, world.now) == CommandReply("ignored: the server stops", accepted=False)
     world.close()
 
 

@@ -92,7 +92,7 @@ def words(action: plan.Action) -> str:
             return "generation"
         case plan.Finish():
             return "finish"
-        case plan.Pause(worker, paused):
+        case plan.SetPaused(worker, paused):
             return f"{'pause' if paused else 'resume'} {worker.pid}"
         case plan.Run(errand):
             return f"run {errand.name}"

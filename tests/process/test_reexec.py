@@ -29,10 +29,16 @@ def test_nothing_is_left_of_an_attempt_that_fails(monkeypatch: pytest.MonkeyPatc
         SystemClock(),
         ServerLog(-1),
         StartDirectory(),
-        hand_over=lambda: handed,
-        note_all=lambda: None,
+        complete=lambda handed: handed,
     )
+
+    class Supervisor:
+        def open_log(self, path: str) -> None: ...
+        def note_all(self) -> None: ...
+        def hand_over(self) -> Handover:
+            return handed
+
     before = os.listdir("/dev/fd")
     with pytest.raises(UsageError, match="/no/such/python: No such file or directory"):
-        reexec.execute()
+        reexec.execute(Supervisor())
     assert os.listdir("/dev/fd") == before

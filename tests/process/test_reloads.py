@@ -11,7 +11,6 @@ import pytest
 
 from greenwsgi.process.supervision.event_inbox import Asked
 from greenwsgi.process.supervision.fleet import ReloadKind
-from greenwsgi.shared.messages import Word
 from tests.process.world import NOT_LONG, World
 
 # In a hurry
@@ -45,8 +44,7 @@ def test_the_hurry_of_a_reload_is_not_spent_on_the_one_before(serving: World) ->
     serving.command("R")
     serving.boot = lambda generation, number: "ok"
     for worker in serving.workers()[2:]:
-        worker.ready = True
-        serving.say(worker, Word.READY)
+        serving.ready(worker)
     serving.run(10)
     assert serving.serving() == [(1, 1), (1, 2), (3, 1), (3, 2)], "those of the second generation had to hurry alone"
     serving.stubborn = False
@@ -193,8 +191,7 @@ def test_who_asks_while_workers_boot_hears_of_the_next_one(serving: World) -> No
     wait_for_reload(serving, second)
     serving.run(NOT_LONG)
     for worker in serving.workers()[2:]:
-        worker.ready = True
-        serving.say(worker, Word.READY)
+        serving.ready(worker)
     serving.run(NOT_LONG)
     assert first == ["reloaded: generation 2 serves with 2 workers; generation 1 drains"]
     assert second == []

@@ -72,7 +72,7 @@ def test_zygotes_that_cannot_be_started_leave_nothing_open(serving: World, monke
 
 def test_a_stop_is_planned_for_whatever_else_goes_wrong(serving: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(serving, "bury", None)
+        patch.setattr(serving, "reap", None)
         serving.signal(SIGTERM)
         serving.step()
     assert serving.log.count("in the master, which goes on") == 1

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, MOST_DRAINING, GenerationStage
-from greenwsgi.shared.messages import Word
 from tests.process.world import NOT_LONG, World
 
 EVENTS = st.lists(
@@ -102,6 +101,6 @@ def happen(world: World, what: str, which: int) -> None:
     elif what == "kill-zygote" and zygotes:
         world.die(zygotes[which % len(zygotes)], -9)
     elif what == "retire" and workers:
-        world.say(workers[which % len(workers)], Word.RETIRE, "max-requests 5")
+        world.retire(workers[which % len(workers)], "max-requests 5")
     else:
         assert what in ("nothing", "kill-worker", "kill-zygote", "retire")

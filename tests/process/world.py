@@ -1,8 +1,8 @@
 """A world of pretended processes and a clock turned by hand, in which the real master can live.
 
-It stands for the operating system (`start`, `kill`, `bury`), the inbox (`wait`) and the clock. Zygotes and workers do
-what `load` and `boot` say; they answer the master's commands, which come over real pipes. Whoever signals a process
-that was buried fails the test: in the real world that pid may be a stranger's.
+It stands for the operating system (`start`, `kill`, `reap`), the inbox (`wait`) and the clock. Zygotes and workers do
+what `load` and `boot` say; they answer the master's commands, which come over real pipes. A signal to a process
+that was reaped fails the test: in the real world that pid may be another program's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,27 @@ from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import BY_LETTER
 from greenwsgi.process.supervision.event_inbox import Asked, Note, Signalled
+from greenwsgi.process.supervision.fleet import Fleet
 from greenwsgi.process.supervision.master import Master
-from greenwsgi.shared.messages import BootDocument, BoundListener, Lines, Message, Word
+from greenwsgi.process.supervision.master_setup import MasterSetup
+from greenwsgi.shared.message_pipes import MessageReader
+from greenwsgi.shared.messages import (
+    BootDocument,
+    BoundListener,
+    Died,
+    Failed,
+    Forked,
+    ForkWorker,
+    Loaded,
+    Message,
+    Pause,
+    Ready,
+    Reap,
+    ReopenLog,
+    Report,
+    Resume,
+    Retire,
+)
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.process_memory import Memory
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
@@ -32,7 +51,7 @@ HARMLESS = (SIGURG, SIGTSTP, SIGCONT)
 
 @dataclass
 class Child:
-    """A pretended process. state: alive, dead (nobody has buried it), buried."""
+    """A pretended process. state: alive, dead (nobody has reaped it), reaped."""
 
     pid: int
     generation: int
@@ -42,7 +61,8 @@ class Child:
 
 @dataclass
 class Zygote(Child):
-    commands: Lines = field(default_factory=lambda: Lines(-1))
+    commands: MessageReader = field(default_factory=lambda: MessageReader(-1))
+    worker_commands: tuple[int, ...] = ()
     loaded: bool = False
 
 
@@ -67,16 +87,19 @@ class World:
 
     def __init__(self, log: Path, *options: str, reread: Callable[[], object] = bool) -> None:
         self.now = 0.0
-        self.report = -1
+        self.reader = self.report = -1
+        self.rest = ""
         self.load: Callable[[int], str] = lambda generation: "ok"
         self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
         self.stubborn = self.deaf = False
         self.children: dict[int, Child] = {}
         self.signalled: list[tuple[int, Signals]] = []
+        self.commanded: list[tuple[int, type[Message]]] = []
+        """Each command that its receiver has read, with the receiver's pid."""
         self.killed: list[RunningRequest] = []
         self.ended_groups: list[tuple[int, int]] = []
         self._notes: list[Note] = []
-        self._buried: list[tuple[int, int]] = []
+        self._reaped: list[tuple[int, int]] = []
         self._log_path = log
         self._log = log.open("ab")
         self.settings = self.configured(*options)
@@ -87,9 +110,22 @@ class World:
         self.knocking = False
         self.queue = 0
         self.sizes: dict[int, Memory] = {}
-        self.master = Master(
-            self.settings, listeners, server_log, self, self, self, self._killed, self.read_again, around=self
+        self.refusals: list[tuple[bool, int]] = []
+        """Of each time that connections were refused: at once? And how many signals there had been."""
+        self.setup = MasterSetup(
+            settings=self.settings,
+            fleet=Fleet(reload_mercy=self.settings.processes.reload_mercy),
+            listeners=listeners,
+            log=server_log,
+            inbox=self,
+            system=self,
+            clock=self,
+            probe=self,
+            killed_line=self._killed,
+            reread=self.read_again,
+            refuse_connections=lambda at_once: self.refusals.append((at_once, len(self.signalled))),
         )
+        self.master = Master(self.setup)
         self.timeout = 0.0
 
     @staticmethod
@@ -123,13 +159,24 @@ class World:
         """As if it came through a master-fifo."""
         self._notes.append(Asked(BY_LETTER[letter].name, "fifo"))
 
-    def say(self, worker: Worker, word: Word, reason: str = "") -> None:
-        self._notes.append(Message(word, worker.generation, worker.pid, worker.seat, worker.number, 0, reason))
+    def report_of(self, report: Report) -> None:
+        self._notes.append(report)
+
+    def ready(self, worker: Worker) -> None:
+        """The worker reports that it is ready."""
+        worker.ready = True
+        self.report_of(Ready(worker.generation, worker.pid, worker.seat))
+
+    def retire(self, worker: Worker, reason: str) -> None:
+        """The worker asks for a successor."""
+        self.report_of(Retire(worker.generation, worker.pid, worker.seat, reason))
 
     def step(self) -> None:
         self.timeout = self.master.step(self.timeout)
         for zygote in self.zygotes():
             self._live(zygote)
+        for worker in self.workers():
+            self._obey(worker)
 
     def run(self, seconds: float) -> None:
         """Let so much time pass; what happens at once takes none."""
@@ -177,7 +224,7 @@ class World:
             if self.deaf and self.children[child.zygote].state == "alive":
                 return
             if self.children[child.zygote].state == "alive":
-                self._notes.append(Message(Word.DIED, child.generation, child.pid, child.seat, status=status))
+                self.report_of(Died(child.generation, child.pid, child.seat, status))
             else:
                 self._die_of_master(child)
 
@@ -221,12 +268,13 @@ class World:
         pid = self._new_pid()
         commands = os.dup(boot.commands)
         os.set_blocking(commands, False)
-        self.children[pid] = Zygote(pid, boot.generation, commands=Lines(commands))
+        reader = MessageReader(commands)
+        self.children[pid] = Zygote(pid, boot.generation, commands=reader, worker_commands=boot.worker_commands)
         return pid
 
     def kill(self, pid: int, number: Signals) -> None:
         child = self.children[pid]
-        assert child.state != "buried", "that pid may be a stranger's"
+        assert child.state != "reaped", "that pid may be a stranger's"
         self.signalled.append((pid, number))
         if isinstance(child, Worker) and number in (SIGTSTP, SIGCONT):
             child.paused = number is SIGTSTP
@@ -237,11 +285,11 @@ class World:
     def end_group(self, pid: int, started: int) -> None:
         self.ended_groups.append((pid, started))
 
-    def bury(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
-        buried, self._buried = self._buried, []
-        for pid, _ in buried:
-            self.children[pid].state = "buried"
-        return buried
+    def reap(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
+        reaped, self._reaped = self._reaped, []
+        for pid, _ in reaped:
+            self.children[pid].state = "reaped"
+        return reaped
 
     # What goes on
 
@@ -252,44 +300,60 @@ class World:
             self._load(zygote)
             return
         for command in zygote.commands.read():
-            if command.word is Word.FORK:
+            if isinstance(command, ForkWorker):
                 self._fork(zygote, command)
-            else:
+            elif isinstance(command, Reap):
                 child = self.children[command.pid]
-                assert child.state == "dead", "only the dead are buried, and only once"
-                child.state = "buried"
+                assert child.state == "dead", "only the dead are reaped, and only once"
+                child.state = "reaped"
+            else:
+                assert command == ReopenLog(zygote.pid)
+                self.commanded.append((zygote.pid, ReopenLog))
         if zygote.commands.closed:
             self.die(zygote, 0)
+
+    def _obey(self, worker: Worker) -> None:
+        """Read the command pipe of its seat, which the master keeps open too."""
+        pipes = self.children[worker.zygote]
+        assert isinstance(pipes, Zygote)
+        if not pipes.worker_commands:
+            return
+        for command in MessageReader(pipes.worker_commands[worker.seat]).read():
+            assert isinstance(command, Pause | Resume | ReopenLog)
+            if command.pid != worker.pid:
+                continue
+            self.commanded.append((worker.pid, type(command)))
+            if not isinstance(command, ReopenLog):
+                worker.paused = isinstance(command, Pause)
 
     def _load(self, zygote: Zygote) -> None:
         how = self.load(zygote.generation)
         if how == "ok":
             zygote.loaded = True
-            self._notes.append(Message(Word.LOADED, zygote.generation, zygote.pid))
+            self.report_of(Loaded(zygote.generation, zygote.pid))
         elif how == "fail":
-            self._notes.append(Message(Word.FAILED, zygote.generation, zygote.pid, status=22, reason="app.py:3: no"))
+            self.report_of(Failed(zygote.generation, zygote.pid, 22, "app.py:3: no"))
             self.die(zygote, 22)
         elif how == "crash":
             self.die(zygote, -11)
 
-    def _fork(self, zygote: Zygote, command: Message) -> None:
+    def _fork(self, zygote: Zygote, command: ForkWorker) -> None:
         worker = Worker(self._new_pid(), zygote.generation, zygote=zygote.pid, seat=command.seat, number=command.number)
         worker.paused, worker.probation = command.paused, command.probation
         self.children[worker.pid] = worker
         seat = self.master.cycles[worker.generation].board.seats[worker.seat]
         assert seat.stage is Stage.FREE
         seat.occupy(worker.number, worker.generation, worker.pid)
-        self.say(worker, Word.FORKED)
+        self.report_of(Forked(worker.generation, worker.pid, worker.seat))
         how = self.boot(worker.generation, worker.number)
         if how == "ok":
-            worker.ready = True
             seat.counters[REQUESTS] += 1
-            self.say(worker, Word.READY)
+            self.ready(worker)
         elif how == "die":
             self.die(worker, 1)
 
     def _die_of_master(self, child: Child) -> None:
-        self._buried.append((child.pid, child.status))
+        self._reaped.append((child.pid, child.status))
 
     def _new_pid(self) -> int:
         return 1000 + len(self.children)

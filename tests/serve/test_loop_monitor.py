@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from greenwsgi.errors import EXIT_HARAKIRI
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.serve.deadlines import NEVER
-from greenwsgi.serve.loop_monitor import EXIT_HARAKIRI, ROUND, LoopMonitor
+from greenwsgi.serve.loop_monitor import ROUND, LoopMonitor
 from greenwsgi.shared.metrics import BLOCKED_LOOPS
 from greenwsgi.shared.scoreboard import Scoreboard, Seat
 from greenwsgi.wsgi.run_application import run

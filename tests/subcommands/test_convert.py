@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, reject
 
 from greenwsgi.cli import main
-from greenwsgi.config.load import Loaded, ReadConfiguration, load
+from greenwsgi.config.load import LoadedConfiguration, ReadConfiguration, load
 from greenwsgi.config.settings import Assignment, Settings
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
@@ -77,7 +77,7 @@ def converted(file: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str
     return capsys.readouterr().out
 
 
-def read_again(text: str, to: str = "ini") -> Loaded:
+def read_again(text: str, to: str = "ini") -> LoadedConfiguration:
     with tempfile.TemporaryDirectory() as folder:
         new = Path(folder, f"new.{to}")
         new.write_bytes(text.encode("utf-8", "surrogateescape"))

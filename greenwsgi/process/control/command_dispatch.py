@@ -1,4 +1,4 @@
-"""The desk: where what operators ask comes in, whichever way, and where they get their answers."""
+"""Applies the commands of operators, whichever way they come, and answers their questions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ QUESTIONS = ("ping", "status")
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """How a reload ended. details: the traceback of an application that cannot be loaded, or ""."""
+    """How a reload ended."""
 
     ok: bool
+    """A new generation serves."""
     said: str
+    """What happened, in one line."""
     details: str = ""
+    """The traceback of an application that cannot be loaded, or ""."""
 
 
 class CommandDispatch:
-    """Applies commands to the fleet, answers questions, and keeps those waiting who want to know how a reload ends.
+    """Applies commands to the fleet, answers questions, and keeps clients waiting that ask how a reload ends.
 
-    signals: what each asks for. status: the answer to that question.
+    signals: the command of each signal. status: gives the answer to the question `status`.
     """
 
     def __init__(
@@ -45,10 +48,10 @@ class CommandDispatch:
         self._signals = signals
         self._status = status
         self._waiting: list[tuple[int, Answer]] = []
-        """Each with the number of his reload."""
+        """The answers that are due, each with the number of its reload."""
 
     def take(self, note: Signalled | Asked, now: float) -> None:
-        """Do, or begin, what is asked for."""
+        """Apply a command, or answer a question."""
         if isinstance(note, Signalled):
             command = self._signals[note.signal]
             note = Asked(command.name, note.signal.name)
@@ -60,21 +63,21 @@ class CommandDispatch:
             return
         else:
             command = BY_NAME[note.name]
-        said = command.apply(self._fleet, now)
-        self._log.info(f"{note.by}: {said}" if note.by != "control socket" else f"{note.by}: {note.name}: {said}")
-        refused = said.startswith("ignored")
-        if note.wait and command.reloads and not refused:
+        reply = command.apply(self._fleet, now)
+        name = f"{note.name}: " if note.by == "control socket" else ""
+        self._log.info(f"{note.by}: {name}{reply.text}")
+        if note.wait and command.reloads and reply.accepted:
             self._waiting.append((self._fleet.reloads, note.answer))
         else:
-            note.answer({"ok": not refused, "said": said})
+            note.answer({"ok": reply.accepted, "said": reply.text})
 
     def reloads_ended(self, reloads: range, outcome: CommandOutcome) -> None:
-        """The reloads of these numbers have come to this end: tell those who wait for them."""
+        """The reloads of these numbers have ended so: answer the clients that wait for them."""
         for answer in self._take(reloads):
             answer({"ok": outcome.ok, "said": outcome.said, "details": outcome.details})
 
     def hang_up(self, why: str) -> None:
-        """Nobody is kept waiting any more."""
+        """Answer all clients that still wait."""
         self.reloads_ended(range(self._fleet.reloads + 1), CommandOutcome(False, why))
 
     def _take(self, reloads: range) -> list[Answer]:

@@ -26,8 +26,23 @@ from signal import (
 from greenwsgi.process.supervision import log_messages
 from greenwsgi.process.supervision.fleet import Errand, Fleet, GenerationStage, ReloadKind, Stop
 
-Apply = Callable[[Fleet, float], str]
-"""Writes down what is wanted, which the plan then does; what it returns goes to the log and to who asked."""
+
+@dataclass(frozen=True, slots=True)
+class CommandReply:
+    """What becomes of a command; it goes to the log and to the client that asked."""
+
+    text: str
+    """In one line; of a command that is not accepted it begins with `ignored`."""
+    accepted: bool = True
+    """False: nothing has changed."""
+
+
+def _ignored(why: str) -> CommandReply:
+    return CommandReply(f"ignored: {why}", accepted=False)
+
+
+Apply = Callable[[Fleet, float], CommandReply]
+"""Writes down in the fleet what is wanted, which the plan then does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,90 +58,90 @@ class Command:
 
 
 def _reload(kind: ReloadKind, *, now_or_never: bool = False) -> Apply:
-    def apply(fleet: Fleet, now: float) -> str:
+    def apply(fleet: Fleet, now: float) -> CommandReply:
         if fleet.stop is not Stop.NO:
-            return "ignored: the server stops"
+            return _ignored("the server stops")
         fleet.reload_asked(kind, now, hurry=now_or_never)
-        return log_messages.RELOADS[kind]
+        return CommandReply(log_messages.RELOADS[kind])
 
     return apply
 
 
 def _stop(how: Stop) -> Apply:
-    def apply(fleet: Fleet, now: float) -> str:
+    def apply(fleet: Fleet, now: float) -> CommandReply:
         before = fleet.stop
         fleet.stop_asked(how, now)
         if fleet.stop is before:
-            return f"ignored: the server stops {fleet.stop.value} already"
+            return _ignored(f"the server stops {fleet.stop.value} already")
         mercy = f", within reload-mercy {fleet.reload_mercy:g}" if fleet.stop is Stop.GRACEFUL else ""
-        return f"the server stops {fleet.stop.value}{mercy}"
+        return CommandReply(f"the server stops {fleet.stop.value}{mercy}")
 
     return apply
 
 
-def _pause(fleet: Fleet, now: float) -> str:
+def _pause(fleet: Fleet, now: float) -> CommandReply:
     if fleet.paused:
-        return "ignored: the server is paused already"
+        return _ignored("the server is paused already")
     fleet.paused = True
-    return "paused: workers accept no connections, which wait in the backlog"
+    return CommandReply("paused: workers accept no connections, which wait in the backlog")
 
 
-def _resume(fleet: Fleet, now: float) -> str:
+def _resume(fleet: Fleet, now: float) -> CommandReply:
     if not fleet.paused:
-        return "ignored: the server is not paused"
+        return _ignored("the server is not paused")
     fleet.paused = False
-    return "resumed: workers accept connections again"
+    return CommandReply("resumed: workers accept connections again")
 
 
-def _pause_or_resume(fleet: Fleet, now: float) -> str:
+def _pause_or_resume(fleet: Fleet, now: float) -> CommandReply:
     return _resume(fleet, now) if fleet.paused else _pause(fleet, now)
 
 
 def _workers(change: int) -> Apply:
-    def apply(fleet: Fleet, now: float) -> str:
+    def apply(fleet: Fleet, now: float) -> CommandReply:
         if fleet.stop is not Stop.NO:
-            return "ignored: the server stops"
+            return _ignored("the server stops")
         count = fleet.workers_asked(change)
-        return f"{log_messages.workers(count)} shall run" if count else "ignored: no worker shall run"
+        return CommandReply(f"{log_messages.workers(count)} will run") if count else _ignored("no worker will run")
 
     return apply
 
 
-def _cheap(fleet: Fleet, now: float) -> str:
+def _cheap(fleet: Fleet, now: float) -> CommandReply:
     """As idleness does; a generation that rises takes over without workers too."""
     if fleet.stop is not Stop.NO:
-        return "ignored: the server stops"
+        return _ignored("the server stops")
     shall_run = [one for one in fleet.generations if one.stage is not GenerationStage.DRAINING and one.count]
     if not shall_run:
-        return "ignored: no worker shall run already"
+        return _ignored("no worker runs already")
     for generation in shall_run:
         generation.count = 0
-    return "no worker shall run until a connection comes"
+    return CommandReply("no worker will run until a connection comes")
 
 
 def _errand(errand: Errand) -> Apply:
-    def apply(fleet: Fleet, now: float) -> str:
+    def apply(fleet: Fleet, now: float) -> CommandReply:
         if errand not in fleet.errands:
             fleet.errands.append(errand)
-        return errand.value
+        return CommandReply(errand.value)
 
     return apply
 
 
-def _reexec(fleet: Fleet, now: float) -> str:
+def _reexec(fleet: Fleet, now: float) -> CommandReply:
     if fleet.stop is not Stop.NO:
-        return "ignored: the server stops"
+        return _ignored("the server stops")
     return _errand(Errand.REEXEC)(fleet, now)
 
 
 def _nothing(why: str) -> Apply:
-    return lambda fleet, now: why
+    return lambda fleet, now: _ignored(why)
 
 
 COMMANDS = (
     Command(
         "reload",
-        "Read the configuration and load the application anew. The old workers leave when the new ones are ready;"
+        "Read the configuration and load the application again. The old workers leave when the new ones are ready;"
         " if they never are, the old ones serve on.",
         _reload(ReloadKind.WHOLE),
         (SIGHUP,),
@@ -142,14 +157,14 @@ COMMANDS = (
     ),
     Command(
         "reload-chain",
-        "Load the application anew, and replace the workers one after the other.",
+        "Load the application again, and replace the workers one after the other.",
         _reload(ReloadKind.CHAIN),
         letters="c",
         reloads=True,
     ),
     Command(
         "reload-workers",
-        "Load the application anew, with the configuration as it was.",
+        "Load the application again, with the configuration as it was.",
         _reload(ReloadKind.WORKERS),
         letters="w",
         reloads=True,
@@ -163,7 +178,7 @@ COMMANDS = (
     ),
     Command(
         "reexec",
-        "Execute the master anew, after an upgrade of greenwsgi or Python: same pid, same sockets. Then reload. What"
+        "Execute the master again, after an upgrade of greenwsgi or Python: same pid, same sockets. Then reload. What"
         " could not start is not executed.",
         _reexec,
         (SIGUSR2,),
@@ -185,7 +200,7 @@ COMMANDS = (
     Command(
         "statistics", "Write what `greenwsgi status` shows to the log.", _errand(Errand.STATISTICS), (SIGUSR1,), "s"
     ),
-    Command("reopen-log", "Open the file of logto anew; it was moved away.", _errand(Errand.REOPEN_LOG), letters="l"),
+    Command("reopen-log", "Open the file of logto again; it was moved away.", _errand(Errand.REOPEN_LOG), letters="l"),
     Command(
         "rotate-log",
         "Move the file of logto away, to its name and the time in seconds, and open a new one.",
@@ -196,7 +211,7 @@ COMMANDS = (
     Command(
         "wake",
         "Ignored: there is no spooler here.",
-        _nothing("ignored: there is no spooler to wake"),
+        _nothing("there is no spooler to wake"),
         (SIGURG, SIGWINCH),
     ),
     Command(
@@ -208,13 +223,13 @@ COMMANDS = (
     Command(
         "emperor",
         "Ignored: there is no emperor here.",
-        _nothing("ignored: there is no emperor"),
+        _nothing("there is no emperor"),
         letters="BE",
     ),
     Command(
         "subscriptions",
         "Ignored: there are no subscriptions here.",
-        _nothing("ignored: there are no subscriptions"),
+        _nothing("there are no subscriptions"),
         letters="S",
     ),
 )

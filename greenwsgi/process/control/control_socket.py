@@ -3,8 +3,8 @@
     -> {"command": "reload", "wait": true}
     <- {"ok": true, "said": "reloaded: generation 2 serves with 4 workers; generation 1 drains"}
 
-Commands are those of COMMANDS, and the questions `ping` and `status`. Whoever may connect may do all: the socket is
-its owner's alone. Nobody can hold the master up: nothing here blocks, lines and clients are bounded, and of too many
+Commands are those of COMMANDS, and the questions `ping` and `status`. Every client may do all: only the socket's
+owner can connect. No client can hold the master up: nothing here blocks, lines and clients are bounded, and of too many
 clients the oldest is hung up on.
 """
 
@@ -79,7 +79,7 @@ class ControlSocket:
         self._clock = clock or SystemClock()
         self._again = 0.0
         inbox.watch(self.fd, EVENT_READ, self._accept)
-        inbox.looks.append(self._look)
+        inbox.look_before_wait(self._look)
 
     @property
     def fd(self) -> int:
@@ -94,10 +94,10 @@ class ControlSocket:
                 warn(f"the control socket has no link {link}: {error.strerror or error}")
 
     def close(self) -> None:
-        """Hang up on everybody, and remove the socket if it still is ours."""
+        """Close all connections, and remove the socket if it still is ours."""
         for client in list(self._clients):
             client.close()
-        self._inbox.looks.remove(self._look)
+        self._inbox.stop_looking(self._look)
         self._inbox.unwatch(self.fd)
         self._listening.close()
         with ExitStack() as removing:  # one that cannot be removed keeps none of the others
@@ -235,7 +235,7 @@ def _bind(path: str, who: Identity) -> tuple[socket.socket, tuple[int, int]]:
 def _link(path: str, link: str, who: Identity) -> None:
     """Have the link lead to the path; one from before is replaced, a file of another kind is refused.
 
-    In the folder of the server's user it is that user's: he could rename a link of root's, and other programs trust
+    In the folder of the server's user it is that user's, who could rename a link of root's, and other programs trust
     those.
     """
     with safe_paths.at(link) as spot:

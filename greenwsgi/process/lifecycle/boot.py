@@ -1,4 +1,4 @@
-"""From settings to a master that supervises: places taken, doors opened, privileges dropped; or all that taken over.
+"""From settings to a master that supervises: resources taken, listeners bound, privileges dropped; or all taken over.
 
 After a re-exec everything that is outside of the master is there already, and stays as it is: listeners, pidfile,
 control socket, fifos, workers.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from greenwsgi import __version__
 from greenwsgi.clock import SystemClock
@@ -22,14 +23,17 @@ from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import by_signal
 from greenwsgi.process.lifecycle.child_processes import ChildProcesses
 from greenwsgi.process.lifecycle.handover import Handover
+from greenwsgi.process.lifecycle.pidfile import Pidfile
 from greenwsgi.process.lifecycle.reexec import Reexec
-from greenwsgi.process.lifecycle.server_resources import ResourceOpener
+from greenwsgi.process.lifecycle.server_resources import ResourceOpener, ServerResources
 from greenwsgi.process.lifecycle.start_directory import StartDirectory
 from greenwsgi.process.lifecycle.systemd_notify import SystemdNotifier
 from greenwsgi.process.listening import listeners
 from greenwsgi.process.supervision.event_inbox import EventInbox
 from greenwsgi.process.supervision.fleet import Errand, Fleet, ReloadKind
 from greenwsgi.process.supervision.master import Master
+from greenwsgi.process.supervision.master_setup import MasterSetup, RunErrand, Supervisor
+from greenwsgi.process.supervision.system_probe import SystemProbe
 from greenwsgi.shared import process_title, safe_paths
 from greenwsgi.shared.scoreboard import RunningRequest
 
@@ -68,52 +72,67 @@ def _serve(
         last = made.enter_context(ExitStack())
         places = ResourceOpener(settings, home, inbox, log, made, last, handed).take_all()
         process_title.show("master", settings.machine)
-        line = _KilledLine(log)
-        bound = [one.bound for one in places.listeners]
         processes, clock = ChildProcesses(apart=places.dropped), SystemClock()
-        reread = places.kept_over(home.there(reread), log)
-        master = Master(settings, bound, log, inbox, processes, clock, line, reread, signals, handed)
-        if places.log_file:
-            _look_after_log(places.log_file, master)
-        master.ready = ready or master.ready
-        master.refuse = listeners.Refusal(places.listeners, clock)
-        reexec = Reexec(
-            master.fleet,
-            processes,
-            clock,
-            log,
-            home,
-            hand_over=lambda: replace(places.hand_over(master.hand_over(inbox)), folder=home.led_to),
-            note_all=master.note_all,
+        fleet = handed.fleet if handed else Fleet(reload_mercy=settings.processes.reload_mercy)
+        reexec = Reexec(fleet, processes, clock, log, home, complete=partial(_complete, places, home))
+        for look in (log.flush, reexec.look, SystemdNotifier(fleet, os.environ, log).look):
+            inbox.look_before_wait(look)
+        bound = [one.bound for one in places.listeners]
+        setup = MasterSetup(
+            settings=settings,
+            fleet=fleet,
+            listeners=bound,
+            log=log,
+            log_file=places.log_file,
+            inbox=inbox,
+            system=processes,
+            clock=clock,
+            probe=SystemProbe(bound),
+            killed_line=_KilledLine(log),
+            reread=places.kept_over(home.there(reread), log),
+            signals=signals,
+            handed=handed,
+            errands=_errands(reexec, places.pidfile, places.log_file),
+            ready=ready or (lambda: None),
+            refuse_connections=listeners.Refusal(places.listeners, clock),
+            other_child_died=reexec.child_died,
         )
-        master.witness.strangers = reexec.buried
-        inbox.looks += [log.flush, reexec.look, SystemdNotifier(master.fleet, os.environ, log).look]
-        master.errands |= {Errand.REEXEC: reexec.begin, Errand.EXECUTE: reexec.execute}
-        if places.pidfile:
-            master.errands[Errand.WRITE_PIDFILE] = places.pidfile.write
+        master = Master(setup)
         if handed:
-            _go_on(master.fleet, log, clock.monotonic())
+            _go_on(fleet, log, clock.monotonic())
         return master.run()
+
+
+def _complete(places: ServerResources, home: StartDirectory, handed: Handover) -> Handover:
+    """The master's handover with what the server has besides."""
+    return replace(places.hand_over(handed), folder=home.led_to)
+
+
+def _errands(reexec: Reexec, pidfile: Pidfile | None, log_file: str) -> dict[Errand, RunErrand]:
+    """Those that this server can do. log_file: "" if the log goes to no file."""
+    found: dict[Errand, RunErrand] = {Errand.REEXEC: reexec.begin, Errand.EXECUTE: reexec.execute}
+    if pidfile:
+        found[Errand.WRITE_PIDFILE] = lambda _: pidfile.write()
+    if log_file:
+        found[Errand.REOPEN_LOG] = lambda master: master.open_log(log_file)
+        found[Errand.ROTATE_LOG] = partial(_rotate_log, log_file)
+    return found
+
+
+def _rotate_log(path: str, master: Supervisor) -> None:
+    _move_aside(path, int(time.time()))
+    master.open_log(path)
 
 
 def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
     """After a re-exec signals may come again, and the application of today is loaded."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    log.info(f"executed anew: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded anew")
+    log.info(f"executed again: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded again")
     fleet.reload_asked(ReloadKind.WHOLE, now)
 
 
-def _look_after_log(path: str, master: Master) -> None:
-    def rotate() -> None:
-        _move_aside(path, int(time.time()))
-        master.open_log(path)
-
-    master.logs_to(path)
-    master.errands |= {Errand.REOPEN_LOG: lambda: master.open_log(path), Errand.ROTATE_LOG: rotate}
-
-
 def _move_aside(path: str, now: int) -> None:
-    """Where a log goes that is rotated at that time: nobody's place, not that of a rotation within the same second."""
+    """Rename a log that is rotated at that time, to a name that is free: a rotation may come twice within a second."""
     with safe_paths.at(path, follow=True) as spot:
         while replace(spot, name=(aside := f"{spot.name}.{now}")).look() is not None:
             now += 1

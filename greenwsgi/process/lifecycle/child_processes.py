@@ -1,7 +1,7 @@
-"""Making, signalling and burying processes: every fork, kill and wait of the master is here.
+"""Starting, signalling and reaping processes: every fork, kill and wait of the master is here.
 
 The master is a child subreaper where the system has that (Linux): the workers of a dead zygote become its own children.
-It alone signals them and it alone buries them, so that no signal can hit a stranger that was given the same pid.
+It alone signals and reaps them, so that no signal can hit another program that was given the same pid.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from signal import SIGKILL, Signals
 
+from greenwsgi.errors import EXIT_FAILED, EXIT_NOT_EXECUTED
 from greenwsgi.log.server_log import write_whole
 from greenwsgi.shared.run_command import end_group
 
@@ -52,13 +53,13 @@ class ChildProcesses:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def kill(self, pid: int, number: Signals) -> None:
-        """Signal a child, or a child's child that nobody has buried; one that is dead already does not mind."""
+        """Signal a child, or a child's child that was not reaped yet. Nothing happens to one that is dead already."""
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return
 
-    def bury(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
+    def reap(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
         """(pid, status) of each child that has died since the last time; a status is negative for a signal.
 
         programs: when each CGI program started that a worker runs, by its pid. One that is our child has lost its
@@ -99,7 +100,7 @@ def hold(pid: int) -> int:
 def signal_server(pid: int, held: int, number: Signals, user: int) -> None:
     """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError.
 
-    Root sends it as that user, who could have sent it himself: the process may have executed a set-uid program since.
+    Root sends it as that user, who was allowed to send it: the process may have executed a set-uid program since.
     """
     with _as(user):
         if held >= 0:
@@ -110,7 +111,7 @@ def signal_server(pid: int, held: int, number: Signals, user: int) -> None:
 
 @contextmanager
 def _as(user: int) -> Iterator[None]:
-    """With the rights of that user alone, if we are root and can become him; root comes back by the saved uid."""
+    """With the rights of that user alone, if we are root and can become that user; root comes back by the saved uid."""
     before: tuple[int, int, int] | None = None
     if os.geteuid() == 0 and user > 0 and hasattr(os, "setresuid"):
         with suppress(OSError):  # a container's root may lack the capability; a user it does not know
@@ -124,12 +125,12 @@ def _as(user: int) -> Iterator[None]:
 
 
 def lives(pid: int) -> bool:
-    """Is there such a process, whoever's it is?"""
+    """Is there such a process, of any user?"""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's
         return True
     return True
 
@@ -162,16 +163,16 @@ def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[
     except BaseException as error:
         write_whole(2, f"cannot execute {arguments[0]}: {error}\n".encode())
     finally:
-        os._exit(127)
+        os._exit(EXIT_NOT_EXECUTED)
 
 
 def _prepare(master: int, named: list[int], apart: bool) -> None:
     _prctl(_PR_SET_PDEATHSIG, SIGKILL)
     if os.getppid() != master:  # it died before it could be asked for
-        os._exit(1)
+        os._exit(EXIT_FAILED)
     if apart:
         os.setsid()
-    for fd in _open_descriptors():
+    for fd in {*_open_descriptors(), *named}:
         with suppress(OSError):  # it is not open (any more)
             os.set_inheritable(fd, fd in named)
 

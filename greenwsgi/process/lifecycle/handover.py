@@ -15,12 +15,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from greenwsgi.config.read_variables import HANDOVER_VARIABLE
 from greenwsgi.process.supervision.fleet import Fleet
 from greenwsgi.process.supervision.generation_resources import KeptGeneration
 from greenwsgi.shared.scoreboard import anonymous_file
-
-VARIABLE = "GREENWSGI_HANDOVER"
-"""The environment variable that tells of the document: `N` is its descriptor, `rehearse N` asks for a rehearsal."""
 
 T = TypeVar("T")
 
@@ -61,6 +59,7 @@ class Handover:
     def descriptors(self) -> list[int]:
         """All that must stay open."""
         cycles = [fd for cycle in self.cycles.values() for fd in (cycle.commands, cycle.board, cycle.failure)]
+        cycles += [fd for cycle in self.cycles.values() for pipe in cycle.worker_commands for fd in pipe]
         listeners = [one["fd"] for one in self.listeners]
         single = (self.pidfile, self.control, self.fifo)
         return [fd for fd in (*self.report, *self.lifeline, *cycles, *listeners, *single) if fd >= 0]
@@ -73,12 +72,16 @@ class Handover:
 
 
 def announced(environ: MutableMapping[str, str]) -> tuple[bool, Handover]:
-    """Is it a rehearsal, and what was handed over. Raises ValueError for what this greenwsgi cannot make sense of."""
-    words = environ.pop(VARIABLE).split()
-    fd = int(words[-1])
+    """Is it a rehearsal, and what was handed over.
+
+    HANDOVER_VARIABLE is `N`, the document's descriptor, or `rehearse N`.
+    Raises ValueError for what this greenwsgi cannot make sense of.
+    """
+    told = environ.pop(HANDOVER_VARIABLE).split()
+    fd = int(told[-1])
     with open(fd, "rb") as file:
         handed = typed(Handover, json.loads(file.read()))
-    return len(words) > 1, handed
+    return len(told) > 1, handed
 
 
 def plain(value: Any) -> Any:

@@ -14,24 +14,23 @@ from collections.abc import Callable
 from signal import SIGKILL
 
 from greenwsgi.clock import Clock
+from greenwsgi.config.read_variables import HANDOVER_VARIABLE
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server_log import LAST_WORDS, ServerLog
 from greenwsgi.process.lifecycle import child_processes
 from greenwsgi.process.lifecycle.child_processes import ChildProcesses
-from greenwsgi.process.lifecycle.handover import VARIABLE, Handover
+from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.lifecycle.start_directory import StartDirectory
 from greenwsgi.process.supervision import log_messages
 from greenwsgi.process.supervision.fleet import Errand, Fleet, Stop
+from greenwsgi.process.supervision.master_setup import Supervisor
 
 REHEARSAL_TIME = 60.0
 """Seconds that a rehearsal may take."""
 
 
 class Reexec:
-    """home: where its command is started. hand_over: all that the next image gets, as it is at that moment.
-
-    note_all: take note of what has come in.
-    """
+    """home: where its command is started. complete: adds to the master's handover what the server has besides."""
 
     def __init__(
         self,
@@ -40,40 +39,38 @@ class Reexec:
         clock: Clock,
         log: ServerLog,
         home: StartDirectory,
-        hand_over: Callable[[], Handover],
-        note_all: Callable[[], None],
+        complete: Callable[[Handover], Handover],
     ) -> None:
-        self._note_all = note_all
         self._fleet = fleet
         self._processes = processes
         self._clock = clock
         self._log = log
         self._home = home
-        self._hand_over = hand_over
+        self._complete = complete
         self._pid = 0
         self._until = 0.0
 
-    def begin(self) -> None:
+    def begin(self, master: Supervisor) -> None:
         """Start a rehearsal, unless there is one."""
         if self._pid:
             return
-        handed = self._hand_over()
+        handed = self._complete(master.hand_over())
         document = handed.write()
         try:
-            environ = {**os.environ, VARIABLE: f"rehearse {document}"}
+            environ = {**os.environ, HANDOVER_VARIABLE: f"rehearse {document}"}
             with self._home.back():
                 self._pid = self._processes.start(_command(), [document], environ)
             self._until = self._clock.monotonic() + REHEARSAL_TIME
         finally:
             os.close(document)
 
-    def buried(self, pid: int, status: int) -> None:
+    def child_died(self, pid: int, status: int) -> None:
         """A child has died that is no zygote and no worker: the rehearsal?"""
         if pid != self._pid:
             return
         self._pid = 0
         if status:
-            self._log.error(f"not executed anew, all goes on: the rehearsal {log_messages.ended(status)}")
+            self._log.error(f"not executed again, all goes on: the rehearsal {log_messages.ended(status)}")
         elif self._fleet.stop is Stop.NO:
             self._fleet.errands.append(Errand.EXECUTE)
 
@@ -84,20 +81,20 @@ class Reexec:
             self._until = self._clock.monotonic() + REHEARSAL_TIME
             self._processes.kill(self._pid, SIGKILL)
 
-    def execute(self) -> None:
+    def execute(self, master: Supervisor) -> None:
         """Does not return, unless the program cannot be executed: UsageError.
 
         Signals wait from here until the next image can take them.
         """
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._note_all()
-            handed = self._hand_over()
+            master.note_all()
+            handed = self._complete(master.hand_over())
             document = handed.write()
-            self._log.info("the master is executed anew")
+            self._log.info("the master is executed again")
             self._log.flush(LAST_WORDS)
             try:
-                environ = {**os.environ, VARIABLE: str(document)}
+                environ = {**os.environ, HANDOVER_VARIABLE: str(document)}
                 with self._home.back():
                     child_processes.become_again(_command(), [document, *handed.descriptors()], environ)
             finally:

@@ -268,7 +268,7 @@ class ResourceOpener:
         else:
             fifos.open()
         self.last.callback(_clean, fifos.close, self.log)
-        self.inbox.looks.append(fifos.look)
+        self.inbox.look_before_wait(fifos.look)
         return fifos
 
     def _log_file(self) -> str:

@@ -1,7 +1,7 @@
-"""How many workers are needed: algorithms that are given a look at the server once a second, and say a change.
+"""How many workers are needed: algorithms that get a sample of the server's load once a second and return a change.
 
-Each is a pure function of the look, the rules and its own mood, so tables test it. A change is what the algorithm
-wants; `decide` keeps it within the bounds and the memory limits.
+Each is a pure function of the sample, the options and its own state, so tables test it. The change is what the
+algorithm wants; `decide` keeps it within the bounds and the memory limits.
 """
 
 from __future__ import annotations
@@ -15,97 +15,104 @@ HALF = 0.5
 """A worker that is less busy than this is spare."""
 
 CALM = 10
-"""So many rounds as overload takes to add a worker, one is ended later than that: adding is urgent, ending is not."""
+"""How many times longer it takes to end a worker than to add one: adding is urgent, ending is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSample:
-    """The server in one second. count: workers that there shall be. busy: of each that serves, 0 to 1. backlog:
-    connections that wait to be accepted. resident: bytes of all workers."""
+    """The server's load in one second."""
 
     count: int
+    """How many workers are wanted at present."""
     busy: tuple[float, ...]
+    """How busy each worker is that serves, 0 to 1."""
     backlog: int = 0
+    """Connections that wait to be accepted."""
     resident: int = 0
+    """Resident memory of all workers, in bytes; 0 if no option limits it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmState:
-    """What an algorithm remembers. need: how often in a row there was need, calm: there was none.
-
-    rounds, sum: of busyness' present window. patience: rounds of calm that are wanted more, as a penalty. ended: rounds
-    since a worker was ended. kept: rounds for which nobody is ended. waited: seconds in a row with a backlog. said: the
-    last window's result in percent.
-    """
+    """What an algorithm remembers from one round to the next."""
 
     need: int = 0
+    """Rounds in a row in which more workers were needed."""
     calm: int = 0
+    """Rounds in a row in which fewer would do."""
     rounds: int = 0
+    """Rounds of the present window of `busyness`."""
     sum: float = 0.0
+    """The sum of the averages of these rounds."""
     patience: int = 0
+    """Additional rounds of calm before a worker is ended: a penalty for having ended one too soon."""
     ended: int = 1 << 30
+    """Rounds since a worker was ended."""
     kept: int = 0
+    """Rounds for which no worker is ended, after a backlog."""
     waited: int = 0
+    """Seconds in a row with a backlog."""
     said: float = -1.0
+    """The result of the last window, in percent; -1 for none."""
 
 
 Algorithm = Callable[[LoadSample, CheaperOptions, AlgorithmState], tuple[int, AlgorithmState]]
 
 
-def manual(look: LoadSample, rules: CheaperOptions, mood: AlgorithmState) -> tuple[int, AlgorithmState]:
+def manual(sample: LoadSample, rules: CheaperOptions, state: AlgorithmState) -> tuple[int, AlgorithmState]:
     """Only operators change the count."""
-    return 0, mood
+    return 0, state
 
 
-def spare(look: LoadSample, rules: CheaperOptions, mood: AlgorithmState) -> tuple[int, AlgorithmState]:
+def spare(sample: LoadSample, rules: CheaperOptions, state: AlgorithmState) -> tuple[int, AlgorithmState]:
     """Always have a worker that is not busy. None for more than `overload` rounds: add; two for long: end one."""
-    spares = sum(one < HALF for one in look.busy)
+    spares = sum(one < HALF for one in sample.busy)
     if not spares:
-        if mood.need >= rules.cheaper_overload:
+        if state.need >= rules.cheaper_overload:
             return rules.cheaper_step, AlgorithmState()
-        return 0, AlgorithmState(need=mood.need + 1)
-    need = max(0, mood.need - 1)
-    calm = mood.calm + 1 if spares > 1 and not need else 0
+        return 0, AlgorithmState(need=state.need + 1)
+    need = max(0, state.need - 1)
+    calm = state.calm + 1 if spares > 1 and not need else 0
     if calm >= CALM * rules.cheaper_overload:
         return -1, AlgorithmState()
     return 0, AlgorithmState(need=need, calm=calm)
 
 
-def backlog(look: LoadSample, rules: CheaperOptions, mood: AlgorithmState) -> tuple[int, AlgorithmState]:
+def backlog(sample: LoadSample, rules: CheaperOptions, state: AlgorithmState) -> tuple[int, AlgorithmState]:
     """More than `overload` connections wait: add. None waits for long: end one."""
-    if look.backlog > rules.cheaper_overload:
+    if sample.backlog > rules.cheaper_overload:
         return rules.cheaper_step, AlgorithmState()
-    calm = 0 if look.backlog else mood.calm + 1
+    calm = 0 if sample.backlog else state.calm + 1
     return (-1, AlgorithmState()) if calm >= CALM else (0, AlgorithmState(calm=calm))
 
 
-def busyness(look: LoadSample, rules: CheaperOptions, mood: AlgorithmState) -> tuple[int, AlgorithmState]:
+def busyness(sample: LoadSample, rules: CheaperOptions, state: AlgorithmState) -> tuple[int, AlgorithmState]:
     """Keep the average between two percentages, over windows of `overload` rounds; a backlog is an alarm at once."""
-    mood = replace(mood, waited=mood.waited + 1 if look.backlog else 0)
-    if look.backlog > rules.cheaper_busyness_backlog_alert:
+    state = replace(state, waited=state.waited + 1 if sample.backlog else 0)
+    if sample.backlog > rules.cheaper_busyness_backlog_alert:
         return rules.cheaper_busyness_backlog_step, AlgorithmState(kept=rules.cheaper_busyness_backlog_multiplier)
-    if mood.waited >= rules.cheaper_busyness_backlog_nonzero:
+    if state.waited >= rules.cheaper_busyness_backlog_nonzero:
         return 1, AlgorithmState(kept=rules.cheaper_busyness_backlog_multiplier)
-    average = sum(look.busy) / len(look.busy) if look.busy else 0.0
-    mood = replace(mood, rounds=mood.rounds + 1, sum=mood.sum + average)
-    if mood.rounds < rules.cheaper_overload:
-        return 0, mood
-    return _window(100 * mood.sum / mood.rounds, rules, mood)
+    average = sum(sample.busy) / len(sample.busy) if sample.busy else 0.0
+    state = replace(state, rounds=state.rounds + 1, sum=state.sum + average)
+    if state.rounds < rules.cheaper_overload:
+        return 0, state
+    return _window(100 * state.sum / state.rounds, rules, state)
 
 
-def _window(percent: float, rules: CheaperOptions, mood: AlgorithmState) -> tuple[int, AlgorithmState]:
+def _window(percent: float, rules: CheaperOptions, state: AlgorithmState) -> tuple[int, AlgorithmState]:
     """A window of busyness has ended."""
-    wanted = rules.cheaper_busyness_multiplier + mood.patience
-    mood = replace(mood, rounds=0, sum=0.0, said=percent, kept=max(0, mood.kept - 1), ended=mood.ended + 1)
+    wanted = rules.cheaper_busyness_multiplier + state.patience
+    state = replace(state, rounds=0, sum=0.0, said=percent, kept=max(0, state.kept - 1), ended=state.ended + 1)
     if percent > rules.cheaper_busyness_max:
-        soon = mood.ended <= wanted
-        patience = mood.patience + rules.cheaper_busyness_penalty if soon else 0
-        return rules.cheaper_step, replace(mood, calm=0, patience=patience)
+        soon = state.ended <= wanted
+        patience = state.patience + rules.cheaper_busyness_penalty if soon else 0
+        return rules.cheaper_step, replace(state, calm=0, patience=patience)
     if percent >= rules.cheaper_busyness_min:
-        return 0, replace(mood, calm=0)
-    if mood.calm + 1 >= wanted and not mood.kept:
-        return -1, replace(mood, calm=0, ended=0)
-    return 0, replace(mood, calm=mood.calm + 1)
+        return 0, replace(state, calm=0)
+    if state.calm + 1 >= wanted and not state.kept:
+        return -1, replace(state, calm=0, ended=0)
+    return 0, replace(state, calm=state.calm + 1)
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
@@ -117,12 +124,12 @@ ALGORITHMS: Mapping[str, Algorithm] = {
 }
 
 
-def decide(look: LoadSample, most: int, rules: CheaperOptions, mood: AlgorithmState) -> tuple[int, AlgorithmState]:
-    """How many workers there shall be, from `cheaper` to `most`; none is added while those asked for are not there."""
-    change, mood = ALGORITHMS[rules.cheaper_algo](look, rules, mood)
-    if rules.cheaper_rss_limit_hard and look.resident > rules.cheaper_rss_limit_hard:
+def decide(sample: LoadSample, most: int, rules: CheaperOptions, state: AlgorithmState) -> tuple[int, AlgorithmState]:
+    """How many workers there are to be, from `cheaper` to `most`; none is added while some are still starting."""
+    change, state = ALGORITHMS[rules.cheaper_algo](sample, rules, state)
+    if rules.cheaper_rss_limit_hard and sample.resident > rules.cheaper_rss_limit_hard:
         change = -1
-    too_large = rules.cheaper_rss_limit_soft and look.resident > rules.cheaper_rss_limit_soft
-    if change > 0 and (too_large or len(look.busy) < look.count):
+    too_large = rules.cheaper_rss_limit_soft and sample.resident > rules.cheaper_rss_limit_soft
+    if change > 0 and (too_large or len(sample.busy) < sample.count):
         change = 0
-    return max(rules.cheaper, min(most, look.count + change)), mood
+    return max(rules.cheaper, min(most, sample.count + change)), state

@@ -1,8 +1,8 @@
 """Which request ends the workers? A path that was running at several deaths in a row is probably it.
 
-Deaths of all workers of the server count together, in the order in which the master hears of them: which worker gets
-the next such request is chance. A path is the method and the URI without its query. That it was running is a fact, that
-it is to blame is not: the log says only the first. After a re-exec the count begins again.
+Deaths of all workers of the server count together, in the order in which the master learns of them: it is chance
+which worker gets the next such request. A path is the method and the URI without its query. That it was running is a
+fact, that it is to blame is not: the log says only the first. After a re-exec the count begins again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CrashSuspects:
         self._last: deque[str] = deque(maxlen=DEATHS)
 
     def died(self, how: str, running: Iterable[RunningRequest]) -> list[str]:
-        """A worker that had been told nothing died. how: which and how, for the log. Returns the lines to log."""
+        """A worker died that was not told to leave. how: which one and how, for the log. Returns the lines to log."""
         paths = {f"{one.method} {one.uri.partition('?')[0]}" for one in running}
         self._deaths = {path: self._deaths.get(path, 0) + 1 for path in paths}
         self._last.append(how)

@@ -12,7 +12,8 @@ from signal import SIGCHLD, Signals
 from types import FrameType
 from typing import Any
 
-from greenwsgi.shared.messages import Lines, Message
+from greenwsgi.shared.message_pipes import MessageReader
+from greenwsgi.shared.messages import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +28,24 @@ Answer = Callable[[dict[str, Any]], None]
 
 
 def unanswered(said: dict[str, Any]) -> None:
-    """For whoever asks by a way that has no way back; the log tells."""
+    """For questions that come by a way without answers (signals, fifos); the log has the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An operator asks for a command, or a question, by its name. by: the way, for the log. wait: until it is done."""
+    """An operator asks for a command, or asks a question."""
 
     name: str
+    """Of the command or the question."""
     by: str
+    """The way that it came, for the log."""
     answer: Answer = unanswered
+    """Takes the answer."""
     wait: bool = False
+    """Answer when the command is done, not when it has begun."""
 
 
-Note = Signalled | Message | Asked
+Note = Signalled | Report | Asked
 Ready = Callable[[int], list[Note]]
 """Called with the selector's events when a descriptor is ready; never blocks."""
 
@@ -48,29 +53,28 @@ Ready = Callable[[int], list[Note]]
 class EventInbox:
     """Collects signals from the moment it is made, so that none is lost while the server still boots.
 
-    A handler does nothing at all: the wakeup descriptor carries the signal's number to `wait`, where it is one event
-    among others. `report` is the end of the report pipe that children write to; `pipe` is a whole one that was made
-    by the image of this process before a re-exec, and `rest` what it had read of a line.
+    The signal handlers do nothing: the wakeup descriptor carries a signal's number to `wait`, where it is one event
+    among others. `report` is the writing end of the report pipe, for the children, `reader` its reading end.
     """
 
     def __init__(self, signals: Iterable[Signals], pipe: tuple[int, int] | None = None, rest: str = "") -> None:
+        """pipe: both ends of the report pipe from before a re-exec. rest: what had been read of a line."""
         self._selector = selectors.DefaultSelector()
-        self.looks: list[Callable[[], None]] = []
-        """Called before each wait, for what no descriptor tells of."""
+        self._looks: list[Callable[[], None]] = []
         self._wakeup, self._signalled = os.pipe()
         self.reader, self.report = pipe or os.pipe()
-        self._lines = Lines(self.reader, rest)
+        self._reports = MessageReader(self.reader, rest)
         for fd in (self._wakeup, self._signalled, self.reader):
             os.set_blocking(fd, False)
         self.watch(self._wakeup, EVENT_READ, self._read_signals)
-        self.watch(self.reader, EVENT_READ, lambda _: [*self._lines.read()])
+        self.watch(self.reader, EVENT_READ, self._read_reports)
         self._old_wakeup = signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
         self._old_handlers = {number: signal.signal(number, _woken) for number in (SIGCHLD, *signals)}
 
     @property
     def rest(self) -> str:
         """What was read of a report that has not ended."""
-        return self._lines.rest
+        return self._reports.rest
 
     def watch(self, fd: int, events: int, ready: Ready) -> None:
         """Wait for this descriptor too, from now on or with other events than before."""
@@ -84,10 +88,18 @@ class EventInbox:
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
 
+    def look_before_wait(self, look: Callable[[], None]) -> None:
+        """Call `look` before each wait from now on, for what no descriptor tells of."""
+        self._looks.append(look)
+
+    def stop_looking(self, look: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._looks.remove(look)
+
     def wait(self, timeout: float) -> list[Note]:
         """What came in within `timeout` seconds, at the first event."""
         notes: list[Note] = []
-        for look in self.looks:
+        for look in self._looks:
             look()
         for key, events in self._selector.select(timeout):
             if key.fd in self._selector.get_map():  # an event before this one may have ended it
@@ -95,7 +107,7 @@ class EventInbox:
         return notes
 
     def close(self) -> None:
-        """Give signals back to whom they belonged, and close the pipes."""
+        """Restore the signal handlers of before, and close the pipes."""
         for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_wakeup)
@@ -103,10 +115,14 @@ class EventInbox:
         for fd in (self._wakeup, self._signalled, self.reader, self.report):
             os.close(fd)
 
+    def _read_reports(self, events: int) -> list[Note]:
+        """No commands: one that comes this way is a stray write."""
+        return [message for message in self._reports.read() if isinstance(message, Report)]
+
     def _read_signals(self, events: int) -> list[Note]:
         """Each signal once, in the order they came."""
         return [Signalled(Signals(number)) for number in dict.fromkeys(os.read(self._wakeup, 4096))]
 
 
 def _woken(number: int, frame: FrameType | None) -> None:
-    """The wakeup descriptor says it all."""
+    """The wakeup descriptor has the number."""

@@ -1,24 +1,24 @@
-"""What happened, written down: signals and reports that came in, deaths, and what nobody reports."""
+"""Records events in the fleet: signals, reports, deaths of children, and what no process reports."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping
 from math import inf
-from signal import SIGCHLD, SIGTERM, SIGURG
-from typing import Protocol
+from signal import SIGCHLD, SIGTERM
 
-from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.command_dispatch import CommandDispatch
 from greenwsgi.process.lifecycle.child_processes import lives
 from greenwsgi.process.supervision import log_messages
+from greenwsgi.process.supervision.command_sender import CommandSender
 from greenwsgi.process.supervision.crash_suspects import CrashSuspects
 from greenwsgi.process.supervision.event_inbox import Asked, Note
-from greenwsgi.process.supervision.fleet import Fleet, Generation, GenerationStage, WorkerState
-from greenwsgi.process.supervision.generation_resources import GenerationResources, System
-from greenwsgi.shared.messages import Message, Word
-from greenwsgi.shared.scoreboard import RunningRequest, Totals
+from greenwsgi.process.supervision.fleet import Generation, GenerationStage, WorkerState
+from greenwsgi.process.supervision.generation_resources import GenerationResources
+from greenwsgi.process.supervision.master_setup import MasterSetup
+from greenwsgi.shared.messages import Died, Failed, Forked, Loaded, Ready, Reap, Report, Retire
+from greenwsgi.shared.scoreboard import Totals
 
 BLOCKED = 1.5
 OVERDUE = 1.0
@@ -26,106 +26,108 @@ OVERDUE = 1.0
 past its deadline. The worker's own thread acts earlier, unless C code keeps the GIL from it."""
 
 
-class KilledLine(Protocol):
-    """Writes the access line of a request that died with its worker."""
-
-    def __call__(self, worker: int, pid: int, request: RunningRequest) -> None: ...
-
-
 class EventRecorder:
-    """Keeps the fleet true to what is outside.
+    """Keeps the fleet in step with the processes.
 
-    It starts and ends nobody, but for two that the plan cannot know of: the dead, whom their zygote may bury when their
-    death is written down, and a worker that turns up after it was given up for lost. It tells those who turn up what
-    they missed.
+    It starts and ends no process, with two exceptions that the plan cannot know of: a zygote may reap a dead worker
+    when the death is recorded, and a worker that reports after it was given up for lost is told to leave. A worker
+    whose first report comes after the log was reopened is told to open it again.
     """
 
     def __init__(
         self,
-        fleet: Fleet,
-        cycles: dict[int, GenerationResources],
-        system: System,
-        log: ServerLog,
-        killed_line: KilledLine,
-        desk: CommandDispatch,
+        setup: MasterSetup,
+        cycles: Mapping[int, GenerationResources],
+        dispatch: CommandDispatch,
+        sender: CommandSender,
     ) -> None:
         self.totals = Totals()
         self.starts: Counter[int] = Counter()
         """How often a worker of each number has become ready."""
-        self.strangers: Callable[[int, int], None] = lambda pid, status: None
-        """Called with pid and status of each child that was neither a zygote nor a worker."""
         self.log_opened = -inf
-        """When the log was last opened anew: who was asked for before, and is heard of after, did not hear of that."""
-        self._desk = desk
-        self._fleet = fleet
+        """When the log was last opened again. Workers that were asked for before and report later have missed that."""
+        self._dispatch = dispatch
+        self._sender = sender
+        self._fleet = setup.fleet
         self._cycles = cycles
-        self._system = system
-        self._log = log
-        self._killed_line = killed_line
+        self._system = setup.system
+        self._log = setup.log
+        self._killed_line = setup.killed_line
+        self._other_child_died = setup.other_child_died
         self._looked = self._woke = -inf
         self._suspects = CrashSuspects()
 
     def note(self, notes: list[Note], now: float) -> None:
-        """Write down what came in, and look for what nobody reports."""
+        """Record what came in, and look for what no process reports."""
         for note in notes:
-            if isinstance(note, Message):
-                self._heard(note, now)
+            if isinstance(note, Report):
+                self._reported(note, now)
             elif isinstance(note, Asked) or note.signal is not SIGCHLD:
-                self._desk.take(note, now)
-        for pid, status in self._system.bury(self._programs):
-            self._buried(pid, status, now)
+                self._dispatch.take(note, now)
+        for pid, status in self._system.reap(self._programs):
+            self._reaped(pid, status, now)
         if not self._system.adopts:
             self._miss_orphans(now)
         self._find_stuck(now)
         self._find_unready(now)
 
-    def _heard(self, message: Message, now: float) -> None:
-        generation = self._fleet.generation(message.generation)
+    def _reported(self, report: Report, now: float) -> None:
+        generation = self._fleet.generation(report.generation)
         if generation is None:
             return
-        worker = generation.workers.get(message.seat)
-        if worker and not worker.pid and message.word is not Word.DIED:
-            worker.pid = message.pid
+        match report:
+            case Loaded():
+                if generation.zygote and generation.zygote.pid == report.pid:
+                    generation.zygote.loaded, generation.zygote.loaded_at = True, now
+            case Died():
+                self._died(generation, report, now)
+            case Failed():
+                self._meet(generation, report.seat, report.pid)
+                self._failed(generation, report, now)
+            case Forked() | Ready() | Retire():
+                worker = self._meet(generation, report.seat, report.pid)
+                if worker is None:  # it was given up for lost, since its zygote died over it
+                    self._system.kill(report.pid, SIGTERM)
+                elif isinstance(report, Ready):
+                    self._ready(generation, worker, now)
+                elif isinstance(report, Retire):
+                    if not worker.retiring:
+                        worker.retiring_since = now
+                    worker.retiring = report.reason
+
+    def _meet(self, generation: Generation, seat: int, pid: int) -> WorkerState | None:
+        """The worker on that seat, if it has that pid. Its first report says which one it has."""
+        worker = generation.workers.get(seat)
+        if worker and not worker.pid:
+            worker.pid = pid
             if worker.since <= self.log_opened:
-                self._system.kill(worker.pid, SIGURG)
-        if worker and worker.pid not in (0, message.pid):
-            worker = None  # its seat is another's by now
-        if message.word is Word.DIED:
-            self._died(generation, worker, message, now)
-        elif message.word is Word.FAILED:
-            self._failed(generation, message, now)
-        elif message.word is Word.LOADED:
-            if generation.zygote and generation.zygote.pid == message.pid:
-                generation.zygote.loaded, generation.zygote.loaded_at = True, now
-        elif worker is None:  # it was given up for lost, since its zygote died over it
-            self._system.kill(message.pid, SIGTERM)
-        elif message.word is Word.READY:
-            worker.ready_at = now
-            self.starts[worker.number] += 1
-            worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
-            generation.proven = True
-            if generation.stage is GenerationStage.SERVING:
-                generation.failure, generation.failure_status = "", 0  # a worker's under lazy-apps; it is over
-        elif message.word is Word.RETIRE:
-            if not worker.retiring:
-                worker.retiring_since = now
-            worker.retiring = message.reason
+                self._sender.reopen_log(generation, worker)
+        return worker if worker and worker.pid == pid else None  # else another worker has its seat by now
 
-    def _failed(self, generation: Generation, message: Message, now: float) -> None:
-        if generation.zygote and generation.zygote.pid == message.pid:
-            generation.zygote.dismiss(now)  # it leaves by itself
-        generation.fail(message.reason, message.status)
+    def _ready(self, generation: Generation, worker: WorkerState, now: float) -> None:
+        worker.ready_at = now
+        self.starts[worker.number] += 1
+        worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
+        generation.proven = True
         if generation.stage is GenerationStage.SERVING:
-            self._log.error(f"generation {generation.number} serves on, but its application fails: {message.reason}")
+            generation.failure, generation.failure_status = "", 0  # a worker's under lazy-apps; it is over
 
-    def _died(self, generation: Generation, worker: WorkerState | None, message: Message, now: float) -> None:
-        """Its zygote saw it, and buries it on our word: nobody signals that pid any more. (0: it could not fork.)"""
-        if worker:
-            self.worker_gone(generation, worker, message.pid, message.status, now)
-        if message.pid:
-            self._cycles[generation.number].tell(Message(Word.REAP, pid=message.pid))
+    def _failed(self, generation: Generation, report: Failed, now: float) -> None:
+        if generation.zygote and generation.zygote.pid == report.pid:
+            generation.zygote.dismiss(now)  # it leaves by itself
+        generation.fail(report.reason, report.status)
+        if generation.stage is GenerationStage.SERVING:
+            self._log.error(f"generation {generation.number} serves on, but its application fails: {report.reason}")
 
-    def _buried(self, pid: int, status: int, now: float) -> None:
+    def _died(self, generation: Generation, report: Died, now: float) -> None:
+        """Its zygote saw it, and reaps it when told to: no one signals that pid any more. (0: it could not fork.)"""
+        worker = generation.workers.get(report.seat)
+        if worker and worker.pid in (0, report.pid):
+            self.worker_gone(generation, worker, report.pid, report.status, now)
+        if report.pid:
+            self._cycles[generation.number].tell(Reap(report.pid))
+
+    def _reaped(self, pid: int, status: int, now: float) -> None:
         for generation in self._fleet.generations:
             if generation.zygote and generation.zygote.pid == pid:
                 self.zygote_gone(generation, status, now)
@@ -134,10 +136,10 @@ class EventRecorder:
             if worker.pid == pid:
                 self.worker_gone(generation, worker, pid, status, now)
                 return
-        self.strangers(pid, status)
+        self._other_child_died(pid, status)
 
     def _miss_orphans(self, now: float) -> None:
-        """Where orphans are not ours, nobody tells us of their death."""
+        """Where orphans do not become our children, no process tells us of their death."""
         for generation, worker in self._fleet.workers():
             orphaned = generation.zygote is None or generation.zygote.pid != worker.parent
             if worker.pid and orphaned and not lives(worker.pid):

@@ -12,12 +12,11 @@ from enum import Enum
 from math import inf
 from signal import SIGABRT, Signals
 
+from greenwsgi.errors import EXIT_APP_FAILED
+
 QUICK = 0.5
 """A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns.
 So did a zygote that died as soon after it had loaded."""
-
-EXIT_APP_FAILED = 22
-"""The server's exit status when its application did not come up; uWSGI's."""
 
 LONGEST_BACKOFF = 30.0
 
@@ -58,10 +57,10 @@ class Errand(Enum):
     """What an operator can ask for that leaves the workers as they are; the value says what is done, for the log."""
 
     STATISTICS = "statistics are logged"
-    WRITE_PIDFILE = "the pidfile is written anew"
-    REOPEN_LOG = "the log is opened anew"
+    WRITE_PIDFILE = "the pidfile is written again"
+    REOPEN_LOG = "the log is opened again"
     ROTATE_LOG = "the log is rotated"
-    REEXEC = "the master is executed anew, if a rehearsal succeeds"
+    REEXEC = "the master is executed again, if a rehearsal succeeds"
     EXECUTE = "the rehearsal has succeeded"
 
     @property

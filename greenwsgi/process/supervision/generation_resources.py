@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from signal import Signals
 from typing import Any, Protocol
 
@@ -14,7 +14,8 @@ import greenwsgi
 from greenwsgi.config.settings import Settings, encode
 from greenwsgi.errors import UsageError
 from greenwsgi.process.supervision.fleet import seats_for
-from greenwsgi.shared.messages import BootDocument, BoundListener, Message
+from greenwsgi.process.supervision.worker_command_pipes import WorkerCommandPipes
+from greenwsgi.shared.messages import BootDocument, BoundListener, ZygoteCommand
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, anonymous_file
 
 FAILURE_LIMIT = 64 << 10
@@ -30,7 +31,7 @@ class System(Protocol):
 
     def start(self, arguments: list[str], descriptors: Iterable[int]) -> int: ...
     def kill(self, pid: int, number: Signals) -> None: ...
-    def bury(self, programs: Callable[[], Mapping[int, int]] = ...) -> list[tuple[int, int]]: ...
+    def reap(self, programs: Callable[[], Mapping[int, int]] = ...) -> list[tuple[int, int]]: ...
     def end_group(self, pid: int, started: int) -> None: ...
 
 
@@ -55,6 +56,8 @@ class KeptGeneration:
     failure: int
     seats: int
     cores: int
+    worker_commands: list[list[int]] = field(default_factory=list)
+    """Both ends of each seat's command pipe; none from a master that has no such pipes."""
 
 
 class GenerationResources:
@@ -83,11 +86,20 @@ class GenerationResources:
             raise UsageError(f"{what}: {_why(error)}") from None
         if kept and not readable:
             os.close(kept.board)
+        try:
+            self.worker_commands = (
+                WorkerCommandPipes(kept.worker_commands) if kept else WorkerCommandPipes.create(seats)
+            )
+        except OSError as error:
+            os.close(self._failure)
+            self.board.close()
+            raise UsageError(f"no command pipes for {seats} seats: {_why(error)}") from None
 
     def keep(self) -> KeptGeneration:
         """What the next image of the master needs to make it again."""
         seats, cores = len(self.board.seats), self._cores
-        return KeptGeneration(encode(self.settings), self._commands, self.board.fd, self._failure, seats, cores)
+        pipes = self.worker_commands.keep()
+        return KeptGeneration(encode(self.settings), self._commands, self.board.fd, self._failure, seats, cores, pipes)
 
     def start_zygote(self, system: System, wiring: Wiring) -> int:
         """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
@@ -102,7 +114,7 @@ class GenerationResources:
             os.pwrite(document, boot.encode(), 0)
             return system.start([sys.executable, "-P", _ZYGOTE_FILE, str(document)], (document, *boot.descriptors))
 
-    def tell(self, message: Message) -> None:
+    def tell(self, message: ZygoteCommand) -> None:
         """Tell the zygote, if there is one.
 
         One that is dead, or so stuck that its pipe is full, does not hear it: the first is about to be noticed, the
@@ -127,6 +139,7 @@ class GenerationResources:
 
     def close(self) -> None:
         self.hang_up()
+        self.worker_commands.close()
         os.close(self._failure)
         self.board.close()
 
@@ -145,6 +158,7 @@ class GenerationResources:
             failure=self._failure,
             log_file=wiring.log_file,
             layout=LAYOUT,
+            worker_commands=self.worker_commands.readers,
         )
 
 

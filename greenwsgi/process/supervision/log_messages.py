@@ -1,4 +1,4 @@
-"""What the master's log says: who, what and why, in words."""
+"""Texts of the master's log lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from greenwsgi.process.supervision.fleet import Generation, GenerationStage, Rel
 from greenwsgi.shared.messages import BoundListener
 
 RELOADS = {
-    ReloadKind.WHOLE: "the application is loaded anew",
-    ReloadKind.CHAIN: "the application is loaded anew, and workers are replaced one after the other",
-    ReloadKind.WORKERS: "the application is loaded anew, with the configuration as it was",
+    ReloadKind.WHOLE: "the application is loaded again",
+    ReloadKind.CHAIN: "the application is loaded again, and workers are replaced one after the other",
+    ReloadKind.WORKERS: "the application is loaded again, with the configuration as it was",
 }
 
 
 def ended(status: int | None) -> str:
-    """How a process ended. status: its exit status, negative for a signal, None if nobody could see it."""
+    """How a process ended. status: its exit status, negative for a signal, None if it is not known."""
     if status is None:
         return "is gone"
     if status < 0:

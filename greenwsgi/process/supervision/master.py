@@ -1,34 +1,31 @@
-"""The master: wait, note, plan, perform, until there is nobody left to look after.
+"""The master: wait, record, plan, perform, until no process is left.
 
-Plain Python all through: no gevent, no ssl, never the application. What it knows is the fleet, what it decides is the
-plan; here is only how each action is done, and what the log says of it.
+Plain Python: no gevent, no ssl, never the application. What it knows is the fleet, what it decides is the plan. Here is
+only how each action is done, and what the log says of it.
 """
 
 from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from math import inf
-from signal import SIGABRT, SIGCHLD, SIGCONT, SIGKILL, SIGTERM, SIGTSTP, SIGURG, Signals, raise_signal
-from typing import Any, Protocol, assert_never
+from signal import SIGABRT, SIGCHLD, SIGKILL, SIGTERM, Signals, raise_signal
+from typing import Any, assert_never
 
-from greenwsgi.clock import Clock
 from greenwsgi.config.settings import Settings, decode
 from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
-from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control import status
 from greenwsgi.process.control.command_dispatch import CommandDispatch, CommandOutcome
-from greenwsgi.process.control.commands import BY_SIGNAL, Command
 from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.supervision import log_messages, plan
-from greenwsgi.process.supervision.event_inbox import EventInbox, Note, Signalled
-from greenwsgi.process.supervision.event_recorder import EventRecorder, KilledLine
+from greenwsgi.process.supervision.autoscaler import Autoscaler
+from greenwsgi.process.supervision.command_sender import CommandSender
+from greenwsgi.process.supervision.event_inbox import Signalled
+from greenwsgi.process.supervision.event_recorder import EventRecorder
 from greenwsgi.process.supervision.fleet import (
     Errand,
-    Fleet,
     Generation,
     GenerationStage,
     ReloadKind,
@@ -36,112 +33,80 @@ from greenwsgi.process.supervision.fleet import (
     WorkerState,
     ZygoteState,
 )
-from greenwsgi.process.supervision.generation_resources import GenerationResources, System, Wiring
-from greenwsgi.process.supervision.periodic_checks import PeriodicChecks, Probe
-from greenwsgi.process.supervision.system_probe import SystemProbe
+from greenwsgi.process.supervision.generation_resources import GenerationResources, Wiring
+from greenwsgi.process.supervision.master_setup import MasterSetup
+from greenwsgi.process.supervision.periodic_checks import PeriodicChecks
 from greenwsgi.shared import safe_paths
-from greenwsgi.shared.messages import BoundListener, Message, Word
+from greenwsgi.shared.messages import ForkWorker
 from greenwsgi.shared.scoreboard import LAYOUT, Totals
 
 TICK = 0.25
 """Seconds between two looks at deadlines and heartbeats when nothing happens."""
 
 
-class Waiting(Protocol):
-    """Where notes come from; `inbox.Inbox` is the real one."""
-
-    report: int
-
-    def wait(self, timeout: float) -> list[Note]: ...
-
-
 class Master:
-    """Supervises generations of workers on listeners that are bound already.
+    """Supervises generations of workers. All its state is in `fleet`, `cycles` and `recorder`."""
 
-    reread: gives the configuration for each generation after the first, from that of the one that serves. signals: what
-    each asks for. handed: what the image of this process before a re-exec knew; it goes on from there. errands: how
-    those are done that are not the master's own. ready: called when the first generation serves. refuse: called, again
-    and again, while the server stops; with True when that is to be at once. All state is in `fleet`, `cycles` and
-    `witness`.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        listeners: Sequence[BoundListener],
-        log: ServerLog,
-        inbox: Waiting,
-        system: System,
-        clock: Clock,
-        killed_line: KilledLine,
-        reread: Callable[[Settings], Settings],
-        signals: Mapping[Signals, Command] = BY_SIGNAL,
-        handed: Handover | None = None,
-        around: Probe | None = None,
-    ) -> None:
-        self.fleet = handed.fleet if handed else Fleet(reload_mercy=settings.processes.reload_mercy)
+    def __init__(self, setup: MasterSetup) -> None:
+        self.fleet = setup.fleet
         self.cycles: dict[int, GenerationResources] = {}
-        self.desk = CommandDispatch(self.fleet, log, signals, self.status)
-        self.witness = EventRecorder(self.fleet, self.cycles, system, log, killed_line, self.desk)
-        around = around or SystemProbe(listeners)
-        self.census = PeriodicChecks(self.fleet, self.cycles, self.witness.totals, log, around, settings)
-        self.errands: dict[Errand, Callable[[], object]] = {Errand.STATISTICS: self._log_statistics}
-        self.ready: Callable[[], None] = lambda: None
-        self.refuse: Callable[[bool], None] = lambda _: None
-        self._first = settings
-        self._reread = reread
-        self._log = log
-        self._inbox = inbox
-        self._system = system
-        self._clock = clock
-        self._lifeline, self._life = handed.lifeline if handed else os.pipe()
-        self._wiring = Wiring(listeners, inbox.report, self._lifeline, log.fd)
+        self._first = setup.settings
+        self._reread = setup.reread
+        self._log = setup.log
+        self._inbox = setup.inbox
+        self._system = setup.system
+        self._clock = setup.clock
+        self._ready = setup.ready
+        self._refuse_connections = setup.refuse_connections
+        self._errands = {Errand.STATISTICS: lambda _: self._log_statistics(), **setup.errands}
+        self._dispatch = CommandDispatch(self.fleet, self._log, setup.signals, self.status)
+        self._sender = CommandSender(self.cycles, self._system, self._log)
+        self.recorder = EventRecorder(setup, self.cycles, self._dispatch, self._sender)
+        self._autoscaler = Autoscaler(self.fleet, self.cycles, self.recorder.totals, self._log, setup.probe)
+        self._checks = PeriodicChecks(self.fleet, self.cycles, self._log, setup.probe, self._autoscaler, setup.settings)
+        self._lifeline, self._life = setup.handed.lifeline if setup.handed else os.pipe()
+        self._wiring = Wiring(setup.listeners, self._inbox.report, self._lifeline, self._log.fd, setup.log_file)
         self._over = False
-        if handed:
-            self._take_over(handed)
-        self._obey(settings)
+        if setup.handed:
+            self._take_over(setup.handed)
+        self._obey(setup.settings)
 
     def _obey(self, settings: Settings) -> None:
-        """The master itself does what these say of it from now on."""
+        """Apply what these settings say of the master itself."""
         self.fleet.reload_mercy = settings.processes.reload_mercy
         self.fleet.most_draining = settings.processes.draining_generations
 
-    def logs_to(self, path: str) -> None:
-        """The log is this file: children shall know, to open it anew."""
-        self._wiring = replace(self._wiring, log_file=path)
-
     def open_log(self, path: str) -> None:
-        """Open the log's file anew, here and in all processes. Raises OSError."""
+        """Open the log's file again, here and in all processes. Raises OSError."""
         self._log.reopen(path, safe_paths.open_log)
-        self.witness.log_opened = self._clock.monotonic()
+        self.recorder.log_opened = self._clock.monotonic()
         for generation in self.fleet.generations:
-            if generation.zygote and generation.zygote.pid:
-                self._system.kill(generation.zygote.pid, SIGURG)
-        for _, worker in self.fleet.workers():
+            self._sender.reopen_zygote_log(generation)
+        for generation, worker in self.fleet.workers():
             if worker.pid:
-                self._system.kill(worker.pid, SIGURG)
+                self._sender.reopen_log(generation, worker)
 
     def note_all(self) -> None:
-        """Take note of what has come in. Signals are blocked: the next image of this process gets them."""
+        """Record what has come in. Signals are blocked: the next image of this process gets them."""
         while notes := self._inbox.wait(0):
             for note in notes:
                 if isinstance(note, Signalled) and note.signal is not SIGCHLD:
                     raise_signal(note.signal)
-            self.witness.note([note for note in notes if not isinstance(note, Signalled)], self._clock.monotonic())
-        self.desk.hang_up("the master is executed anew; ask again")
+            self.recorder.note([note for note in notes if not isinstance(note, Signalled)], self._clock.monotonic())
+        self._dispatch.hang_up("the master is executed again; ask again")
 
-    def hand_over(self, inbox: EventInbox) -> Handover:
-        """All that the next image of this process needs of us."""
+    def hand_over(self) -> Handover:
+        """All that the next image of this process needs from this one."""
         seats = [seat for cycle in self.cycles.values() for seat in cycle.board.seats]
         return Handover(
             fleet=self.fleet,
             cycles={number: cycle.keep() for number, cycle in self.cycles.items()},
             layout=LAYOUT,
-            totals=self.witness.totals.named(),
+            totals=self.recorder.totals.named(),
             living=Totals.of_living(seats).named(),
-            starts=dict(self.witness.starts),
-            report=[inbox.reader, inbox.report],
-            rest=inbox.rest,
+            starts=dict(self.recorder.starts),
+            report=[self._inbox.reader, self._inbox.report],
+            rest=self._inbox.rest,
             lifeline=[self._lifeline, self._life],
         )
 
@@ -149,11 +114,11 @@ class Master:
         readable = handed.layout == LAYOUT
         for number, kept in handed.cycles.items():
             self.cycles[number] = GenerationResources(number, decode(kept.configuration), kept, readable=readable)
-        self.witness.totals.restore(handed.totals)
+        self.recorder.totals.restore(handed.totals)
         if not readable:  # by another greenwsgi: what its workers count from now on is not seen
-            self.witness.totals.restore(handed.living)
-        self.witness.starts.update(handed.starts)
-        self.witness.show_past()
+            self.recorder.totals.restore(handed.living)
+        self.recorder.starts.update(handed.starts)
+        self.recorder.show_past()
 
     def run(self) -> int:
         """Supervise until the end; the exit status."""
@@ -165,37 +130,37 @@ class Master:
     def step(self, timeout: float) -> float:
         """Wait for at most `timeout`, then do all there is to do; returns how long the next step may wait.
 
-        What goes wrong in one part keeps nobody from the next: a stop that was noted is planned for, whatever else was.
+        An error in one part does not keep the next from running: a stop that was recorded is planned for in any case.
         """
         acted = False
         with self._border():
-            self.witness.note(self._inbox.wait(timeout), self._clock.monotonic())
+            self.recorder.note(self._inbox.wait(timeout), self._clock.monotonic())
         with self._border():
             if self.fleet.stop is not Stop.NO:
-                self._close_doors()
-            self.census.take(self._clock.monotonic())
+                self._prepare_stop()
+            self._checks.take(self._clock.monotonic())
         with self._border():
             actions = plan.plan(self.fleet, self._clock.monotonic())
             for action in actions:
                 self.perform(action)
             if self.fleet.stop is not Stop.NO:
-                self.desk.hang_up("the server stops")
+                self._dispatch.hang_up("the server stops")
             acted = bool(actions)
         return 0.0 if acted else TICK
 
     @contextmanager
     def _border(self) -> Iterator[None]:
-        """Whatever goes wrong in it, the workers go on and the next step is another chance."""
+        """An error in it is logged, and the master goes on: the next step is another chance."""
         try:
             yield
         except Exception:
             self._log.error(f"in the master, which goes on:\n{traceback.format_exc()}")
 
-    def _close_doors(self) -> None:
-        """Workers are told before they are signalled, so that they accept first what waits in the listeners' queues."""
+    def _prepare_stop(self) -> None:
+        """Tell the workers before they are signalled, so that they first accept what waits in the listeners' queues."""
         for cycle in self.cycles.values():
             cycle.board.closing = True
-        self.refuse(self.fleet.stop is Stop.NOW)
+        self._refuse_connections(self.fleet.stop is Stop.NOW)
 
     def perform(self, action: plan.Action) -> None:
         """Do one action, and write down that it is done."""
@@ -222,7 +187,7 @@ class Master:
             case plan.Tell(worker, signal, kill_at, why):
                 self._tell(worker, signal, kill_at, why)
             case plan.Lose(generation, worker):
-                self.witness.worker_gone(generation, worker, 0, None, now)
+                self.recorder.worker_gone(generation, worker, 0, None, now)
             case plan.Dismiss(generation):
                 self._dismiss(generation, now)
             case plan.AbortZygote(generation):
@@ -231,9 +196,9 @@ class Master:
                 self._kill_zygote(generation, why)
             case plan.Forget(generation):
                 self._forget(generation)
-            case plan.Pause(worker, paused):
+            case plan.SetPaused(worker, paused):
                 worker.paused = paused
-                self._system.kill(worker.pid, SIGTSTP if paused else SIGCONT)
+                self._sender.pause(self._generation_of(worker), worker, paused)
             case plan.Run(errand):
                 self.fleet.errands.remove(errand)
                 self._run(errand)
@@ -246,54 +211,54 @@ class Master:
 
     def status(self, now: float) -> dict[str, Any]:
         """What `greenwsgi status` shows."""
-        starts, listeners = self.witness.starts, self._wiring.listeners
-        return status.snapshot(self.fleet, self.cycles, self.witness.totals, starts, listeners, now)
+        starts, listeners = self.recorder.starts, self._wiring.listeners
+        return status.snapshot(self.fleet, self.cycles, self.recorder.totals, starts, listeners, now)
 
     def _log_statistics(self) -> None:
         self._log.info(status.table(self.status(self._clock.monotonic())))
 
     def _run(self, errand: Errand) -> None:
-        if errand not in self.errands:
+        if errand not in self._errands:
             self._log.warning(f"nothing is done: {errand.needs}")
             return
         try:
-            self.errands[errand]()
+            self._errands[errand](self)
         except (GreenwsgiError, OSError) as error:
             self._log.error(f"failed: {errand.value}: {error}")
 
     def _start_generation(self, now: float) -> None:
-        """All that can fail comes first: a generation that is in the fleet has its cycle."""
+        """All that can fail comes first: a generation that is in the fleet has its resources."""
         kind, hurry = self.fleet.take_reload()
         try:
             settings = self._settings_for(kind)
             cycle = GenerationResources(self.fleet.born + 1, settings)
         except GreenwsgiError as error:
-            self._refuse(str(error), now)
+            self._reload_refused(str(error), now)
             return
-        except Exception as error:  # a border: who asked for the reload must hear of its end, whatever goes wrong
+        except Exception as error:  # a border: the client that asked must get an answer
             details = traceback.format_exc()
             self._log.error(f"while the configuration was read:\n{details}")
-            self._refuse(f"{type(error).__name__}: {error}", now, details)
+            self._reload_refused(f"{type(error).__name__}: {error}", now, details)
             return
         processes = settings.processes
-        count = self.census.count_for(settings, kind)
-        if settings.logging.log_reopen and self.fleet.born and Errand.REOPEN_LOG in self.errands:
+        count = self._autoscaler.count_for(settings, kind)
+        if settings.logging.log_reopen and self.fleet.born and Errand.REOPEN_LOG in self._errands:
             self._run(Errand.REOPEN_LOG)
         self.cycles[cycle.generation] = cycle
         generation = self.fleet.new_generation(processes.processes, processes.worker_reload_mercy, kind, hurry=hurry)
         generation.count = count
-        self.witness.show_past()
+        self.recorder.show_past()
 
-    def _refuse(self, why: str, now: float, details: str = "") -> None:
-        """No generation is made; before the first one there is nothing to go on with.
+    def _reload_refused(self, why: str, now: float, details: str = "") -> None:
+        """No generation is made; without a first one the server stops.
 
-        One that still rises goes on, and is the answer to those who asked before it was made.
+        One that still rises goes on, and answers those that asked before it was made.
         """
         if self.fleet.born:
             said, rising = f"reload refused, nothing has changed: {why}", self.fleet.at(GenerationStage.RISING)
             self._log.error(said)
             refused = range(rising.reloads + 1 if rising else 0, self.fleet.reloads + 1)
-            self.desk.reloads_ended(refused, CommandOutcome(False, said, details))
+            self._dispatch.reloads_ended(refused, CommandOutcome(False, said, details))
             return
         self._log.error(f"the server cannot start: {why}")
         self.fleet.stop_asked(Stop.GRACEFUL, now)
@@ -314,14 +279,16 @@ class Master:
         except OSError as error:
             generation.fail(f"cannot start a process: {error}", 0)
             generation.zygote = ZygoteState(0, now)
-            self.witness.zygote_gone(generation, None, now)
+            self.recorder.zygote_gone(generation, None, now)
 
     def _fork(self, generation: Generation, number: int, seat: int, now: float) -> None:
         assert generation.zygote is not None
         paused, probation = self.fleet.paused, number in generation.trouble and generation.trouble[number].crashed
         generation.workers[seat] = WorkerState(number, seat, generation.zygote.pid, now, paused=paused)
-        order = Message(Word.FORK, seat=seat, number=number, paused=paused, probation=probation)
-        self.cycles[generation.number].tell(order)
+        self.cycles[generation.number].tell(ForkWorker(seat, number, paused, probation))
+
+    def _generation_of(self, worker: WorkerState) -> Generation:
+        return next(generation for generation, one in self.fleet.workers() if one is worker)
 
     def _promote(self, generation: Generation) -> None:
         self._obey(self.cycles[generation.number].settings)
@@ -333,9 +300,11 @@ class Master:
             where = ", ".join(log_messages.address(listener) for listener in self._wiring.listeners)
             said = f"ready: {serves}: {where} (pid {os.getpid()})"
         self._log.info(said)
-        self._answer_with(generation, CommandOutcome(True, said))  # to the first one too: who asked while it loaded
+        self._answer_with(
+            generation, CommandOutcome(True, said)
+        )  # of the first one too: a client may ask while it loads
         if not relieved:
-            self.ready()
+            self._ready()
 
     def _give_up(self, generation: Generation, reason: str, now: float) -> None:
         if self.fleet.give_up(generation, now):
@@ -350,7 +319,7 @@ class Master:
         self._answer_with(generation, CommandOutcome(False, said, self.cycles[generation.number].failure()))
 
     def _answer_with(self, generation: Generation, outcome: CommandOutcome) -> None:
-        self.desk.reloads_ended(range(generation.reloads + 1), outcome)
+        self._dispatch.reloads_ended(range(generation.reloads + 1), outcome)
 
     def _forget(self, generation: Generation) -> None:
         self.fleet.generations.remove(generation)
@@ -364,7 +333,7 @@ class Master:
         self._system.kill(worker.pid, signal)
 
     def _dismiss(self, generation: Generation, now: float) -> None:
-        """The end of its command pipe is the word."""
+        """The end of file on its command pipe tells the zygote to leave."""
         assert generation.zygote is not None
         generation.zygote.dismiss(now)
         self.cycles[generation.number].hang_up()

@@ -159,7 +159,7 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class SetPaused:
     """Have the worker accept nothing, or again."""
 
     worker: WorkerState
@@ -193,7 +193,7 @@ Action = (
     | AbortZygote
     | KillZygote
     | Forget
-    | Pause
+    | SetPaused
     | Run
     | Finish
 )
@@ -309,7 +309,7 @@ def _pauses(fleet: Fleet, generation: Generation) -> Iterator[Action]:
     """Whoever is ready knows whether the server is paused; one that leaves accepts nothing anyway."""
     for worker in generation.workers.values():
         if worker.serves and worker.paused is not fleet.paused:
-            yield Pause(worker, fleet.paused)
+            yield SetPaused(worker, fleet.paused)
 
 
 def _draining(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:

@@ -1,5 +1,6 @@
-"""Files that are touched to ask for a reload (touch-reload and its kin): looked at once a second, no inotify needed.
+"""Files that are touched to ask for a reload: touch-reload, touch-workers-reload, touch-chain-reload.
 
+They are checked once a second, without inotify.
 Touched means: changed in any way that its modification time, size or inode shows, replaced by another file, or there
 again after it was missing. A file that does not exist yet is waited for.
 """
