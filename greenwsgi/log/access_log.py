@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from greenwsgi.log.access_format import DEFAULT, DEFAULT_MICROS, MEMORY, compiled
 from greenwsgi.log.request_record import RequestRecord
 from greenwsgi.log.server_log import write_whole
+from greenwsgi.options.table.logging import LoggingOptions
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -67,3 +68,13 @@ class AccessLog:
         if not (line.isascii() and line.isprintable()):
             line = line.translate(_CONTROL)  # no client may forge a line with a control character
         self._out(self.fd, line.encode("latin-1", "backslashreplace") + b"\n")
+
+
+def configured(options: LoggingOptions, pid: int, fd: int) -> AccessLog | None:
+    """The access log of the process `pid` as the options want it; None if no request gets a line."""
+    slow, big = options.log_slow / 1000 or None, options.log_big or None
+    worthy = Worthy(options.log_4xx, options.log_5xx, options.log_zero, slow, big)
+    if options.disable_logging and worthy == Worthy():
+        return None
+    some = worthy if options.disable_logging else None
+    return AccessLog(pid, fd, worthy=some, micros=options.log_micros, memory=options.memory_report)

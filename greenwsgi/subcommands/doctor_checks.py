@@ -25,7 +25,7 @@ from greenwsgi.process.lifecycle import user_identity
 from greenwsgi.process.lifecycle.user_identity import Owner
 from greenwsgi.process.listening import listeners
 from greenwsgi.serve import monkeypatch
-from greenwsgi.worker.worker import DESCRIPTOR_RESERVE
+from greenwsgi.worker.accepting import DESCRIPTOR_RESERVE
 
 
 @dataclass(frozen=True, slots=True)

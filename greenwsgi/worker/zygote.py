@@ -39,7 +39,9 @@ from greenwsgi.shared.message_pipes import MessageReader, ReportPipe
 from greenwsgi.shared.messages import BootDocument, BoundListener, ForkWorker, Message, Reap, ReopenLog
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker import pipeline
-from greenwsgi.worker.worker import WorkerBoot, find_application, run
+from greenwsgi.worker.application import find_application
+from greenwsgi.worker.worker import run
+from greenwsgi.worker.worker_boot import WorkerBoot
 from greenwsgi.wsgi import load_application
 from greenwsgi.wsgi.cgi_scripts import Scripts
 from greenwsgi.wsgi.types import Application

@@ -1,0 +1,47 @@
+"""What all connections of a worker share, composed from its configuration and what its zygote gave it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from greenwsgi.log import access_log
+from greenwsgi.serve.deadlines import Deadlines
+from greenwsgi.serve.descriptor_owners import DescriptorOwners
+from greenwsgi.serve.loop_budget import LoopBudget
+from greenwsgi.serve.policy import RequestPolicy
+from greenwsgi.serve.request_slots import RequestSlots
+from greenwsgi.serve.service import Service
+from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.scoreboard import Scoreboard
+from greenwsgi.worker import pipeline
+from greenwsgi.worker.worker_boot import WorkerBoot
+from greenwsgi.wsgi.types import Application
+
+
+def make_service(boot: WorkerBoot, application: Application, finished: Callable[[], None] | None) -> Service:
+    """The service of a worker. The at-fork hook is told of it. finished: called after every request.
+
+    Raises UsageError for a part of the configuration that only shows here.
+    """
+    settings = boot.settings
+    deadlines, loop_budget = Deadlines(), LoopBudget()
+    context = pipeline.PipelineContext(settings, boot.log, loop_budget, boot.seat, boot.forks)
+    boot.forks.service = service = Service(
+        policy=RequestPolicy.of(settings),
+        application=pipeline.build(application, context, pipeline.rows()),
+        log=boot.log,
+        access=access_log.configured(settings.logging, os.getpid(), boot.log.fd),
+        seat=boot.seat,
+        total_requests=lambda: _total_requests(boot.board),
+        deadlines=deadlines,
+        slots=RequestSlots(settings.processes.async_, deadlines, settings.limits.queue_size),
+        descriptor_owners=DescriptorOwners(boot.log, boot.descriptors),
+        loop_budget=loop_budget,
+        finished=finished,
+    )
+    return service
+
+
+def _total_requests(board: Scoreboard) -> int:
+    return board.past[REQUESTS] + sum(seat.counters[REQUESTS] for seat in board.seats)
