@@ -88,11 +88,6 @@ class Disconnect:
 
     # For the server
 
-    @property
-    def watching(self) -> bool:
-        """Is somebody looking?"""
-        return self._watcher is not None and self._watcher.active
-
     def watch(self, response: Response, victim: Any) -> None:
         """Begin to watch, and throw ClientLeft into the greenlet `victim` when the client leaves; None is for nobody.
         Not when `response` is over, though: what the application still does then is not for the client.

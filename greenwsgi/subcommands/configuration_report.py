@@ -33,18 +33,20 @@ class StartOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One name of the configuration, as it was written and what became of it.
-
-    option, value: as written, with variables and placeholders replaced. status: a Status's value, PLACEHOLDER or
-    UNKNOWN. file, line: where; 0 is a place without lines, such as the command line. note: what to know, or "".
-    """
+    """One name of the configuration, as it was written and what becomes of it."""
 
     option: str
     value: str
+    """As written, with variables and placeholders replaced."""
     status: str
+    """A Status's value, PLACEHOLDER or UNKNOWN."""
     file: str
     line: int
+    """0 in a place without lines, such as the command line."""
     note: str
+    """What to know about it, or ""."""
+    in_force: bool = True
+    """False if a condition leaves it out."""
 
     @property
     def origin(self) -> str:
@@ -89,7 +91,7 @@ def _items(reading: ReadConfiguration) -> Iterator[Item]:
     for one, why in reading.dropped:
         entry = OPTIONS.find(one.key)
         item = _known(entry, one) if entry else _no_option(one, reading.used | reading.placeholders)
-        yield replace(item, note=f"{NOT_IN_FORCE}: {why}.")
+        yield replace(item, note=f"{NOT_IN_FORCE}: {why}.", in_force=False)
 
 
 def _known(entry: Entry, one: Assignment) -> Item:
@@ -134,7 +136,7 @@ def _verdict(
         option_rules.check(settings, warnings.append)
     except UsageError as error:
         return StartOutcome.DOES_NOT_START, f"{DOES_NOT_START}: {error}", None
-    count = Counter(item.status for item in items if not item.note.startswith(NOT_IN_FORCE))
+    count = Counter(item.status for item in items if item.in_force)
     later, unknown = count[Status.LATER.value], count[UNKNOWN]
     lost = []
     if later:

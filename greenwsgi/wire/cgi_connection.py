@@ -163,7 +163,7 @@ class CgiConnection(Buffer):
             raise PeerGone("the gateway left before its request was whole")
         return event
 
-    def begin(self, variables: dict[str, str], size: int, modifiers: tuple[int, int] = (0, 0)) -> RequestHead:
+    def begin(self, variables: dict[str, str], size: int) -> RequestHead:
         """Make the request head of variables that were checked, and get ready for its body."""
         text = variables.get("CONTENT_LENGTH")
         length = body_length(text, self.limits) if text else 0
@@ -174,7 +174,7 @@ class CgiConnection(Buffer):
             self.body_done = True
         if self.nph:
             self._first = status_prefix(True, variables.get("SERVER_PROTOCOL", ""))
-        return RequestHead(variables, length, size, False, modifiers)
+        return RequestHead(variables, length, size)
 
     def _read_body(self) -> Event | None:
         body = self._body
@@ -215,7 +215,3 @@ class CgiConnection(Buffer):
             return b""
         self._answered = True
         return response_head.refusal(self._first + status_line(status), text, extra)
-
-    def detach(self) -> bytes:
-        """Give the connection away: returns the bytes received and not used."""
-        return self.drop_all()

@@ -359,11 +359,6 @@ class Http1(Buffer):
         bodiless = self._mute and self._fault is None
         return response_head.refusal(f"HTTP/1.1 {status_line(status)}", text, more, bodiless)
 
-    def detach(self) -> bytes:
-        """Give the connection away (upgrade): returns the bytes received and not used."""
-        self._keep = self.reusable = False
-        return self.drop_all()
-
 
 def head_fault(data: bytes | bytearray, start: int, scanned: int, end: int, limits: WireLimits) -> PeerError | None:
     """What is wrong with a head whatever its grammar, by position: a foul byte, too long a line, too long a head.

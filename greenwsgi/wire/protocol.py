@@ -27,7 +27,6 @@ class RequestHead:
     length: int = 0
     size: int = 0
     expects_continue: bool = False
-    modifiers: tuple[int, int] = (0, 0)
 
 
 class EndOfRequest:
@@ -158,9 +157,6 @@ class WireProtocol(Interface):
 
     def complain(self, data: bytes) -> bool:
         """Take bytes for the peer's error log, which go with the answer. False when they cannot be taken."""
-
-    def detach(self) -> bytes:
-        """Give the connection away (upgrade): returns the bytes received and not used."""
 
 
 @dataclass(frozen=True, slots=True)

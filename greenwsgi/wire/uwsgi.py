@@ -58,7 +58,7 @@ class Uwsgi(CgiConnection):
             variables = parse_block(block, limits.headers)
         if modifier == WSGI_UNDER_SCRIPT_NAME:
             strip_script_name(variables)
-        return self.begin(variables, HEADER + size, (modifier, data[start + 3]))
+        return self.begin(variables, HEADER + size)
 
 
 LAYOUTS: Layouts = {}

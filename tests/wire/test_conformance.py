@@ -209,7 +209,7 @@ class TestEveryProtocol:
         with pytest.raises(PeerError):
             wire.next_event()
         wire.receive_data(bytes(1 << 20))
-        assert wire.detach() == b""
+        assert wire.waiting() == 0
 
     def test_no_refusal_behind_an_answer(self, protocol: str) -> None:
         """The head is out: nothing else may be said."""
@@ -217,14 +217,6 @@ class TestEveryProtocol:
         wire.head("200 OK", [], -1, DATE, True)
         assert wire.refuse(500, "late", DATE) == b""
         wire.end()
-        assert not wire.reusable
-
-    def test_detach(self, protocol: str) -> None:
-        """What was received and not used goes with the connection."""
-        wire, _ = self.begin(protocol, REQUESTS[protocol]("GET", "/", b"") + b"more")
-        assert wire.detach() == b"more"
-        wire.receive_data(b"and more")
-        assert wire.detach() == b""
         assert not wire.reusable
 
     def test_reuse_or_close(self, protocol: str) -> None:

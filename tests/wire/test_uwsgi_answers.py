@@ -45,15 +45,6 @@ def test_ping() -> None:
     assert not wire.reusable
 
 
-def test_modifiers_are_told() -> None:
-    """They reach the layer above."""
-    wire = make("uwsgi")
-    wire.receive_data(packet(block(*GET), modifier1=30, modifier2=4))
-    head = wire.next_event()
-    assert isinstance(head, RequestHead)
-    assert head.modifiers == (30, 4)
-
-
 @pytest.mark.parametrize("pairs", [GET, NGINX, [*NGINX, ("HTTP_COOKIE", "c" * 700)], [("UWSGI_FILE", "x"), *GET]])
 def test_the_quick_way_is_the_careful_way(pairs: list[tuple[str, str]]) -> None:
     """With every name known and with none."""
