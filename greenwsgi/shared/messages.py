@@ -206,21 +206,22 @@ def decode(line: bytes) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class BoundListener:
-    """A listening socket by its descriptor. `name` is what people call it: `127.0.0.1:8000`, `/run/app.sock`.
-
-    text: its address as it was written, by which each generation finds its settings of it; "" if it came without.
-    tls: whether it speaks TLS.
-    """
+    """A listening socket."""
 
     fd: int
+    """Its descriptor."""
     protocol: str
+    """The name of its row in PROTOCOLS."""
     name: str
+    """Its address for people: `127.0.0.1:8000`, `/run/app.sock`."""
     text: str = ""
+    """Its address as it was configured, by which each generation finds its settings of it; "" if there is none."""
     tls: bool = False
+    """Whether it speaks TLS."""
 
     @property
     def near(self) -> bool:
-        """Its clients are all on this machine, so none of their handshakes takes time."""
+        """Whether all its clients are on this machine, so that none of their handshakes takes time."""
         return self.name.startswith(("/", "@", "127.", "[::1]:", "localhost:"))
 
 
@@ -271,13 +272,13 @@ class BootDocument:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Every descriptor the zygote must be given."""
+        """All descriptors that the zygote must inherit."""
         named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
         failure = () if self.failure < 0 else (self.failure,)
         return (*named, *failure, *self.worker_commands, *(listener.fd for listener in self.listeners))
 
     def raised(self) -> BootDocument:
-        """The same with high numbers: the old ones are closed, the new ones not inheritable."""
+        """The same with high numbers. The old ones are closed, the new ones are not inheritable."""
         return replace(
             self,
             report=raised(self.report),

@@ -47,19 +47,19 @@ from greenwsgi.wsgi.cgi_scripts import Scripts
 from greenwsgi.wsgi.types import Application
 
 DEATH_POLL = 0.2
-"""Seconds between two looks at the workers where there are no pidfds."""
+"""Seconds between two checks of the workers where the system has no pidfds."""
 
 _OURS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """Signals whose handlers are the server's, not the application's."""
 
 _UNTIL_READY = (signal.SIGQUIT, signal.SIGTERM)
-"""Those that end a worker which still boots."""
+"""Signals that end a worker which still boots."""
 
 _FREE = (signal.SIGUSR1, signal.SIGUSR2)
-"""Signals the application may take, say for faulthandler; if it does not, they do nothing."""
+"""Signals that the application may use, for faulthandler for example; if it does not, they do nothing."""
 
 _close: Callable[[int], None] = monkey.get_original("os", "close")
-"""gevent's leaves it to the loop, where there is a hub, and our loop never runs."""
+"""gevent's close leaves it to the loop, if there is a hub, and the zygote's loop never runs."""
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
 _poll = monkey.get_original("select", "poll")
 _on_signal = monkey.get_original("signal", "signal")
@@ -70,7 +70,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     _ignore(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
-    boot = boot.raised()  # numbers that no loop of the application's closes; nor do programs inherit them
+    boot = boot.raised()  # numbers out of the application's way, which programs do not inherit
     with descriptor_numbers.low_taken():
         gevent.get_hub()
     log = ServerLog(boot.log)
@@ -79,7 +79,9 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     report = ReportPipe(boot.report, boot.generation)
     if boot.log_file:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))  # an operator's; the master sends ReopenLog
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # not before: what came since the fork has its handler now
+    signal.pthread_sigmask(
+        signal.SIG_SETMASK, ()
+    )  # not before: a signal that has come since the fork finds its handler now
     try:
         agree(boot)
         settings = decode(boot.configuration)
@@ -110,14 +112,16 @@ def agree(boot: BootDocument) -> None:
 
 
 def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) -> dict[str, tls_contexts.ServerTls]:
-    """TLS of the sockets that have it; before the application is loaded, since a mistake shows at once then.
+    """The TLS contexts of the sockets that have it. To be called before the application is loaded, to fail early.
 
     Raises UsageError.
     """
     contexts = tls_contexts.load(settings)
     for one in listeners:
         if one.tls and one.text not in contexts:
-            raise UsageError(f"{one.name} speaks TLS, and its certificate is configured no more; that takes a restart")
+            raise UsageError(
+                f"{one.name} speaks TLS, and its certificate is not configured any more; that takes a restart"
+            )
     return contexts
 
 
@@ -260,6 +264,7 @@ class Zygote:
         self._seats: dict[int, int] = {}
         """The seat of each worker that is not known to be dead, by its pid."""
         self._pidfds: dict[int, int] = {}
+        """A pidfd of each of them, by its pid, where the system has pidfds."""
         forks.descriptors = self._pidfds.values
         forks.forget_seat = self._board.detach
 
@@ -308,7 +313,7 @@ class Zygote:
     def _watch(self, pid: int) -> None:
         try:
             pidfd = descriptor_numbers.raised(os.pidfd_open(pid))
-        except (AttributeError, OSError):  # another system, an old kernel, a strict container: look now and then
+        except (AttributeError, OSError):  # another system, an old kernel, a strict container: poll
             return
         self._pidfds[pid] = pidfd
         self._poll.register(pidfd, select.POLLIN)
@@ -327,7 +332,7 @@ class Zygote:
     # In the child
 
     def _be_worker(self, order: ForkWorker) -> NoReturn:
-        """The forked child's whole life; whatever happens in it, it ends here and not in the zygote's code."""
+        """The forked child's whole life: it always ends here, never in the zygote's code."""
         status = EXIT_FAILED
         try:
             status = self._live(order)

@@ -1,11 +1,11 @@
-"""The control socket: operators and their tools ask, one JSON object a line, and get one line for each.
+"""The control socket: takes one JSON object a line from operators and their tools, and answers each with one line.
 
     -> {"command": "reload", "wait": true}
     <- {"ok": true, "said": "reloaded: generation 2 serves with 4 workers; generation 1 drains"}
 
 Commands are those of COMMANDS, and the questions `ping` and `status`. Every client may do all: only the socket's
-owner can connect. No client can hold the master up: nothing here blocks, lines and clients are bounded, and of too many
-clients the oldest is hung up on.
+owner can connect. No client can hold the master up: nothing here blocks, lines and clients are bounded, and when there
+are too many clients the oldest connection is closed.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from greenwsgi.shared import safe_paths
 LINE_LIMIT = 4096
 MOST_CLIENTS = 32
 MOST_UNANSWERED = 16
-"""Requests of one client that wait; one more is refused."""
+"""Commands of one client that wait for their answers; one more is refused."""
 MOST_UNREAD = 16 << 20
-"""Bytes of answers that a client has not read; then it is hung up on."""
+"""Bytes of answers that a client has not read; with more its connection is closed."""
 
 SHORTAGE_PAUSE = 1.0
-"""Seconds in which no client is accepted after one could not be, say since no descriptor was free. It stays in the
-backlog, so the socket is ready all the time: to wait for it would be to try without end."""
+"""Seconds for which no client is accepted after accepting failed, for example since no descriptor was free. The client
+stays in the backlog, so the socket is ready all the time, and waiting for it would never block."""
 
 BESIDE = ".control"
-"""What is added to the name of the pidfile, or of a master-fifo, to find the socket."""
+"""The ending that the socket's name has after that of the pidfile or master-fifo."""
 
 
 _ORIGIN = Origin("control-socket")
@@ -47,33 +47,37 @@ _PIECE = 65536
 
 
 def places(option: str, known: Iterable[str]) -> list[str]:
-    """Where the socket is, and then where it is linked from: the option's path, beside each of the known files."""
+    """The path of the socket, then those of links to it: the option's, then one beside each of the known files."""
     return [os.path.abspath(path) for path in ([option] if option else []) + [path + BESIDE for path in known if path]]
 
 
 class ControlSocket:
-    """The listening end. fd: one from before a re-exec; file: the device and inode of its socket file.
-
-    paths: where it is, and then where else it is found: symbolic links to it, so that whatever is known of a server
-    leads there. Raises UsageError for a place that another server has, OSError if it cannot be made.
-    """
+    """The listening socket, with its clients."""
 
     def __init__(
         self,
         paths: Sequence[str],
-        who: Identity,
+        identity: Identity,
         inbox: EventInbox,
         fd: int = -1,
         file: tuple[int, int] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """paths: of the socket, then of symbolic links to it. fd: a socket from before a re-exec, -1 for none.
+
+        file: the device and inode of that one's socket file. Raises UsageError for a path that another server has,
+        OSError if the socket cannot be made.
+        """
         self.paths = [*paths]
         self.path, *self._links = paths
-        self._inbox, self._who = inbox, who
+        self._inbox, self._identity = inbox, identity
         if fd >= 0:
-            self._listening, self.file = socket.socket(fileno=fd), file or _file_of(self.path)  # an old image: unsaid
+            self._listening, self.file = (
+                socket.socket(fileno=fd),
+                file or _file_of(self.path),
+            )  # an old image does not hand it over
         else:
-            self._listening, self.file = _bind(self.path, who)
+            self._listening, self.file = _bind(self.path, identity)
         self._listening.setblocking(False)
         self._clients: list[_Client] = []
         self._clock = clock or SystemClock()
@@ -86,10 +90,10 @@ class ControlSocket:
         return self._listening.fileno()
 
     def link(self, warn: Callable[[str], None]) -> None:
-        """Make the links; one that cannot be had is told of. Raises UsageError for one that another server has."""
+        """Make the links; `warn` of one that cannot be made. Raises UsageError for one that another server has."""
         for link in self._links:
             try:
-                _link(self.path, link, self._who)
+                _link(self.path, link, self._identity)
             except OSError as error:
                 warn(f"the control socket has no link {link}: {error.strerror or error}")
 
@@ -100,7 +104,7 @@ class ControlSocket:
         self._inbox.stop_looking(self._look)
         self._inbox.unwatch(self.fd)
         self._listening.close()
-        with ExitStack() as removing:  # one that cannot be removed keeps none of the others
+        with ExitStack() as removing:  # an error with one does not keep the others
             removing.callback(safe_paths.remove, self.path, self.file)
             for link in self._links:
                 removing.callback(_unlink, self.path, link)
@@ -108,7 +112,7 @@ class ControlSocket:
     def _accept(self, events: int) -> list[Note]:
         try:
             sock, _ = self._listening.accept()
-        except (BlockingIOError, ConnectionError):  # it has left already
+        except (BlockingIOError, ConnectionError):  # the client has left already
             return []
         except OSError:
             self._inbox.unwatch(self.fd)
@@ -197,7 +201,7 @@ class _Client:
         self._out += json.dumps(said).encode() + b"\n"
 
     def _write(self) -> None:
-        """As much as it takes; then wait for what is missing, or hang up if nothing is."""
+        """Send as much as the socket takes; then wait for the rest, or close if nothing is left to do."""
         try:
             self._out = self._out[self._sock.send(self._out) :] if self._out else b""
         except BlockingIOError:
@@ -214,15 +218,19 @@ class _Client:
         events = EVENT_READ * self._reads | EVENT_WRITE * bool(self._out)
         if events:
             self._inbox.watch(self._fd, events, self._ready)
-        else:  # it said all it will and waits for an answer; that it left is seen when that is sent
+        else:  # it sends no more and waits for an answer; that it has left is seen when that is sent
             self._inbox.unwatch(self._fd)
 
 
-def _bind(path: str, who: Identity) -> tuple[socket.socket, tuple[int, int]]:
-    """A socket that is its owner's alone from the first moment."""
+def _bind(path: str, identity: Identity) -> tuple[socket.socket, tuple[int, int]]:
+    """A socket to which only its owner has access, from the first moment."""
     try:
         return binding.make_socket(
-            path, 0o600, Owner(*who.owner, str(who), _ORIGIN), lambda made: made.listen(MOST_CLIENTS), dead_links=True
+            path,
+            0o600,
+            Owner(*identity.owner, str(identity), _ORIGIN),
+            lambda made: made.listen(MOST_CLIENTS),
+            dead_links=True,
         )
     except UsageError as error:  # it may not be given away
         raise PermissionError(errno.EPERM, error.text) from None
@@ -232,7 +240,7 @@ def _bind(path: str, who: Identity) -> tuple[socket.socket, tuple[int, int]]:
         raise
 
 
-def _link(path: str, link: str, who: Identity) -> None:
+def _link(path: str, link: str, identity: Identity) -> None:
     """Have the link lead to the path; one from before is replaced, a file of another kind is refused.
 
     In the folder of the server's user it is that user's, who could rename a link of root's, and other programs trust
@@ -249,12 +257,12 @@ def _link(path: str, link: str, who: Identity) -> None:
                 if error.errno == errno.EADDRINUSE:
                     raise UsageError(f"{link}: another server listens there", _ORIGIN) from None
                 raise
-        if os.geteuid() != 0 or who.uid != os.fstat(spot.folder).st_uid:
+        if os.geteuid() != 0 or identity.uid != os.fstat(spot.folder).st_uid:
             os.symlink(path, spot.name, dir_fd=spot.folder)
             return
         with safe_paths.aside(spot) as made:
             os.symlink(path, made.name, dir_fd=made.folder)
-            os.chown(made.name, *who.owner, dir_fd=made.folder, follow_symlinks=False)
+            os.chown(made.name, *identity.owner, dir_fd=made.folder, follow_symlinks=False)
             safe_paths.put(made, spot)
 
 

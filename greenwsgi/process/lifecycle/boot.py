@@ -45,9 +45,9 @@ def serve(
     handed: Handover | None = None,
     ready: Callable[[], None] | None = None,
 ) -> int:
-    """Serve until told to stop; the exit status. Whatever is made on the way is gone again at the end.
+    """Serve until told to stop; returns the exit status. All that was made is removed at the end.
 
-    reread: gives the configuration for each generation after the first. handed: what the image before a re-exec had.
+    reread: gives the configuration of each generation after the first. handed: from the image before a re-exec.
     ready: called when the first generation serves.
     Raises UsageError, before anything is started, for an address, user or pidfile that cannot be had.
     """
@@ -125,7 +125,7 @@ def _rotate_log(path: str, master: Supervisor) -> None:
 
 
 def _go_on(fleet: Fleet, log: ServerLog, now: float) -> None:
-    """After a re-exec signals may come again, and the application of today is loaded."""
+    """After a re-exec: unblock signals, and load the application as it is now."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     log.info(f"executed again: greenwsgi {__version__} (pid {os.getpid()}); the application is loaded again")
     fleet.reload_asked(ReloadKind.WHOLE, now)
@@ -148,7 +148,7 @@ def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> EventI
 
 
 class _KilledLine:
-    """The access line of a request that died with its worker, in the worker's name; its status is `killed`."""
+    """Writes the access line of a request that died with its worker, with the worker's pid and the status `killed`."""
 
     def __init__(self, log: ServerLog) -> None:
         self._log = log

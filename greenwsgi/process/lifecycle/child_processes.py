@@ -25,21 +25,23 @@ _FIRST_UNNAMED = 3
 
 
 class ChildProcesses:
-    """The operating system's processes, for the master. `adopts`: orphaned descendants become its children.
-
-    apart: what it starts gets a session of its own, and so no terminal: an application of another user than the
-    terminal's could type commands there (TIOCSTI). Signals of the terminal then reach the master alone.
-    """
+    """The operating system's processes, for the master."""
 
     def __init__(self, *, apart: bool = False) -> None:
+        """apart: start each in a session of its own, without the terminal.
+
+        An application of another user than the terminal's could type commands there (TIOCSTI). Signals of the terminal
+        then reach the master alone.
+        """
         self._apart = apart
         self.adopts = _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        """Whether orphaned descendants become children of the master."""
 
     def start(self, arguments: list[str], descriptors: Iterable[int], environ: Mapping[str, str] | None = None) -> int:
-        """Execute a program that is given these descriptors, the standard three, and nothing else; its pid.
+        """Execute a program with these descriptors and the standard three, and no others; returns its pid.
 
-        It starts with all signals blocked, so that none can end it before it has said what to do with them, and it dies
-        with the master where the system has that. environ: the master's own, if None. Raises OSError if there cannot be
+        It starts with all signals blocked, so that none can end it before it has its handlers, and it dies with the
+        master where the system supports that. environ: the master's own, if None. Raises OSError if there cannot be
         another process.
         """
         master, named, apart = os.getpid(), list(descriptors), self._apart
@@ -62,8 +64,8 @@ class ChildProcesses:
     def reap(self, programs: Callable[[], Mapping[int, int]] = dict) -> list[tuple[int, int]]:
         """(pid, status) of each child that has died since the last time; a status is negative for a signal.
 
-        programs: when each CGI program started that a worker runs, by its pid. One that is our child has lost its
-        worker, and goes together with its process group.
+        programs: when each CGI program started that a worker runs, by its pid. One that has become our child has lost
+        its worker, and is killed together with its process group.
         """
         dead: list[tuple[int, int]] = []
         while True:
@@ -79,7 +81,7 @@ class ChildProcesses:
             dead.append((pid, os.waitstatus_to_exitcode(status)))
 
     def end_group(self, pid: int, started: int) -> None:
-        """Kill the process group of a CGI program whose worker is dead, as programs.end_group does."""
+        """Kill the process group of a CGI program whose worker is dead, see `run_command.end_group`."""
         end_group(pid, started)
 
 
@@ -90,15 +92,15 @@ def _dead_child() -> int:
 
 
 def hold(pid: int) -> int:
-    """A descriptor of that process, which means no other one when the pid is used again; -1 where there are none.
+    """A descriptor of that process, which stays its own when the pid is used again; -1 where the system has none.
 
-    What the pid was proven by must be looked at again afterwards. Raises OSError.
+    Check again afterwards that the pid is the one that is meant. Raises OSError.
     """
     return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1  # only Linux has it
 
 
 def signal_server(pid: int, held: int, number: Signals, user: int) -> None:
-    """Signal another server's master, whose pid was proven. held: of `hold`. Raises OSError.
+    """Signal another server's master, whose pid was checked. held: what `hold` returned. Raises OSError.
 
     Root sends it as that user, who was allowed to send it: the process may have executed a set-uid program since.
     """
@@ -136,7 +138,7 @@ def lives(pid: int) -> bool:
 
 
 def become_again(arguments: list[str], descriptors: Iterable[int], environ: Mapping[str, str]) -> None:
-    """Be that program from now on, in this process, with these descriptors. Raises OSError, and nothing has changed."""
+    """Execute that program in this process, with these descriptors. Raises OSError, and then nothing has changed."""
     named = list(descriptors)
     for fd in named:
         os.set_inheritable(fd, True)
@@ -148,15 +150,15 @@ def become_again(arguments: list[str], descriptors: Iterable[int], environ: Mapp
 
 
 def hide() -> None:
-    """Let no other process of our user look into this one: at its memory, its descriptors (ptrace, /proc/PID/fd).
+    """Keep other processes of our user from this one's memory and descriptors (ptrace, /proc/PID/fd).
 
-    The kernel does that when privileges are dropped, and forgets it when a program is executed.
+    The kernel does that when privileges are dropped, and stops when a program is executed.
     """
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[str, str]) -> None:
-    """In the forked child: be the program, or be gone. Nothing of the master may run on here."""
+    """In the forked child: execute the program, or end. No code of the master may go on here."""
     try:
         prepare()
         os.execve(arguments[0], arguments, environ)
@@ -168,7 +170,7 @@ def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[
 
 def _prepare(master: int, named: list[int], apart: bool) -> None:
     _prctl(_PR_SET_PDEATHSIG, SIGKILL)
-    if os.getppid() != master:  # it died before it could be asked for
+    if os.getppid() != master:  # it died before the line above
         os._exit(EXIT_FAILED)
     if apart:
         os.setsid()
