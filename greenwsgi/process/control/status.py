@@ -8,7 +8,7 @@ from typing import Any
 
 from greenwsgi import __version__
 from greenwsgi.process.supervision import log_messages
-from greenwsgi.process.supervision.fleet import Fleet, Generation, Stop, WorkerState
+from greenwsgi.process.supervision.fleet import Fleet, Generation, Stop, WorkerStage, WorkerState
 from greenwsgi.process.supervision.generation_resources import GenerationResources
 from greenwsgi.shared import process_memory
 from greenwsgi.shared.messages import BoundListener
@@ -76,11 +76,9 @@ def _worker(worker: WorkerState, seat: Seat, now: float) -> dict[str, Any]:
 
 
 def _stage(worker: WorkerState) -> str:
-    if worker.told is not None:
-        return "leaving"
-    if worker.ready_at is None:
-        return "booting"
-    return "retiring" if worker.retiring else "paused" if worker.paused else "serving"
+    if worker.stage is WorkerStage.SERVING:
+        return "retiring" if worker.retiring else "paused" if worker.paused else "serving"
+    return "booting" if worker.stage in (WorkerStage.ASKED, WorkerStage.BOOTING) else "leaving"
 
 
 def _named(counters: Iterable[int]) -> dict[str, int]:

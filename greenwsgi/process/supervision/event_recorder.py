@@ -99,15 +99,14 @@ class EventRecorder:
         """The worker on that seat, if it has that pid. Its first report says which one it has."""
         worker = generation.workers.get(seat)
         if worker and not worker.pid:
-            worker.pid = pid
+            worker.heard(pid)
             if worker.since <= self.log_opened:
                 self._sender.reopen_log(generation, worker)
         return worker if worker and worker.pid == pid else None  # else another worker has its seat by now
 
     def _ready(self, generation: Generation, worker: WorkerState, now: float) -> None:
-        worker.ready_at = now
+        worker.ready(now)
         self.starts[worker.number] += 1
-        worker.told = None  # if it was told to leave while it booted: again, with the time that requests are due
         generation.proven = True
         if generation.stage is GenerationStage.SERVING:
             generation.failure, generation.failure_status = "", 0  # a worker's under lazy-apps; it is over

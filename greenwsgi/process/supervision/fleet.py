@@ -6,11 +6,11 @@ monotonic seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from math import inf
-from signal import SIGABRT, Signals
+from signal import SIGABRT, SIGQUIT, SIGTERM, Signals
 
 from greenwsgi.errors import EXIT_APP_FAILED
 
@@ -128,36 +128,103 @@ class ZygoteState:
         self.kill_at = now + ZYGOTE_MERCY
 
 
+class WorkerStage(Enum):
+    """Where a worker is in its life, as the master sees it."""
+
+    ASKED = "asked for"
+    """Its zygote was asked to fork it; nothing was heard of it."""
+    BOOTING = "booting"
+    SERVING = "serving"
+    LEAVING = "leaving"
+    """It was told to leave (SIGTERM, SIGQUIT)."""
+    KILLED = "killed"
+    """It was sent a signal that ends it (SIGABRT, SIGKILL)."""
+
+
+WORKER_TRANSITIONS: Mapping[WorkerStage, frozenset[WorkerStage]] = {
+    WorkerStage.ASKED: frozenset({WorkerStage.BOOTING}),
+    WorkerStage.BOOTING: frozenset({WorkerStage.SERVING, WorkerStage.LEAVING, WorkerStage.KILLED}),
+    WorkerStage.SERVING: frozenset({WorkerStage.LEAVING, WorkerStage.KILLED}),
+    # Back to serving: it was told while it booted, and is told again with the time that its requests are due.
+    WorkerStage.LEAVING: frozenset({WorkerStage.SERVING, WorkerStage.LEAVING, WorkerStage.KILLED}),
+    WorkerStage.KILLED: frozenset({WorkerStage.KILLED}),
+}
+"""What may follow each stage. A dead worker is in no stage: it leaves the fleet."""
+
+
+class IllegalTransitionError(Exception):
+    """A worker cannot go from its stage to that one: a defect of the master."""
+
+
 @dataclass(slots=True)
 class WorkerState:
-    """A worker, as the master sees it. paused: it was told to accept nothing.
-
-    parent: the zygote that was asked to fork it. pid: 0 until it was heard of. ready_at: when it said READY.
-    retiring: why it wants a successor, and since when. stuck: why it must die although it was asked nothing,
-    and end_by how. told: the last signal that asked it to go; kill_at: when it gets SIGKILL if it has not gone, and
-    after SIGKILL when its zygote must have told of its death.
-    """
+    """A worker, as the master sees it."""
 
     number: int
     seat: int
     parent: int
+    """The zygote that was asked to fork it."""
     since: float
     pid: int = 0
+    """0 until it was heard of."""
     ready_at: float | None = None
+    """When it said READY."""
     retiring: str = ""
+    """Why it wants a successor."""
     retiring_since: float = 0.0
     stuck: str = ""
+    """Why it must die although it was asked nothing."""
     end_by: Signals = SIGABRT
+    """How it is ended then."""
     told: Signals | None = None
+    """The last signal that asked it to go."""
     kill_at: float = inf
+    """When it gets SIGKILL if it has not gone; after SIGKILL, when its zygote must have told of its death."""
     paused: bool = False
+    """It was told to accept nothing."""
+    stage: WorkerStage | None = None
+    """Never None once it is made."""
+
+    def __post_init__(self) -> None:
+        if self.stage is None:  # handed over by an older greenwsgi
+            self.stage = self._found()
+
+    def _found(self) -> WorkerStage:
+        if not self.pid:
+            return WorkerStage.ASKED
+        if self.told is not None:
+            return WorkerStage.LEAVING if self.told in (SIGTERM, SIGQUIT) else WorkerStage.KILLED
+        return WorkerStage.BOOTING if self.ready_at is None else WorkerStage.SERVING
+
+    def _go(self, stage: WorkerStage) -> None:
+        assert self.stage is not None
+        if stage not in WORKER_TRANSITIONS[self.stage]:
+            raise IllegalTransitionError(f"{self} is {self.stage.value} and cannot be {stage.value}")
+        self.stage = stage
+
+    def heard(self, pid: int) -> None:
+        """Its first message has come."""
+        self.pid = pid
+        self._go(WorkerStage.BOOTING)
+
+    def ready(self, now: float) -> None:
+        """It accepts connections. If it was told to leave while it booted, it has to be told again."""
+        self.ready_at = now
+        if self.stage is not WorkerStage.KILLED:
+            self.told, self.kill_at = None, inf
+            self._go(WorkerStage.SERVING)
+
+    def tell(self, signal: Signals, kill_at: float) -> None:
+        """It was sent this signal."""
+        self.told, self.kill_at = signal, kill_at
+        self._go(WorkerStage.LEAVING if signal in (SIGTERM, SIGQUIT) else WorkerStage.KILLED)
 
     def __str__(self) -> str:
         return f"worker {self.number} (pid {self.pid})" if self.pid else f"worker {self.number}"
 
     @property
     def serves(self) -> bool:
-        return self.ready_at is not None and self.told is None
+        return self.stage is WorkerStage.SERVING
 
     @property
     def crashed(self) -> bool:

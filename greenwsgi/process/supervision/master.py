@@ -329,7 +329,7 @@ class Master:
 
     def _tell(self, worker: WorkerState, signal: Signals, kill_at: float, why: str) -> None:
         self._log.info(f"{worker} {'leaves' if signal is SIGTERM else f'gets {signal.name}'}: {why}")
-        worker.told, worker.kill_at = signal, kill_at
+        worker.tell(signal, kill_at)
         self._system.kill(worker.pid, signal)
 
     def _dismiss(self, generation: Generation, now: float) -> None:
