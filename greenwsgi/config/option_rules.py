@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from itertools import count
 
 from greenwsgi.config.settings import Settings, Warn, silent
-from greenwsgi.errors import UsageError
+from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.catalog import OPTIONS
 from greenwsgi.options.listen_addresses import Place, Tcp, is_public, read_place
 from greenwsgi.options.option_spec import ChangeNeeds
+from greenwsgi.wire import response_head
 from greenwsgi.wire.registry import row_of
 
 
@@ -29,6 +30,7 @@ def check(settings: Settings, warn: Warn) -> None:
     _check_proxy_protocol(settings, warn)
     _check_http_to(settings)
     _check_cheaper(settings)
+    _check_header_rules(settings)
     if python.wsgi_file and python.module:
         warn(f"wsgi-file {python.wsgi_file} and module {python.module} are both given: the file is served")
 
@@ -73,6 +75,27 @@ def _check_cheaper(settings: Settings) -> None:
         raise UsageError(
             f"cheaper-initial {rules.cheaper_initial}: processes is only {most}", settings.origin("cheaper-initial")
         )
+
+
+def _check_header_rules(settings: Settings) -> None:
+    """Headers that only the protocol may say are not added, and Content-Length is not removed."""
+    for text, origin in _written(settings, "add-header", settings.responses.add_header):
+        name = text.partition(":")[0].strip()
+        meaning = response_head.meaning(name)
+        if meaning == response_head.LENGTH:
+            raise UsageError("add-header Content-Length: each answer has its own", origin)
+        if meaning in (response_head.DROP, response_head.UPGRADE):
+            raise UsageError(f"add-header {name}: only the protocol may say that", origin)
+    for name, origin in _written(settings, "del-header", settings.responses.del_header):
+        if response_head.meaning(name.strip()) == response_head.LENGTH:
+            raise UsageError("del-header Content-Length: the answer would have no end", origin)
+
+
+def _written(settings: Settings, name: str, values: Iterable[str]) -> list[tuple[str, Origin]]:
+    """Each value of a repeatable option of texts, and where it was written."""
+    option = OPTIONS.find(name)
+    origins = {one.text: one.origin for one in settings.assignments if OPTIONS.find(one.key) is option}
+    return [(value, origins.get(value, Origin(name))) for value in values]
 
 
 def _check_worker_map(settings: Settings) -> None:

@@ -4,8 +4,8 @@ A request's own greenlet is its key in `Service.running`. A greenlet that was sp
 depth, is noted when it is spawned. The note ends with the request: a greenlet that lives longer belongs to none.
 Raw greenlets and native threads are not noted.
 
-A context variable would do the same, but each request would pay for it: setting it makes a context, which the pool of
-greenlets has to throw away at the end of the request (some 1.3 % more instructions).
+A context variable would not do: gevent starts each greenlet with an empty context, so what a request spawns would not
+have it. And each request would pay for it (250 ns), since the context has to be empty again before the next request.
 """
 
 from __future__ import annotations

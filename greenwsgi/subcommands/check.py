@@ -63,7 +63,7 @@ def _of_file(file: str) -> ConfigurationReport:
 def _plain(one: ConfigurationReport) -> dict[str, object]:
     """The promise of --json: these keys and no others."""
     return {
-        "options": [asdict(item) for item in one.items],
+        "options": [{key: value for key, value in asdict(item).items() if key != "in_force"} for item in one.items],
         "verdict": one.verdict,
     }
 

@@ -10,6 +10,7 @@ from greenwsgi.config import command_line, option_rules, read_ini
 from greenwsgi.config.load import load
 from greenwsgi.config.settings import build, silent
 from greenwsgi.errors import UsageError
+from greenwsgi.subcommands import SUBCOMMANDS
 
 
 def warnings(*words: str) -> list[str]:
@@ -130,3 +131,35 @@ def test_http_socket_has_nothing_to_do_with_options_of_the_router() -> None:
 def test_sockets_are_numbered_without_those_of_the_router(sockets: str, numbers: list[int]) -> None:
     settings = build(command_line.read(sockets.split()))
     assert option_rules.socket_numbers(settings, [one.text for one in settings.listeners]) == numbers
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["add-header = Content-Length: 5"], "app.ini:3: add-header Content-Length: each answer has its own"),
+        (
+            ["add-header = X: y", "add-header = Transfer-Encoding: chunked"],
+            "app.ini:4: add-header Transfer-Encoding: only",
+        ),
+        (
+            ["add-header = keep-alive: timeout=5", "add-header = X: y"],
+            "app.ini:3: add-header keep-alive: only the protocol may say that",
+        ),
+        (["add-header = Upgrade: h2c"], "app.ini:3: add-header Upgrade: only the protocol"),
+        (
+            ["del-header = X", "rem-header = content-length"],
+            "app.ini:4: del-header Content-Length: the answer would have no end",
+        ),
+        (["add-header = X Y: z"], "app.ini:3: add-header: found 'X Y: z', wanted NAME: VALUE"),
+    ],
+)
+def test_a_header_rule_that_must_not_be_is_told_with_its_place(
+    lines: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The start, a reload and `greenwsgi check` say the same."""
+    file = tmp_path / "app.ini"
+    file.write_text("\n".join(["[uwsgi]", "module = app", *lines]))
+    with pytest.raises(UsageError, match=expected):
+        option_rules.check(load([str(file)], {}).settings, silent)
+    assert SUBCOMMANDS["check"].run([str(file)]) == 2
+    assert expected.partition("app.ini:")[2] in capsys.readouterr().out

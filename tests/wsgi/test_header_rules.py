@@ -1,10 +1,9 @@
-"""add-header and del-header: what they make of an answer's headers, and what they refuse."""
+"""add-header and del-header: what they make of an answer's headers. Mistakes: tests/config/test_option_rules.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from greenwsgi.errors import UsageError
 from greenwsgi.options.table.responses import ResponsesOptions
 from greenwsgi.wsgi.header_rules import header_rules
 from greenwsgi.wsgi.types import Headers
@@ -30,21 +29,3 @@ def test_headers(add: tuple[str, ...], remove: tuple[str, ...], expected: Header
 
 def test_nothing_is_asked_for() -> None:
     assert header_rules(ResponsesOptions()) is None
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (ResponsesOptions(add_header=("Content-Length: 5",)), "add-header Content-Length: each answer has its own"),
-        (ResponsesOptions(add_header=("X: y", "Transfer-Encoding: chunked")), "add-header Transfer-Encoding: only"),
-        (
-            ResponsesOptions(add_header=("keep-alive: timeout=5",)),
-            "add-header keep-alive: only the protocol may say that",
-        ),
-        (ResponsesOptions(add_header=("Upgrade: h2c",)), "add-header Upgrade: only the protocol"),
-        (ResponsesOptions(del_header=("content-length",)), "del-header Content-Length: the answer would have no end"),
-    ],
-)
-def test_what_only_the_protocol_may_say(options: ResponsesOptions, expected: str) -> None:
-    with pytest.raises(UsageError, match=expected):
-        header_rules(options)
