@@ -106,6 +106,8 @@ PURE = (
     Pure("options/*", ("os", "socket", "time", "gevent", "logging", "threading")),
     Pure("shared/*", ("gevent", "greenlet")),
     Pure("wsgi/*", ("gevent", "greenlet", "socket")),
+    Pure("shared/server_view.py", ("greenwsgi.process",)),
+    Pure("process/control/status.py", ("greenwsgi.process.supervision",)),
 )
 
 

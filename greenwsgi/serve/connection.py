@@ -19,7 +19,7 @@ from greenwsgi.serve.exchange import Exchange
 from greenwsgi.serve.request_slots import Overloaded
 from greenwsgi.serve.service import Service
 from greenwsgi.serve.stream import Stream
-from greenwsgi.shared.metrics import REFUSED
+from greenwsgi.shared.metrics import REFUSED, Refused
 from greenwsgi.wire.protocol import Event, ProtocolRow, Reply, RequestHead
 
 _now = SystemClock.monotonic
@@ -135,7 +135,7 @@ class Connection:
             error.__traceback__ = error.__context__ = (
                 None  # the protocol keeps it, and its frames keep all that has come
             )
-            service.seat.counters[REFUSED] += 1
+            service.seat.counters[REFUSED + Refused.REQUEST] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")
             self.refuse(error.status, error.text)
         except Overloaded as error:
@@ -160,7 +160,7 @@ class Connection:
     def admit(self, admission: Admission) -> bool:
         """May it be served? If not, a line in the log says why. If so, it leaves the admission at its end."""
         if reason := admission.refusal(self.peer):
-            self.service.seat.counters[REFUSED] += 1
+            self.service.seat.counters[REFUSED + Refused.ADDRESS] += 1
             self.service.log.info(f"refused {self.who} on {self.endpoint.name}: {reason}")
             return False
         self.admission = admission

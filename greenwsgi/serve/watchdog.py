@@ -16,7 +16,7 @@ from greenwsgi.serve.deadlines import NEVER
 from greenwsgi.serve.exchange import HarakiriTimeout
 from greenwsgi.serve.greenlet_interrupt import interrupt
 from greenwsgi.serve.service import RunningExchange, Service
-from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG_US
+from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG, LOOP_LAG_US, observe
 
 TICK = 0.25
 LOOK = 0.04
@@ -69,7 +69,9 @@ class Watchdog:
         `running` is in the order of their beginning: behind the first that was seen before, all were.
         """
         now = self._clock.monotonic()
-        self._lag = max(self._lag, now - self._looked - LOOK)
+        lag = max(0.0, now - self._looked - LOOK)
+        observe(self._service.seat.counters, LOOP_LAG, int(lag * 1e6))
+        self._lag = max(self._lag, lag)
         self._looked = now
         young = []
         for exchange in reversed(self._service.running.values()):

@@ -5,7 +5,7 @@ a seat belongs to one worker process at a time, a core to one running request. E
 
     head      stage i32, number i32, pid i64, generation i64, heartbeat f64,   64 bytes
               monitor f64
-    counters  u64 for each row of METRICS                                      up to the next 64 bytes
+    counters  u64 for each word of METRICS                                     up to the next 64 bytes
     cores     started f64, deadline f64, line 240 bytes                        256 bytes each
     programs  pid i64, started i64: the CGI programs that run                  16 bytes for each core
 
@@ -29,7 +29,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from greenwsgi.shared.metrics import METRICS, MetricKind
+from greenwsgi.shared.metrics import GAUGES, METRICS, WORD_NAMES, WORDS
 
 _HEAD = struct.Struct("@iiqqdd")
 _HEAD_SIZE = 64
@@ -53,7 +53,7 @@ _end_core = _STARTED.pack_into
 _beat = _BEAT.pack_into
 
 
-LAYOUT = f"{_HEAD_SIZE} {_CORE_SIZE} {_PROGRAM.size} {' '.join(metric.name for metric in METRICS)}"
+LAYOUT = f"{_HEAD_SIZE} {_CORE_SIZE} {_PROGRAM.size} {' '.join(WORD_NAMES)}"
 """Boards of the same layout can be read, whichever greenwsgi made them."""
 
 
@@ -99,7 +99,7 @@ class Seat:
     def move(self, board: memoryview) -> None:
         """Be on this board, which has the same measures."""
         self._board = board
-        self.counters = board[self._counters_at : self._counters_at + 8 * len(METRICS)].cast("Q")
+        self.counters = board[self._counters_at : self._counters_at + 8 * WORDS].cast("Q")
 
     def begin(self, core: int, started: float, deadline: float, line: bytes) -> None:
         """A request starts.
@@ -240,7 +240,7 @@ class Scoreboard:
         _CLOSING.pack_into(self._view, len(self._view) - _CLOSING.size, closing)
 
     def _past(self) -> memoryview:
-        return self._view[self._past_at : self._past_at + 8 * len(METRICS)].cast("Q")
+        return self._view[self._past_at : self._past_at + 8 * WORDS].cast("Q")
 
     def detach(self) -> None:
         """From now on this process has an empty board of its own, on the same objects."""
@@ -268,10 +268,7 @@ class Totals:
 
     def fold(self, seat: Seat) -> None:
         """Keep a dead worker's counters. Call it once, before the seat is wiped."""
-        dead = [
-            0 if metric.kind is MetricKind.GAUGE else count
-            for metric, count in zip(METRICS, seat.counters, strict=True)
-        ]
+        dead = [0 if word in GAUGES else count for word, count in enumerate(seat.counters)]
         self._folded[seat.number] = _add(self._folded.get(seat.number, []), dead)
 
     @classmethod
@@ -285,22 +282,24 @@ class Totals:
 
     def named(self) -> dict[int, dict[str, int]]:
         """By worker number and metric, for another image of the master."""
-        names = [metric.name for metric in METRICS]
-        return {number: dict(zip(names, values, strict=True)) for number, values in self._folded.items()}
+        return {number: dict(zip(WORD_NAMES, values, strict=True)) for number, values in self._folded.items()}
 
     def restore(self, named: Mapping[int, Mapping[str, int]]) -> None:
         """Add what was `named`; metrics that are unknown here are forgotten."""
         for number, counts in named.items():
-            values = [counts.get(metric.name, 0) for metric in METRICS]
+            values = [counts.get(name, 0) for name in WORD_NAMES]
+            for metric in METRICS:
+                if metric.label:  # an older greenwsgi may have counted it without its label
+                    values[metric.first] += counts.get(metric.name, 0)
             self._folded[number] = _add(self._folded.get(number, []), values)
 
     def past(self) -> list[int]:
         """What all the dead counted together."""
-        return [sum(column) for column in zip([0] * len(METRICS), *self._folded.values(), strict=True)]
+        return [sum(column) for column in zip([0] * WORDS, *self._folded.values(), strict=True)]
 
     def of(self, number: int, seats: Iterable[Seat]) -> list[int]:
-        """Worker `number`'s values, in the order of METRICS: the dead's and its living seats' (two in a handover)."""
-        values = self._folded.get(number, [0] * len(METRICS))
+        """Worker `number`'s values, word by word: the dead's and its living seats' (two in a handover)."""
+        values = self._folded.get(number, [0] * WORDS)
         for seat in seats:
             if seat.number == number:
                 values = _add(values, seat.counters)
@@ -330,7 +329,7 @@ def _request(core: int, started: float, deadline: float, line: bytes) -> Running
 
 
 def _cores_offset() -> int:
-    return _round_up(_HEAD_SIZE + 8 * len(METRICS), 64)
+    return _round_up(_HEAD_SIZE + 8 * WORDS, 64)
 
 
 def _seat_size(cores: int) -> int:

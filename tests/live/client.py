@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import os
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 PATIENCE = 30.0  # seconds; far above what anything here takes, so that only a real hang meets it
@@ -29,18 +30,24 @@ class Answer:
 _FIRST_PORT, _PORTS, _RANGES = 15_000, 2_000, 8
 
 
-def free_port() -> int:
-    """A port on which no one listens, below those that the kernel gives to outgoing connections, which come and go.
-
-    Tests that run side by side (pytest-xdist) take theirs from ranges of their own.
-    """
+def _candidates() -> Iterator[int]:
+    """Ports of a range that no test which runs beside this one uses (pytest-xdist), each again as late as possible."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _RANGES
-    first = _FIRST_PORT + worker * _PORTS
-    while True:
-        port = random.randrange(first, first + _PORTS)
+    start = random.randrange(_PORTS)
+    for number in itertools.count(start):
+        yield _FIRST_PORT + worker * _PORTS + number % _PORTS
+
+
+_ports = _candidates()
+
+
+def free_port() -> int:
+    """A port on which no one listens, below those that the kernel gives to outgoing connections, which come and go."""
+    for port in _ports:
         with socket.socket() as sock, contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port
+    raise AssertionError("there is always another candidate")
 
 
 def http_request(

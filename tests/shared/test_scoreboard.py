@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenwsgi.shared.metrics import IN_FLIGHT, METRICS, REQUESTS, RUNNING_TIME_US, TX, MetricKind
+from greenwsgi.shared.metrics import IN_FLIGHT, METRICS, REQUESTS, RUNNING_TIME_US, TX, WORDS, MetricKind
 from greenwsgi.shared.scoreboard import RunningRequest, Scoreboard, Stage, Totals
 
 CORES = 5
@@ -93,16 +93,16 @@ def test_a_line_too_long_loses_its_end_and_touches_nobody_else(board: Scoreboard
 def test_seats_do_not_overlap(board: Scoreboard) -> None:
     for seat in board.seats:
         seat.occupy(seat.index + 1, 1, 100 + seat.index)
-        seat.counters[len(METRICS) - 1] = 1000 + seat.index
+        seat.counters[WORDS - 1] = 1000 + seat.index
         seat.begin(CORES - 1, 1.0 + seat.index, 0.0, b"\xff" * 300)
     board.past[0] = 99
     board.closing = True
     for seat in board.seats:
         assert (seat.number, seat.pid) == (seat.index + 1, 100 + seat.index)
-        assert seat.counters[len(METRICS) - 1] == 1000 + seat.index
+        assert seat.counters[WORDS - 1] == 1000 + seat.index
         assert [request.started for request in seat.running()] == [1.0 + seat.index]
     assert board.past[0] == 99
-    assert board.past[len(METRICS) - 1] == 0
+    assert board.past[WORDS - 1] == 0
 
 
 def test_all_who_have_the_board_see_that_the_server_stops(board: Scoreboard) -> None:
@@ -121,7 +121,7 @@ def test_a_wiped_seat_is_as_new(board: Scoreboard) -> None:
     seat.wipe()
     assert (seat.stage, seat.number, seat.pid, seat.heartbeat()) == (Stage.FREE, 0, 0, 0)
     assert seat.running() == []
-    assert list(seat.counters) == [0] * len(METRICS)
+    assert list(seat.counters) == [0] * WORDS
 
 
 def test_two_processes_share_a_board(board: Scoreboard) -> None:
@@ -188,7 +188,7 @@ def test_a_gauge_ends_with_its_worker(board: Scoreboard) -> None:
 
 def test_the_past_is_what_all_the_dead_counted(board: Scoreboard) -> None:
     totals = Totals()
-    assert totals.past() == [0] * len(METRICS)
+    assert totals.past() == [0] * WORDS
     for number in (1, 2):
         board.seats[number].occupy(number, 1, number)
         board.seats[number].counters[REQUESTS] = number * 10

@@ -1,91 +1,9 @@
-"""What a running server looks like: plain data for tools, and a table for people."""
+"""The status of a server as a table for people, made from the document of a ServerView."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from greenwsgi import __version__
-from greenwsgi.process.supervision import log_messages
-from greenwsgi.process.supervision.fleet import Fleet, Generation, Stop, WorkerStage, WorkerState
-from greenwsgi.process.supervision.generation_resources import GenerationResources
-from greenwsgi.shared import process_memory
-from greenwsgi.shared.messages import BoundListener
-from greenwsgi.shared.metrics import METRICS
-from greenwsgi.shared.scoreboard import Seat, Totals
-
-
-def snapshot(
-    fleet: Fleet,
-    cycles: Mapping[int, GenerationResources],
-    totals: Totals,
-    starts: Mapping[int, int],
-    listeners: Iterable[BoundListener],
-    now: float,
-) -> dict[str, Any]:
-    """The server as it is. Ages in seconds, memory in bytes; `totals` by worker number, over all its lives."""
-    seats = [seat for cycle in cycles.values() for seat in cycle.board.seats if seat.number]
-    numbers = sorted({seat.number for seat in seats} | set(starts))
-    return {
-        "version": __version__,
-        "pid": os.getpid(),
-        "state": _state(fleet),
-        "memory": process_memory.of(os.getpid()).resident,
-        "listeners": [log_messages.address(listener) for listener in listeners],
-        "generations": [_generation(generation, cycles[generation.number], now) for generation in fleet.generations],
-        "totals": [
-            {"worker": number, "respawns": max(0, starts.get(number, 0) - 1), **_named(totals.of(number, seats))}
-            for number in numbers
-        ],
-    }
-
-
-def _state(fleet: Fleet) -> str:
-    if fleet.stop is not Stop.NO:
-        return f"stops {fleet.stop.value}"
-    return "paused" if fleet.paused else "serves"
-
-
-def _generation(generation: Generation, cycle: GenerationResources, now: float) -> dict[str, Any]:
-    zygote = generation.zygote
-    return {
-        "generation": generation.number,
-        "stage": generation.stage.value,
-        "wanted": generation.count,
-        "zygote": zygote.pid if zygote else 0,
-        "age": round(now - zygote.since, 1) if zygote else 0,
-        "memory": process_memory.of(zygote.pid).resident if zygote else 0,
-        "failure": generation.failure,
-        "workers": [
-            _worker(worker, cycle.board.seats[worker.seat], now)
-            for worker in sorted(generation.workers.values(), key=lambda worker: worker.number)
-        ],
-    }
-
-
-def _worker(worker: WorkerState, seat: Seat, now: float) -> dict[str, Any]:
-    return {
-        "worker": worker.number,
-        "pid": worker.pid,
-        "stage": _stage(worker),
-        "age": round(now - worker.since, 1),
-        "memory": process_memory.of(worker.pid).resident,
-        **_named(seat.counters),
-    }
-
-
-def _stage(worker: WorkerState) -> str:
-    if worker.stage is WorkerStage.SERVING:
-        return "retiring" if worker.retiring else "paused" if worker.paused else "serving"
-    return "booting" if worker.stage in (WorkerStage.ASKED, WorkerStage.BOOTING) else "leaving"
-
-
-def _named(counters: Iterable[int]) -> dict[str, int]:
-    return {metric.name: count for metric, count in zip(METRICS, counters, strict=True)}
-
-
-# For people
 
 _COLUMNS: tuple[str, ...] = (
     "generation",

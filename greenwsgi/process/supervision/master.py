@@ -21,6 +21,7 @@ from greenwsgi.process.control.command_dispatch import CommandDispatch, CommandO
 from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.supervision import log_messages, plan
 from greenwsgi.process.supervision.autoscaler import Autoscaler
+from greenwsgi.process.supervision.build_view import build_view
 from greenwsgi.process.supervision.command_sender import CommandSender
 from greenwsgi.process.supervision.event_inbox import Signalled
 from greenwsgi.process.supervision.event_recorder import EventRecorder
@@ -212,7 +213,7 @@ class Master:
     def status(self, now: float) -> dict[str, Any]:
         """What `greenwsgi status` shows."""
         starts, listeners = self.recorder.starts, self._wiring.listeners
-        return status.snapshot(self.fleet, self.cycles, self.recorder.totals, starts, listeners, now)
+        return build_view(self.fleet, self.cycles, self.recorder.totals, starts, listeners, now).document()
 
     def _log_statistics(self) -> None:
         self._log.info(status.table(self.status(self._clock.monotonic())))
