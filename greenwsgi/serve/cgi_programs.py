@@ -1,9 +1,9 @@
-"""CGI programs: each request that is theirs runs one, in a process group of its own, until its answer is whole.
+"""CGI programs: each request for one runs it, in a process group of its own, until its answer is complete.
 
 Standard input and output are streamed, with the kernel's back-pressure both ways; standard error goes to the log, line
-by line. Whatever ends a request (harakiri, a client that has left, cgi-timeout) ends its program: SIGTERM to the group,
-and a second later SIGKILL. A program whose worker dies gets SIGKILL from the kernel, where that can be asked for; the
-master then ends its group, which stands on the scoreboard while the program runs.
+by line. What ends a request (harakiri, a client that has left, cgi-timeout) ends its program: SIGTERM to the group, and
+SIGKILL a second later. A program whose worker dies gets SIGKILL from the kernel, where the system can do that; the
+master then ends its group, which is on the scoreboard while the program runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ READ_SIZE = 65536
 GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 LAST_WORDS = 0.1
-"""Seconds that standard error may take to end when the program has: somebody whom it started may hold it open."""
+"""Seconds that standard error may stay open after the program has ended: a process that it started may hold it."""
 MOST_REDIRECTS = 10
 LONGEST_LINE = 4096
 SPOOL_IN_MEMORY = 1 << 20
@@ -56,7 +56,7 @@ class Silent(Exception):
 
 
 class CgiPrograms:
-    """A WSGI application that runs programs for the paths that are mounted, and leaves all others to `application`."""
+    """A WSGI application that runs programs for the paths that are mounted, and passes others on to `application`."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class CgiPrograms:
         return answer
 
     def descriptors(self) -> Iterator[int]:
-        """Our ends of the pipes of all programs that run: a child of the application is not to hold them open."""
+        """Our ends of the pipes of all running programs: a child that the application forks must not hold them open."""
         for run in self._running:
             yield from run.descriptors()
 
@@ -150,7 +150,7 @@ class CgiPrograms:
         raise error
 
     def _body(self, environ: Environ) -> IO[bytes] | None:
-        """The request's body; one of unknown length is taken in first, since CGI has to be told how long it is."""
+        """The request's body. One of unknown length is read first, since a CGI program must know its length."""
         body = environ["wsgi.input"]
         if body is EMPTY:
             environ["CONTENT_LENGTH"] = ""
@@ -170,14 +170,14 @@ class CgiPrograms:
 
 
 class _Noted:
-    """The programs that run, on the scoreboard."""
+    """Writes the running programs to the scoreboard."""
 
     def __init__(self, seat: Seat) -> None:
         self._seat = seat
         self._free = list(range(seat.places))
 
     def add(self, process: _Process) -> None:
-        """Note it until it is reaped. Beyond the places that there are none is: one for each core."""
+        """Note it until it is reaped. There is a place for each core; a program for which none is free is not noted."""
         started = start_of(process.pid)
         if started and self._free:
             place = self._free.pop()
@@ -207,7 +207,7 @@ class _Run:
         self._patience = patience
         self._moved = _now()
         self._fault: BaseException | None = None
-        self._departure: Disconnect | None = None
+        self._disconnect: Disconnect | None = None
         self.process = _Process(script, environ, subprocess.DEVNULL if body is None else subprocess.PIPE)
         self._out = self.process.stdout.fileno()
         self._feeder = gevent.spawn(self._feed, body) if body is not None else None
@@ -222,11 +222,11 @@ class _Run:
         files = (self.process.stdin, self.process.stdout, self.process.stderr)
         return (file.fileno() for file in files if file is not None and not file.closed)
 
-    def leave_with(self, departure: Disconnect | None) -> None:
+    def leave_with(self, disconnect: Disconnect | None) -> None:
         """End when the client leaves before it has its whole answer."""
-        self._departure = departure
-        if departure is not None:
-            departure.event.rawlink(self._client_left)
+        self._disconnect = disconnect
+        if disconnect is not None:
+            disconnect.event.rawlink(self._client_left)
 
     def head(self) -> tuple[CgiHead, bytes]:
         """The head of its answer, and what came with it. Raises CgiError, Silent, and what reading the body raised."""
@@ -261,10 +261,10 @@ class _Run:
         self._log.warning(f"cgi: {self._name} (pid {self.process.pid}) {text}")
 
     def close(self) -> None:
-        """It is not needed any more: nothing of it is left."""
+        """End it, if it still runs, and free everything that it had."""
         self._running.discard(self)
-        if self._departure is not None:
-            self._departure.event.unlink(self._client_left)
+        if self._disconnect is not None:
+            self._disconnect.event.unlink(self._client_left)
         if self.process.poll() is None:
             self._kill()
         if self._feeder is not None:
@@ -275,7 +275,7 @@ class _Run:
             if file is not None:
                 file.close()
 
-    # Its ends
+    # Its pipes
 
     def _feed(self, body: Any) -> None:
         """Standard input: the request's body, as fast as both sides go."""
@@ -288,7 +288,7 @@ class _Run:
                     self._loop_budget.check()
             self.process.stdin.close()
         except BrokenPipeError:
-            return  # it does not want the rest
+            return  # it does not read the rest
         except Exception as error:
             self._fault = error
             self._kill()
@@ -312,19 +312,19 @@ class _Run:
         self._log.info(f"cgi: {self._name} (pid {self.process.pid}): {text}")
 
     def _client_left(self, _: object) -> None:
-        if self._departure is not None and self._departure.missed:
-            self._fault = ClientLeft(self._departure)
+        if self._disconnect is not None and self._disconnect.missed:
+            self._fault = ClientLeft(self._disconnect)
             self._kill()
 
     def _kill(self) -> None:
-        """End it and its group: asked first."""
+        """End it and its group: SIGTERM, then SIGKILL."""
         if self.process.poll() is None:
             _signal(self.process, signal.SIGTERM)
             gevent.spawn_later(GRACE, _signal, self.process, signal.SIGKILL)
 
 
 class _Process(subprocess.Popen[bytes]):
-    """A program in a session of its own. What is thrown in while it starts ends it."""
+    """A program in a session of its own. An exception that is thrown in while it starts ends it."""
 
     stdin: Any
     stdout: Any
@@ -351,7 +351,7 @@ class _Process(subprocess.Popen[bytes]):
 
 
 class _Answer:
-    """The body of an answer; it is closed by whoever iterates over it (PEP 3333)."""
+    """The body of an answer; the server that iterates over it closes it (PEP 3333)."""
 
     def __init__(self, run: _Run, head: CgiHead, rest: bytes, release: Callable[[], Any], *, bodiless: bool) -> None:
         self._run = run
@@ -396,9 +396,9 @@ def _ended(status: int) -> str:
 
 
 def _signal(process: Any, number: signal.Signals) -> None:
-    """Signal its group, as long as it has not ended: afterwards its number may be somebody else's."""
+    """Signal its group, as long as it has not ended: after that another process may have its number."""
     if process.poll() is None:
-        with suppress(ProcessLookupError, PermissionError):  # it has just ended; it has become somebody else
+        with suppress(ProcessLookupError, PermissionError):  # it has just ended; it has changed its user
             os.killpg(process.pid, number)
 
 
@@ -406,6 +406,6 @@ _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 def _die_with_worker() -> None:
-    """In the child, before the program: whoever runs it may be killed, and then nobody reads its answer."""
+    """In the child, before the exec: the kernel ends it with its worker, since no one reads its answer then."""
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

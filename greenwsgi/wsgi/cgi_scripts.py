@@ -1,4 +1,4 @@
-"""Which program a request's path means, and whether it may be run."""
+"""Which CGI program a request's path means, and whether it may be run."""
 
 from __future__ import annotations
 
@@ -19,29 +19,32 @@ _DOTS = {".", ".."}
 
 
 class NotServed(Exception):
-    """There is nothing to run for this path: what to answer, and what the log should say of it, "" for nothing."""
+    """There is nothing to run for this path."""
 
     def __init__(self, status: str, reason: str = "") -> None:
         super().__init__(reason or status)
         self.status = status
+        """The status line of the answer."""
         self.reason = reason
+        """For the log; "" logs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mount:
-    """A `cgi` of the options: paths that begin with `prefix` mean what is in the folder `root`, or the program `root`.
-
-    folder: `root`, or where that program lies. resolved: `root` without links.
-    """
+    """One value of the option `cgi`."""
 
     prefix: str
+    """Paths that begin with it mean what is in `root`."""
     root: bytes
+    """A folder of programs, or one program."""
     folder: bytes
+    """`root`, or the folder of that program."""
     resolved: bytes
+    """`root` without symbolic links."""
 
 
 class Scripts:
-    """What the `cgi` options name. Raises UsageError for something that is not there."""
+    """The programs that the `cgi` options name. Raises UsageError for a path that does not exist."""
 
     def __init__(self, options: CgiOptions, origin: Origin) -> None:
         # The longest prefix first: it is the one that counts.
@@ -52,13 +55,14 @@ class Scripts:
         self._helpers = [(os.fsencode(ending), shlex.split(command)) for ending, command in options.cgi_helper]
 
     def mounted(self, path: str) -> bool:
-        """Do we answer this path, if only with 404?"""
+        """Whether this path belongs to CGI, even if the answer is 404."""
         return self._find(path) is not None
 
     def script(self, path: str, above: str = "") -> Script:
-        """The program for a path that is mounted; above: SCRIPT_NAME so far. Raises NotServed.
+        """The program for a path that is mounted. Raises NotServed.
 
-        Over HTTP no dot segment comes here. A gateway may send one: it would lead PATH_TRANSLATED out of its folder.
+        above: SCRIPT_NAME so far. Over HTTP the path has no dot segment here. A gateway may send one, and it would lead
+        PATH_TRANSLATED out of its folder.
         """
         mount = self._find(path)
         if mount is None or "\0" in path or _DOTS.intersection(path.split("/")):
@@ -67,7 +71,7 @@ class Scripts:
             name, script_name, path_info = self._walk(mount, path)
             file = os.path.realpath(name)
             self._check(mount, name, file)
-        except OSError as error:  # not there, a name that is too long, a loop of links, a folder that is closed to us
+        except OSError as error:  # it does not exist, its name is too long, a loop of links, no permission
             raise NotServed("404 Not Found") from error
         return Script(file, self._command(name, file), above + script_name, path_info, mount.folder)
 
@@ -78,7 +82,7 @@ class Scripts:
         return None
 
     def _walk(self, mount: _Mount, path: str) -> tuple[bytes, str, str]:
-        """Down the folders to the first file: its name, the path as far as that, and the path behind it."""
+        """Follow the path to the first file. Returns its name, the path up to it, and the rest of the path."""
         name, at = mount.root, len(mount.prefix)
         while stat.S_ISDIR(os.stat(name).st_mode):
             start = at + len(path[at:]) - len(path[at:].lstrip("/"))
@@ -96,11 +100,11 @@ class Scripts:
         raise NotServed("404 Not Found" if self._index else "403 Forbidden")
 
     def _check(self, mount: _Mount, name: bytes, file: bytes) -> None:
-        """May it be run?"""
+        """Raise NotServed if it may not be run."""
         if not any(file == one or file.startswith(one.rstrip(b"/") + b"/") for one in (mount.resolved, *self._safe)):
             raise NotServed("403 Forbidden", f"{_text(name)} leads out of its folder, to {_text(file)} (cgi-safe)")
         if not stat.S_ISREG(os.stat(file).st_mode):
-            raise NotServed("403 Forbidden", f"{_text(name)} is no file")
+            raise NotServed("403 Forbidden", f"{_text(name)} is not a regular file")
         if self._endings and not name.endswith(self._endings):
             raise NotServed("403 Forbidden", f"{_text(name)} does not end as cgi-allowed-ext says")
         if not os.access(file, os.R_OK if self._helper(name) else os.X_OK):

@@ -1,4 +1,4 @@
-"""CGI/1.1 (RFC 3875), the pure part: the variables a program is given, and what the head of its answer says."""
+"""CGI/1.1 (RFC 3875), the pure part: the variables that a program gets, and the head of its answer."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _PASSED = frozenset(
     }
 )
 _PASSED_FAMILY = re.compile(r"HTTP_[A-Z0-9_]+|(?:REDIRECT|REMOTE|SSL_CLIENT|SSL_SERVER)_[A-Za-z0-9_]+")
-"""What of a request's variables reaches a program: RFC 3875's, and what mod_ssl and nginx's users tell of TLS.
+"""The variables of a request that reach a program: those of RFC 3875, and those of mod_ssl and nginx about TLS.
 
-A gateway may send any name, as may every process that can reach its socket. LD_PRELOAD or PYTHONPATH would run code of
-theirs, SSL_CERT_FILE would have the program trust their certificates. HTTP_ names are those that a header can have.
+A gateway may send any name, and so may every process that can reach the socket. LD_PRELOAD or PYTHONPATH would run
+their code, SSL_CERT_FILE would make the program trust their certificates. HTTP_ names are those that a header can have.
 """
 
 _KEPT_FROM = frozenset({"HTTP_PROXY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_CONNECTION"})
-"""HTTP_PROXY tells HTTP libraries of a proxy (CVE-2016-5385), as http_proxy does, which is in no family; the others are
-settled before a program runs."""
+"""HTTP libraries take HTTP_PROXY as the proxy to use (CVE-2016-5385), and http_proxy, which is not passed anyway. The
+server has handled the other headers before a program runs."""
 
 _ALWAYS = ("QUERY_STRING", "REMOTE_ADDR", "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL")
 """RFC 3875 4.1: these are never missing."""
@@ -44,33 +44,34 @@ _ALWAYS = ("QUERY_STRING", "REMOTE_ADDR", "REQUEST_METHOD", "SERVER_NAME", "SERV
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _STATUS = re.compile(rb"(?:HTTP/1\.[01] +)?([2-5][0-9][0-9])(?: +(?:([\x20-\x7e\xa0-\xff]*)|[^\x00-\x1f\x7f]*))?")
-"""A reason that is no latin-1, as UTF-8 is not, is none: the code's own stands for it."""
+"""A reason with bytes that are not allowed is not taken; the standard reason of the code replaces it."""
 _HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 
 
 class CgiError(Exception):
-    """A program's answer is none."""
+    """The output of a program is not a valid answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A program for a request.
-
-    file: the program, no link any more. command: what is executed, with the file in it. script_name and path_info: the
-    request's path, cut in two behind the program. folder: what path_info is translated under.
-    """
+    """A program for a request."""
 
     file: bytes
+    """The program, with all symbolic links resolved."""
     command: tuple[bytes, ...]
+    """The arguments to execute; the file is one of them."""
     script_name: str
+    """The request's path up to the program, included."""
     path_info: str
+    """The rest of the request's path."""
     folder: bytes
+    """PATH_TRANSLATED is path_info below this folder."""
 
 
 def variables(environ: Environ, script: Script, inherited: Mapping[str, str]) -> dict[bytes, bytes]:
-    """The whole environment of a program: the request's variables and `inherited`, which win nothing (RFC 3875 4.1)."""
+    """The whole environment of a program: `inherited`, and the request's variables, which win (RFC 3875 4.1)."""
     found = {
         name: value
         for name, value in environ.items()
@@ -101,29 +102,30 @@ def variables(environ: Environ, script: Script, inherited: Mapping[str, str]) ->
 
 @dataclass(frozen=True, slots=True)
 class CgiHead:
-    """The head of a program's answer; redirect: a path of ours that the request goes to instead, "" for none.
-
-    length: what Content-Length says, -1 for nothing.
-    """
+    """The head of a program's answer."""
 
     status: str
+    """The status line."""
     headers: Headers = field(default_factory=list)
+    """Without those that concern one connection only."""
     redirect: str = ""
+    """The path of this server that answers in its place (a local redirect), "" for none."""
     length: int = -1
+    """The Content-Length, -1 if there is none."""
 
 
 def read_head(data: bytes) -> tuple[CgiHead, bytes] | None:
-    """The head at the start of `data` and what follows it, None if there must come more (RFC 3875 6).
+    """The head at the start of `data` and what follows it; None if the head is not complete (RFC 3875 6).
 
-    A status line as in HTTP (`nph-` programs) stands for Status. Raises CgiError for what is no head, or none within
-    HEAD_LIMIT bytes.
+    A status line as in HTTP (`nph-` programs) replaces Status. Raises CgiError for an invalid head, and for one that
+    does not end within HEAD_LIMIT bytes.
     """
     end = _end_of_head(data)
     if end is None:
         if len(data) > HEAD_LIMIT:
             raise CgiError(f"no end of its head within {HEAD_LIMIT} bytes")
         return None
-    head, behind = end
+    head, body = end
     lines = [line.removesuffix(b"\r") for line in data[:head].split(b"\n")]
     status, said = b"", []
     if lines and lines[0].startswith(b"HTTP/1."):
@@ -136,11 +138,11 @@ def read_head(data: bytes) -> tuple[CgiHead, bytes] | None:
             status = match[2]
         else:
             said.append((match[1].decode("latin-1"), match[2].rstrip().decode("latin-1")))
-    return _head(status, said), data[behind:]
+    return _head(status, said), data[body:]
 
 
 def _end_of_head(data: bytes) -> tuple[int, int] | None:
-    """Where the head ends, and where the body begins: behind the first empty line, whichever way lines end."""
+    """Where the head ends, and where the body begins: after the first empty line, with either kind of line end."""
     if data.startswith((b"\n", b"\r\n")):
         raise CgiError("its answer begins with an empty line")
     match = re.compile(rb"\r?\n\r?\n").search(data, 0, HEAD_LIMIT)

@@ -1,6 +1,6 @@
 """Applications that the web server names in a request's variables, as under uWSGI; only by the option dynamic-apps.
 
-Whoever reaches the socket can run any code with it, so the wire drops these variables unless the option is given.
+Any client that reaches the socket can run any code with it, so the wire drops these variables without the option.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class DynamicApps:
     UWSGI_FILE is a file, UWSGI_SCRIPT is `module:callable`, UWSGI_MODULE a module, each with UWSGI_CALLABLE;
     UWSGI_PYHOME (or UWSGI_HOME) is the virtual environment to look in. An application is loaded once for its
     UWSGI_APPID, or else its SCRIPT_NAME, and stays; UWSGI_SETENV (`NAME=VALUE`) is set with every request. UWSGI_CHDIR
-    is not obeyed: the folder is one for all requests of a worker. What loading raises is that request's error.
+    is ignored, since all requests of a worker have the same folder. An exception of loading is that request's error.
     """
 
     def __init__(self, default: Application, python: PythonOptions) -> None:

@@ -1,7 +1,7 @@
 """environ: CGI variables from the wire plus what only the server knows (PEP 3333 "environ Variables").
 
-A connection keeps a base with all that does not change; a request's environ is its copy, updated with the variables of
-the wire. Copying one dictionary of the final size and updating it takes 1 us, growing a small one 1.4.
+A connection keeps a base with everything that does not change. A request's environ is a copy of it, updated with the
+variables of the wire. To copy a dictionary of the final size and update it takes 1 us, to grow a small one 1.4 us.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SOFTWARE = f"greenwsgi/{__version__}"
 
 
 def fixed_part(*, multiprocess: bool, errors: TextIO | None = None, node: str = "") -> dict[str, Any]:
-    """What is the same for every request of a worker. Protocols pass no variable of such a name on to us."""
+    """The variables that are the same for every request of a worker. Protocols drop variables of these names."""
     return {
         "wsgi.version": (1, 0),
         "wsgi.errors": errors or sys.stderr,
@@ -36,7 +36,7 @@ def fixed_part(*, multiprocess: bool, errors: TextIO | None = None, node: str = 
 
 
 def gateway_scheme(variables: Mapping[str, str]) -> str:
-    """The scheme a gateway speaks of: UWSGI_SCHEME first, then HTTPS, then REQUEST_SCHEME (nginx's uwsgi_params)."""
+    """The scheme that a gateway names: by UWSGI_SCHEME, else HTTPS, else REQUEST_SCHEME (nginx's uwsgi_params)."""
     scheme = variables.get("UWSGI_SCHEME")
     if scheme:
         return scheme

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class FilePart(NamedTuple):
-    """`length` bytes of the file behind a descriptor, from `offset` on."""
+    """`length` bytes of the file that a descriptor has open, from `offset` on."""
 
     fd: int
     offset: int
@@ -38,11 +38,10 @@ class FileWrapper:
             close()
 
     def part(self) -> FilePart | None:
-        """What is left of a regular file, as its object stands; None for anything else, which has to be read. Its
-        descriptor is the caller's, to be closed.
+        """The rest of a regular file from its position on; None for anything else, which has to be read.
 
-        Only the io module's own objects are taken at their descriptor: that of a GzipFile is the compressed file's. A
-        size of 0 is not believed: the files of /proc say so.
+        The caller must close the descriptor. Only objects of the io module count: the descriptor of a GzipFile is the
+        compressed file's. A size of 0 does not count either, since the files of /proc have it.
         """
         file = self.filelike
         if type(getattr(file, "raw", file)) is not io.FileIO:
@@ -51,9 +50,11 @@ class FileWrapper:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return None
-        offset = file.tell()  # not before: a pipe cannot say
+        offset = file.tell()  # not earlier: a pipe has no position
         try:
-            own = os.dup(fd)  # the application may close its own while it is sent, and another file get the number
+            own = os.dup(
+                fd
+            )  # the application may close its own during the sending, and another file may get the number
         except OSError:
             return None
         return FilePart(own, offset, max(status.st_size - offset, 0))

@@ -1,8 +1,9 @@
 """The real client behind proxies: X-Forwarded-* and RFC 7239 Forwarded, only from peers that are trusted.
 
-Whoever REMOTE_ADDR names is judged: over HTTP the socket's peer, over uwsgi whom the web server says. If it is on the
-list, the headers tell who stood `hops` proxies further out; from anyone else they are left alone: any client can write
-them. Which headers the proxies really set must be said too: one that they only pass through is the client's.
+REMOTE_ADDR is compared with the list: over HTTP it is the socket's peer, over uwsgi the address that the web server
+sends. If it is on the list, the headers name the client, `hops` proxies further out. From other peers the headers are
+ignored, since any client can send them. The options also say which headers the proxies really set: one that they only
+pass on is the client's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CACHE_LIMIT = 4096
 
 
 class TrustList:
-    """Addresses, networks and `unix`; `*` is everybody. Raises ValueError for anything else."""
+    """Addresses, networks and `unix`; `*` is every peer. Raises ValueError for anything else."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._networks: list[_Network] = []
@@ -41,7 +42,7 @@ class TrustList:
         return bool(self._networks) or self._unix or self._all
 
     def __contains__(self, address: str) -> bool:
-        """Is the peer at `address` trusted? "" is a unix socket's."""
+        """Whether the peer at `address` is trusted; "" is the address of a unix socket."""
         known = self._known.get(address)
         if known is None:
             known = self._judge(address)
@@ -63,7 +64,7 @@ class TrustList:
 
 
 Forwarding = Callable[[dict[str, Any], str], str]
-"""Rewrites the variables of a request in place, given its scheme; returns the scheme to believe."""
+"""Rewrites the variables of a request in place, given its scheme; returns the scheme to use."""
 
 
 def configured(proxies: ProxiesOptions) -> Forwarding | None:
@@ -73,7 +74,7 @@ def configured(proxies: ProxiesOptions) -> Forwarding | None:
 
 
 def forwarding(trusted: TrustList, headers: Iterable[str], hops: int) -> Forwarding:
-    """The rewriting for these options: `headers` names those the proxies set: for, proto, host, port, forwarded."""
+    """The function for these options. headers: those that the proxies set, of for, proto, host, port, forwarded."""
     wanted = frozenset(headers)
 
     def rewrite(variables: dict[str, Any], scheme: str) -> str:
@@ -86,7 +87,7 @@ def forwarding(trusted: TrustList, headers: Iterable[str], hops: int) -> Forward
 
 
 def _nth_from_right(text: str, hops: int) -> str:
-    """The entry that the outermost of `hops` trusted proxies wrote; what stands left of it is hearsay."""
+    """The entry that the outermost of `hops` trusted proxies wrote; what is left of it is not trusted."""
     entries = [entry.strip() for entry in text.split(",")]
     return entries[-min(hops, len(entries))]
 
@@ -101,10 +102,10 @@ def _x_forwarded(variables: Mapping[str, str], wanted: frozenset[str], hops: int
 
 
 def _rfc7239(variables: Mapping[str, str], hops: int) -> dict[str, str]:
-    """RFC 7239 4: comma-separated elements of `name=value` pairs; nothing at all from a malformed one.
+    """RFC 7239 4: comma-separated elements of `name=value` pairs; nothing from a malformed one.
 
-    Read from the right, element by element: what the client wrote stands left of them, and may open a quote that would
-    swallow them. Behind a comma within a quoted value no element begins that is well formed to the end.
+    It is read from the right, element by element: what the client wrote is left of them, and may open a quote that
+    would contain them. After a comma within a quoted value, no text is a well-formed element up to the end.
     """
     text = variables.get("HTTP_FORWARDED", "")
     said: dict[str, str] = {}
@@ -120,7 +121,7 @@ def _rfc7239(variables: Mapping[str, str], hops: int) -> dict[str, str]:
 
 
 def _element(text: str, at: int) -> dict[str, str]:
-    """The pairs from there to the end of the text; none if it is no element."""
+    """The pairs from `at` to the end of the text; none if that is not an element."""
     said = {}
     while at < len(text):
         match = _PAIR.match(text, at)
@@ -133,7 +134,7 @@ def _element(text: str, at: int) -> dict[str, str]:
 
 
 def _apply(variables: dict[str, str], said: Mapping[str, str], scheme: str) -> str:
-    """Believe what is well formed; what is not is left as the socket had it."""
+    """Use what is well formed; the rest stays as the socket had it."""
     address, port = _address(said.get("for", ""))
     if address:
         variables["REMOTE_ADDR"] = address

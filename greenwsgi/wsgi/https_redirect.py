@@ -9,16 +9,16 @@ from typing import Any
 from greenwsgi.wsgi.types import Application, Environ, ExcInfo, Headers, StartResponse, Write
 
 REDIRECT = "greenwsgi.redirect"
-"""In environ of a socket that only redirects: the port of HTTPS."""
+"""The key in environ of a socket that only redirects; its value is the port of HTTPS."""
 
 _HOST = re.compile(r"([A-Za-z0-9.\-_~]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5})?\Z")
 
 
 class Https:
-    """A WSGI application that redirects what came to a redirect socket, and passes all else on to `application`.
+    """A WSGI application that redirects requests of a redirect socket, and passes all others on to `application`.
 
-    hsts: for how many seconds browsers shall remember to use HTTPS, 0 for not telling them; it goes with each answer
-    to a request that came by HTTPS (RFC 6797 7.2: never by HTTP), unless the application says something of its own.
+    hsts: for how many seconds browsers must remember to use HTTPS; 0 sends no such header. It goes with each answer to
+    a request that came by HTTPS (RFC 6797 7.2: never by HTTP), unless the application sends the header itself.
     """
 
     def __init__(self, application: Application, hsts: int) -> None:
@@ -41,7 +41,7 @@ class Https:
 
 
 def redirect(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    """The same host and path by HTTPS, for good; the method stays what it was (RFC 9110 15.4.9)."""
+    """Answer with a permanent redirect to the same host and path by HTTPS; the method stays (RFC 9110 15.4.9)."""
     host = _HOST.match(environ.get("HTTP_HOST", ""))
     if host is None:
         return _answer(start_response, "400 Bad Request", [], b"the request names no host to send you on to\n")

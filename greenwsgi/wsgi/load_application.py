@@ -1,4 +1,4 @@
-"""Finding the application: a file or a module, and the callable in it."""
+"""Finds the application: a file or a module, and the callable in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Module = types.ModuleType
 
 
 def _go_on() -> None:
-    """Nothing to be done."""
+    """Do nothing."""
 
 
 after_application: Callable[[], None] = _go_on
@@ -35,8 +35,8 @@ _DEFAULT_NAMES = ("application", "app")
 def load(python: PythonOptions) -> Application:
     """Import the application that the options name, and return its callable.
 
-    Raises UsageError, one line that says what was found instead, when the operator named something that is not there;
-    what the application raises while it is imported goes through as it is.
+    Raises UsageError, one line that says what was found instead, when what the options name does not exist. What the
+    application raises during its import passes unchanged.
     """
     extend_path(python)
     if python.wsgi_file:
@@ -51,7 +51,7 @@ def load(python: PythonOptions) -> Application:
 def extend_path(python: PythonOptions) -> None:
     """Put on sys.path, in this order: the file's folder, the current one, each `pythonpath`, the virtualenv."""
     wanted = [os.path.dirname(os.path.abspath(python.wsgi_file))] if python.wsgi_file else []
-    with suppress(OSError):  # it was deleted, so nothing is in it
+    with suppress(OSError):  # it was deleted
         wanted.append(os.getcwd())
     wanted += [os.path.abspath(path) for path in python.pythonpath]
     if python.virtualenv:
@@ -60,7 +60,7 @@ def extend_path(python: PythonOptions) -> None:
 
 
 def _site_packages(home: str) -> str:
-    """The folder of `home` that this Python's packages live in; its .pth files are obeyed."""
+    """The folder of `home` with packages for this Python; its .pth files are processed."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     path = os.path.join(os.path.abspath(home), "lib", version, "site-packages")
     if not os.path.isdir(path):
@@ -86,7 +86,7 @@ def import_file(path: str, option: str = "wsgi-file") -> Module:
     if not os.path.isfile(path):
         raise UsageError(f"{option} {path}: {_instead(path)}")
     name = os.path.splitext(os.path.basename(path))[0]
-    while name in sys.modules:  # never put an application in the place of a module that others use
+    while name in sys.modules:  # an application must not replace a module that others use
         name = f"wsgi_file_{name}"
     loader = importlib.machinery.SourceFileLoader(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
@@ -125,7 +125,7 @@ def _import_module(name: str) -> Module:
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
             raise UsageError(f"module {name}: no module named {error.name!r} on the path: {_path_text()}") from None
-        raise  # a module that the application itself imports: its traceback says where
+        raise  # the application imports a module that is missing: its traceback says where
 
 
 def _path_text() -> str:

@@ -1,7 +1,7 @@
 """One answer: start_response, write, and the rules that PEP 3333 puts on both.
 
-Hot path, budget 3 us an answer of one chunk. Headers are held back until the first non-empty piece of body, and go out
-with it in one send: apart, Nagle's algorithm and delayed acknowledgement cost 40 ms.
+Hot path, budget 3 us an answer of one chunk. Headers wait for the first non-empty piece of body, and go out with it in
+one send. In two sends, Nagle's algorithm and delayed acknowledgement would cost 40 ms.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _STATUS = re.compile(r"[1-9][0-9][0-9](?: [\x20-\x7e\t\xa0-\xff]*)?\Z")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 LARGE = 32768
-"""Bytes of a piece of body that is sent as it is, beside its head and framing. Joining copies it, and while its client
-is slow the copy stays: 60 stalled readers of one constant of 10 MB took 600 MB. A smaller one is joined, which is
-faster than a second piece of one system call."""
+"""A piece of body of so many bytes is sent as it is, next to its head and framing. To join them copies it, and the copy
+stays while the client is slow: 60 stalled readers of one constant of 10 MB took 600 MB. A smaller piece is joined,
+which is faster than a second piece in one system call."""
 _CACHE_LIMIT = 512
 _LONGEST_REMEMBERED = 128
 _NEVER_REMEMBERED = frozenset(
@@ -29,14 +29,14 @@ _NEVER_REMEMBERED = frozenset(
         *("www-authenticate", "x-correlation-id", "x-request-id", "x-runtime"),
     }
 )
-"""Headers for one client only, or different in each answer: those would only push out what comes again."""
+"""Headers that are for one client only, or differ in each answer: they would only push out those that come again."""
 _known_headers: dict[tuple[str, str], tuple[tuple[str, str], int]] = {}
-"""Headers that were found good, each with itself and the Content-Length it declares or -1."""
+"""Valid headers, each with itself and the Content-Length that it declares, or -1."""
 _known_statuses: dict[str, tuple[str, bool]] = {}
-"""Statuses that were found good, each with itself and whether its answers have no body.
+"""Valid statuses, each with itself and whether its answers have no body.
 
-Themselves, because applications say the same text in other kinds of str (SafeString, Markup, StrEnum), which are found
-here too, and would come out of an f-string as whatever their class makes of it: what is sent is what was checked.
+The value repeats the key, because applications also give subclasses of str (SafeString, Markup, StrEnum) with the same
+text. They are found here too, but their classes may format them differently: what is sent is what was checked.
 """
 
 
@@ -45,44 +45,38 @@ Data = bytes | memoryview
 
 
 class ResponseError(Exception):
-    """The application broke PEP 3333; it is answered with 500 as any other error of the application."""
+    """The application broke PEP 3333; the answer is 500, as for any other error of the application."""
 
 
 class Server(Protocol):
-    """What an answer asks of its server when its head is made."""
+    """What a response reads from its server when it makes the head."""
 
     date: bytes
-    """The value of a Date header, now."""
+    """The current value of the Date header."""
     draining: bool
-    """Connections are not to be kept; a long poll from before a drain still sends its client away."""
+    """Whether connections are closed after their answer, also those whose request began before the drain."""
     header_rules: Callable[[Headers], Headers] | None
-    """What the operator makes of an answer's headers."""
+    """Applies `add-header` and `del-header` to an answer's headers; None if there are none."""
 
 
 class ResponseSink(Protocol):
-    """Where an answer goes. Each call returns when the kernel has all, or raises PeerGone."""
+    """Where an answer goes. Each call returns when the kernel has taken everything, or raises PeerGone."""
 
     def send(self, data: bytes) -> None:
-        """The first piece of an answer, or its end."""
+        """Send the first piece of an answer, or its end."""
 
     def send_next(self, data: bytes) -> None:
-        """A later piece; others may run after it."""
+        """Send a later piece; other greenlets may run after it."""
 
     def check_turn(self) -> None:
-        """Nothing is sent; others may run after it."""
+        """Send nothing; other greenlets may run."""
 
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
-        """Several pieces, none of which is copied."""
+        """Send several pieces without copying them."""
 
 
 class Response:
-    """The answer to one request, framed by `protocol`, to `outlet`.
-
-    `head_only`: the request is HEAD; 204 and 304 are seen from the status. Afterwards `status`, `sent` (bytes of body),
-    `head_size`, `cut` (ended before its time: the connection must close) and `excess` (bytes beyond the declared
-    Content-Length, not sent) tell what happened. `over`: its end was sent, which may be long before the application is
-    done. `closed`: the application is done, or is not listened to any more; whoever goes on with `write` is told so.
-    """
+    """The answer to one request, framed by `protocol`, sent to `outlet`. head_only: the request is HEAD."""
 
     __slots__ = (
         "_bodiless", "_declared", "_head_only", "_outlet", "_protocol", "_server",
@@ -99,6 +93,10 @@ class Response:
         self.headers: Headers = []
         self.begun = self.closed = self.cut = self.over = False
         self.sent = self.excess = self.head_size = 0
+        # begun: the head was sent. over: the end was sent, perhaps long before the application is done.
+        # closed: the application is done, or its output is not taken any more; `write` raises then.
+        # cut: it ended too early, so the connection must close.
+        # sent: bytes of body. excess: bytes beyond the declared Content-Length, which were not sent.
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
         """PEP 3333 "The start_response() Callable"; raises ResponseError, or `exc_info` again when it is too late."""
@@ -119,7 +117,7 @@ class Response:
     def write(self, data: Data) -> None:
         """Send a piece of body, and before the first one the head. An empty piece sends nothing.
 
-        Raises ValueError behind the end: the bytes would be in the middle of the connection's next answer.
+        Raises ValueError after the end: the bytes would be in the middle of the connection's next answer.
         """
         if self.closed:
             raise ValueError("write() of a request that has ended")
@@ -142,7 +140,7 @@ class Response:
             self._outlet.send_pieces([*pieces, self._end()] if self.sent == self._declared else pieces)
 
     def only(self, data: Data) -> None:
-        """The whole body in one piece, so that its length is known even when the application did not say it."""
+        """Send the whole body in one piece, so that its length is known even without a Content-Length."""
         self.closed = True
         if type(data) is not bytes:
             data = _as_bytes(data)
@@ -151,7 +149,7 @@ class Response:
             self.finish()
 
     def file(self, part: FilePart, sendfile: SendFile) -> None:
-        """The whole body is a part of a file, which goes out without passing through here."""
+        """Send a part of a file as the whole body, by `sendfile`."""
         self.closed = True
         count = part.length if self._declared < 0 else min(part.length, self._declared)
         self._begin(part.length, b"")
@@ -161,13 +159,13 @@ class Response:
         self.finish()
 
     def fail(self, status: str) -> None:
-        """Answer with a plain page that says `status`, in place of whatever the application had prepared."""
+        """Answer with a plain page that says `status`, in place of what the application has prepared."""
         self.headers = [("Content-Type", "text/plain")]
         self.status, self._declared, self._bodiless = status, -1, self._head_only
         self.only(status.partition(" ")[2].encode())
 
     def finish(self) -> None:
-        """The application has no more to say."""
+        """End the answer. Raises ResponseError if it is shorter than its Content-Length."""
         self.closed = True
         if not self.begun:
             self._begin(0, b"", last=True)
@@ -178,16 +176,16 @@ class Response:
             self._outlet.send(end)
 
     def _end(self) -> bytes:
-        """What closes the answer. It goes with the last piece when that is known: one send, one packet."""
+        """The bytes that end the answer. They go with the last piece if that is known: one send, one packet."""
         self.over = True
         return self._protocol.end()
 
     def _begin(self, length: int, data: Data, last: bool = False) -> None:
-        """Send the head, and with it the first piece of body, and the end if nothing can come behind."""
+        """Send the head, and with it the first piece of body, and the end if nothing can follow."""
         if not self.status:
             raise ResponseError("the application sent a body, or ended, before it called start_response")
         if self._declared >= 0 or (self._bodiless and not length):
-            length = -1  # said by the application already, or not to be guessed from a body that HEAD left out
+            length = -1  # the application has said it, or it cannot be known, since HEAD has no body
         protocol, server = self._protocol, self._server
         if server.header_rules is not None:
             self.headers = server.header_rules(self.headers)
@@ -223,9 +221,9 @@ class Response:
 
 
 def check_headers(headers: Headers) -> tuple[Headers, int]:
-    """Check names and values as PEP 3333 demands; returns what to send, and the declared Content-Length or -1.
+    """Check names and values as PEP 3333 demands; returns the headers to send, and the declared Content-Length or -1.
 
-    That is a list of our own: what the application puts into its own later was not checked.
+    They are a new list, since what the application adds to its own list later is not checked.
     """
     if type(headers) is not list:
         raise ResponseError(f"response headers must be a list, not {type(headers).__name__}")
@@ -239,7 +237,7 @@ def check_headers(headers: Headers) -> tuple[Headers, int]:
             plain, length = _check_header(header)
         if length >= 0:
             if length == declared:
-                continue  # said twice: once is enough
+                continue  # it is there twice: once is enough
             if declared >= 0:
                 raise ResponseError(f"two Content-Lengths, {declared} and {length}")
             declared = length
@@ -248,7 +246,7 @@ def check_headers(headers: Headers) -> tuple[Headers, int]:
 
 
 def _check_header(header: Any) -> tuple[tuple[str, str], int]:
-    """Check one header, and remember it if it may come again; returns what `_known_headers` has of one."""
+    """Check one header, and remember it if it may come again; returns its value in `_known_headers`."""
     if not isinstance(header, tuple) or len(header) != 2 or not all(isinstance(text, str) for text in header):
         raise ResponseError(f"response headers must be (name, value) tuples of native strings, not {header!r}")
     name, value = plain = str.__str__(header[0]), str.__str__(header[1])
@@ -273,7 +271,7 @@ def _content_length(value: str) -> int:
 
 
 def _check_status(status: Any) -> tuple[str, bool]:
-    """Check a status, and remember it; returns what `_known_statuses` has of one."""
+    """Check a status, and remember it; returns its value in `_known_statuses`."""
     if not isinstance(status, str) or not _STATUS.match(status):
         raise ResponseError(f"the status must look like '200 OK', not {status!r}")
     if status[0] == "1":

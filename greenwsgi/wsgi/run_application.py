@@ -1,4 +1,7 @@
-"""One request through the application: call it, send what it yields, close what it returned (PEP 3333)."""
+"""Run one request: call the application, send what it yields, close what it returned (PEP 3333).
+
+This module must stay interpreted: the frame of `run` is the mark of a request on a stack (serve/current_request.py).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ def run(
 ) -> None:
     """Run the application to the end of its answer.
 
-    sendfile: sends a file's bytes without reading them; None where that is not possible. request: what runs it. It is
-    only kept in this frame, where the loop monitor finds it while the loop is blocked, which is in another thread. So
+    sendfile: sends the bytes of a file without reading them; None if the connection cannot do that. request: what runs
+    it. It is only kept in this frame, where the loop monitor, another thread, finds it while the loop is blocked. So
     this module must stay interpreted, even if the others of the request path are compiled.
 
-    Whatever the application or the connection raises goes through; `close` of the result is called in every case
-    (PEP 3333: "regardless of whether the request was completed normally, or terminated early").
+    Exceptions of the application and of the connection pass. `close` of the result is called in every case (PEP 3333:
+    "regardless of whether the request was completed normally, or terminated early").
     """
     result = application(environ, response.start_response)
     if type(result) is list and len(result) == 1 and not response.begun:

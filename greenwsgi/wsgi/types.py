@@ -1,4 +1,4 @@
-"""The types of PEP 3333, in one place. `wsgiref.types` has them too, but loads with them what a worker never needs."""
+"""The types of PEP 3333. `wsgiref.types` has them too, but imports more than a worker needs."""
 
 from __future__ import annotations
 

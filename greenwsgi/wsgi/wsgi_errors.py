@@ -1,4 +1,4 @@
-"""wsgi.errors: what an application complains of (PEP 3333 "environ Variables")."""
+"""wsgi.errors: where an application writes its errors (PEP 3333 "environ Variables")."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from greenwsgi.wsgi.response import Response
 class GatewayErrors:
     """A `wsgi.errors` whose text goes to the gateway's error log, as UTF-8.
 
-    complain: takes bytes, False when it cannot: outside of a request, after its answer, or when too much waits.
-    rest: where text goes then, so that nothing is lost. response: the request's; text that comes when it is closed is
-    not told to the gateway, which would take it for the next request's.
+    complain: takes bytes; returns False when it cannot: outside of a request, after its answer, or when too much is
+    buffered. rest: where text goes in that case, so that nothing is lost. response: the response of the request; after
+    it is closed nothing is sent to the gateway, which would take it for the next request's.
     """
 
     def __init__(self, complain: Callable[[bytes], bool], rest: TextIO, response: Response) -> None:
@@ -31,5 +31,5 @@ class GatewayErrors:
             self.write(line)
 
     def flush(self) -> None:
-        """What waits goes with the next piece of the answer."""
+        """Flush `rest`; text for the gateway goes with the next piece of the answer."""
         self._rest.flush()

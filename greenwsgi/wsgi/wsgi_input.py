@@ -1,8 +1,8 @@
 """wsgi.input: the request's body, pulled from the wire only as the application reads it (PEP 3333 "Input Streams").
 
-Back-pressure is the kernel's: nothing is read ahead of the application. The end of the body looks like the end of a
-file, whatever the framing was, so `wsgi.input_terminated` is true. Reading raises PeerGone (an OSError) when the
-client sent less than it promised and PeerError when its framing is broken.
+Nothing is read ahead of the application, so the kernel applies back-pressure. The end of the body looks like the end of
+a file, whatever the framing was, so `wsgi.input_terminated` is true. Reading raises PeerGone (an OSError) when the
+client sent less than it announced, and PeerError when its framing is broken.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 PullBody = Callable[[], bytes]
-"""Gives the next piece of the body, never empty before its end, and b"" at its end, again and again."""
+"""Returns the next piece of the body, which is not empty, or b"" at its end, then again with each call."""
 
 
 class _Pulled(io.RawIOBase):
-    """The raw side: each read hands out what one pull gave. io.BufferedReader makes the rest, in C."""
+    """The raw stream: each read returns what one pull gave. io.BufferedReader does the rest, in C."""
 
     def __init__(self, pull: PullBody) -> None:
         self._pull = pull
@@ -62,7 +62,7 @@ class EmptyBody(io.BufferedIOBase):
         raise AttributeError(f"{type(self).__name__} takes no attribute {name!r}")
 
     def close(self) -> None:
-        """Somebody else may be reading it."""
+        """Do nothing: another request may be reading it."""
 
 
 EMPTY = EmptyBody()
