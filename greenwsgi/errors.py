@@ -1,6 +1,6 @@
 """The error tree: whose fault it is decides what happens next.
 
-UsageError is the operator's (one line, exit status 2), PeerError the client's (a 4xx or a close), PeerGone nobody's
+UsageError is the operator's (one line, exit status 2), PeerError the client's (a 4xx or a close), PeerGone no one's
 (quiet), BootError ends a process with a status of its own. Whatever an application raises is the application's.
 """
 
@@ -68,7 +68,7 @@ class UsageError(GreenwsgiError):
 class PeerError(GreenwsgiError):
     """The peer broke the protocol; `status` is the HTTP status to answer with before the connection is closed.
 
-    0 is no answer: nobody knows what language it speaks.
+    0 is no answer: the peer's protocol is not known.
     """
 
     def __init__(self, text: str, status: int = 400) -> None:

@@ -130,5 +130,5 @@ def _folder() -> str:
 def _name(lookup: Callable[[int], Sequence[Any]], number: int) -> str:
     try:
         return str(lookup(number)[0])
-    except KeyError:  # a container may run as a number that nobody named
+    except KeyError:  # a container may run as a number that has no account
         return str(number)

@@ -1,6 +1,6 @@
 """Loops and conditions: what stands between `for = a b`, or `if-env = NAME`, and the next end.
 
-As in uWSGI: a loop repeats each line by itself, a condition is looked at anew for each line, `%(_)` is the item or what
+As in uWSGI: a loop repeats each line by itself, a condition is evaluated for each line, `%(_)` is the item or what
 was tested, and there is no nesting.
 """
 

@@ -23,8 +23,8 @@ def check(settings: Settings, warn: Warn) -> None:
     for listener in settings.listeners:
         if not row_of(listener.protocol).scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):
             warn(
-                f"{listener.origin}: {listener.protocol} on {listener.text}: whoever reaches that address can pretend"
-                " to be anybody; name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
+                f"{listener.origin}: {listener.protocol} on {listener.text}: every client that"
+                " reaches that address can pretend to be anybody; name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
             )
     _check_worker_map(settings)
     _check_proxy_protocol(settings, warn)
@@ -127,8 +127,8 @@ def _check_proxy_protocol(settings: Settings, warn: Warn) -> None:
             and takes_proxy_headers(settings, listener.protocol, listener.text)
         ):
             warn(
-                f"{listener.origin}: PROXY protocol on {listener.text}: whoever reaches that address can pretend to be"
-                " anybody; name the proxies with proxy-protocol-from"
+                f"{listener.origin}: PROXY protocol on {listener.text}: every client that"
+                " reaches that address can pretend to be anybody; name the proxies with proxy-protocol-from"
             )
 
 
@@ -160,7 +160,7 @@ def needs_proxy_headers(settings: Settings, text: str) -> bool:
     """Is a connection to the socket of that address refused if it has none?
 
     As under uWSGI it is not where only the options of uWSGI's names announce them, so health checks come in: that
-    gives nothing away, since whoever connects could write a header. proxy-protocol-from says who must.
+    gives nothing away, since every peer could write a header. proxy-protocol-from says who must.
     """
     return bool(settings.proxies.proxy_protocol_from) or _is_named(settings, text)
 

@@ -1,4 +1,4 @@
-"""The application's part of a traceback: what stands above it is ours and helps nobody."""
+"""The application's part of a traceback: the frames above it are the server's and help no one."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     192.168.*:3031                                                TCP, on the first interface whose address begins so
     /run/app.sock  app.sock                                       a unix socket
     @app                                                          a unix socket in the abstract namespace (Linux)
-    fd://3                                                        a listening socket that whoever started us left open
+    fd://3                                                        a listening socket that the parent process left open
 
 The form `=0`, one of the sockets that `shared-socket` names, is another way to write one of these; Settings resolve it.
 """

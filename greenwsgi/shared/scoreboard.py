@@ -218,7 +218,7 @@ class Scoreboard:
 
     @classmethod
     def create(cls, seats: int, cores: int) -> Scoreboard:
-        """A new, empty board; pages that nobody touches take no memory.
+        """A new, empty board; pages that are not touched take no memory.
 
         Raises OSError or MemoryError.
         """

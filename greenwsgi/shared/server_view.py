@@ -36,7 +36,7 @@ class GenerationView:
     generation: int
     stage: str
     wanted: int
-    """How many workers it shall have now."""
+    """How many workers are wanted now."""
     zygote: int
     """The pid of its zygote, 0 for none."""
     age: float

@@ -32,14 +32,14 @@ class Subcommand:
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "check": Subcommand("Report what becomes of each option of a configuration, and whether it starts.", "check:run"),
-    "convert": Subcommand("Write a configuration anew, clean and short.", "convert:run"),
-    "doctor": Subcommand("Look at the machine, a configuration and nginx's; say what to mend.", "doctor:run"),
+    "convert": Subcommand("Write a configuration again, clean and short.", "convert:run"),
+    "doctor": Subcommand("Look at the machine, a configuration and nginx's; say what to fix.", "doctor:run"),
     "nginx": Subcommand("Print the nginx server block that goes with a configuration.", "nginx_config:run"),
     "options": Subcommand("Tell what becomes of options, all of them or those named.", "option_listings:options"),
     "completion": Subcommand("Print completion for bash or zsh.", "option_listings:completion"),
     "manpage": Subcommand("Print the manual page.", "option_listings:print_manpage"),
     "reload": Subcommand(
-        "Have a running server load its application anew; with --wait, until that serves.", "server_commands:reload"
+        "Have a running server load its application again; with --wait, until that serves.", "server_commands:reload"
     ),
     "stop": Subcommand("Stop a running server; with --wait, until it has stopped.", "server_commands:stop"),
     "status": Subcommand("Show what a running server does.", "server_commands:status"),

@@ -1,4 +1,4 @@
-"""`greenwsgi convert FILE`: the configuration written anew, clean and short."""
+"""`greenwsgi convert FILE`: the configuration written again, clean and short."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`greenwsgi doctor [FILE]`: looks at the machine, the configuration and nginx's, and says what to mend."""
+"""`greenwsgi doctor [FILE]`: looks at the machine, the configuration and nginx's, and says what to fix."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ SOMETHING_TO_MEND = 1
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print what was found, then what to mend; 1 if there is anything. Raises UsageError for a file nobody can read."""
-    parser = Arguments("doctor", "Exit status: 0 when all is well, 1 when there is something to mend.")
+    """Print what was found, then what to fix; 1 if there is anything. Raises UsageError for an unreadable file."""
+    parser = Arguments("doctor", "Exit status: 0 when all is well, 1 when there is something to fix.")
     parser.add_argument("file", metavar="FILE", nargs="?", help="the configuration, as for greenwsgi itself")
     parser.add_argument("--nginx", metavar="FILE", help="the nginx configuration in front of it")
     given = parser.parse_args(arguments)
     findings = list(_examine(given.file, given.nginx))
-    to_mend = list(dict.fromkeys(finding.mend for finding in findings if finding.mend))
-    said = [f"{'mend' if finding.mend else 'ok':<6}{finding.found}" for finding in findings]
-    said += ["", "What to mend:" if to_mend else "Nothing to mend."]
-    said += [f"  {number}. {mend}" for number, mend in enumerate(to_mend, 1)]
+    to_fix = list(dict.fromkeys(finding.fix for finding in findings if finding.fix))
+    said = [f"{'fix' if finding.fix else 'ok':<6}{finding.found}" for finding in findings]
+    said += ["", "What to fix:" if to_fix else "Nothing to fix."]
+    said += [f"  {number}. {fix}" for number, fix in enumerate(to_fix, 1)]
     print(printable("\n".join(said)))
-    return SOMETHING_TO_MEND if to_mend else 0
+    return SOMETHING_TO_MEND if to_fix else 0
 
 
 def _examine(file: str | None, nginx_file: str | None) -> Iterator[Finding]:

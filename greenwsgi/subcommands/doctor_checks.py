@@ -33,10 +33,10 @@ class Finding:
     """What was found, and what to do about it; nothing when all is well."""
 
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
-_DOES_NOT_START = "mend that first: the server does not start with it"
+_DOES_NOT_START = "fix that first: the server does not start with it"
 
 
 def versions() -> Finding:
@@ -56,7 +56,7 @@ def configuration(loaded: LoadedConfiguration) -> Iterator[Finding]:
     except UsageError as error:
         yield Finding(str(error), _DOES_NOT_START)
     for text in warnings:
-        yield Finding(text, "mend what is warned of above (greenwsgi check tells more)")
+        yield Finding(text, "fix what is warned of above (greenwsgi check tells more)")
 
 
 def backlog(settings: Settings) -> Finding:
@@ -165,7 +165,7 @@ def application(settings: Settings) -> Iterator[Finding]:
         if text and is_there(path):
             yield Finding(f"{option} {text} is there")
         elif text:
-            yield Finding(f"{option} {text} is not there", f"mend {option}")
+            yield Finding(f"{option} {text} is not there", f"fix {option}")
     module = python.module.partition(":")[0]
     if module and not python.wsgi_file:
         folders = [base, *(os.path.join(base, path) for path in python.pythonpath), *_packages(home)]
@@ -174,7 +174,7 @@ def application(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding(
                 f"module {module} is not in {', '.join(folders)}, nor on Python's own path",
-                "mend module, or name the folder that it is in with chdir or pythonpath",
+                "fix module, or name the folder that it is in with chdir or pythonpath",
             )
 
 

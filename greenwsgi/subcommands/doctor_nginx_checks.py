@@ -109,7 +109,7 @@ def _kept(settings: Settings, directives: list[Directive]) -> Iterator[Finding]:
 def _seconds(one: Directive) -> float | None:
     try:
         return nginx_parser.seconds(one.arguments[0])
-    except (ValueError, IndexError):  # a variable: nobody can say
+    except (ValueError, IndexError):  # a variable: its value is not known
         return None
 
 

@@ -1,6 +1,6 @@
 """Asking a running server: reload, stop, status, ping, and every command by its name.
 
-They end with 0 when the server does, or has done, what was asked, with 1 when it did not, with 2 when nobody answers.
+Exit status: 0 when the server does, or has done, what was asked, 1 when it did not, 2 when no server answers.
 """
 
 from __future__ import annotations

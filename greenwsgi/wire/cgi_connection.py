@@ -35,7 +35,7 @@ COMMANDS = frozenset(
         "CACHE_GET",
     ]
 )
-"""Variables by which a peer makes uWSGI load code or open files. Dropped: whoever reaches the socket would own us."""
+"""Variables by which a peer makes uWSGI load code or open files. Dropped: every peer of the socket could run code."""
 
 NO_COMMANDS: frozenset[str] = frozenset()
 

@@ -59,7 +59,7 @@ def end_request(number: int, status: int, protocol_status: int) -> bytes:
 class Records(CgiConnection):
     """A connection whose bytes are records.
 
-    skip: how many bytes are still to come of padding, or of a record that nobody wants; they are never kept.
+    skip: how many bytes are still to come of padding, or of a record that is not wanted; they are never kept.
     """
 
     __slots__ = ("skip",)

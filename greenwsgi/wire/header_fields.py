@@ -15,7 +15,7 @@ from greenwsgi.errors import PeerError
 Variable = tuple[str, str]
 
 DROPPED: Variable = ("", "")
-"""What a field line gives that is valid but reaches nobody."""
+"""What a field line gives that is valid but not passed on."""
 
 MOST_LINES = 2048
 MOST_NAMES = 1024

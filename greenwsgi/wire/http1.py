@@ -74,7 +74,7 @@ class Http1(Buffer):
         self._v11 = True
         self._secret_line: bytes | None = None
         self._fields = b""
-        """All of the last head but its request line, and the variables of that head, which nobody changes."""
+        """All of the last head but its request line, and the variables of that head, which is never changed."""
         self._variables: dict[str, str] = {}
         self._secret = header_fields.DROPPED
         self._small = min(limits.head, limits.request_line)
@@ -302,7 +302,7 @@ class Http1(Buffer):
                 if (kind > response_head.LENGTH or body) and not response_head.passes(kind, body, status):
                     continue
             lines.append(f"{name}: {value}\r\n")
-        if self._waits or not keep_alive:  # a client that waits for 100 may send its body or not: nobody can tell
+        if self._waits or not keep_alive:  # a client that waits for 100 may send its body or not
             self._keep = False
         self._answered = True
         if body or self._mute:

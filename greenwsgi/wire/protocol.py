@@ -77,7 +77,7 @@ class WireProtocol(Interface):
     again); after that, and after the answer's `end`, `next_request` begins the next one. None means: give me more
     bytes. After a PeerError every further byte is forgotten and `next_event` raises the same again.
 
-    Read-ahead is bounded: whoever calls `receive_data` only after a None holds at most one unfinished head
+    Read-ahead is bounded: a caller of `receive_data` only after a None holds at most one unfinished head
     (limits.head) and what one `receive_data` brought. Bytes of a pipelined request wait here until `next_request`.
 
     The peer's end: in the middle of a head or a body `next_event` raises PeerGone; between requests it gives None for

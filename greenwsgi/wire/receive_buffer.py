@@ -11,7 +11,7 @@ from __future__ import annotations
 class Buffer:
     """The receiving end of a protocol: `data[pos:]` waits to be used. Protocols inherit it: one call less a request.
 
-    at_eof: the peer said that it will send no more. Bounded by whoever calls `receive_data` only after an event said
+    at_eof: the peer said that it will send no more. Bounded if `receive_data` is only called after an event said
     "more": then it holds one unfinished head at most, and what one `receive_data` brought.
     """
 

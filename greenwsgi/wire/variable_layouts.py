@@ -35,7 +35,7 @@ Layouts = dict[int, Layout | None]
 def recall(layouts: Layouts, block: bytes, most: int) -> dict[str, str] | None:
     """The variables of a block that is laid out as the last one of its size, or None. At most `most` of them.
 
-    The layout is compared, not trusted; it holds nobody's values.
+    The layout is compared, not trusted; it holds no values.
     """
     layout = layouts.get(len(block))
     if layout is None:

@@ -480,7 +480,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 def test_a_fifo_that_nobody_reads(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(UsageError, match="nobody reads this fifo"):
+    with pytest.raises(UsageError, match="no server reads this fifo"):
         RunningServer(str(tmp_path / "fifo")).ask("reload")
 
 

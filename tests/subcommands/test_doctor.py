@@ -26,7 +26,7 @@ def settings(**options: str) -> Settings:
 
 
 def mends(findings: Iterable[Finding]) -> str:
-    return "\n".join(f"{one.found} -> {one.mend}" for one in findings if one.mend)
+    return "\n".join(f"{one.found} -> {one.fix}" for one in findings if one.fix)
 
 
 def test_what_the_server_warns_of_or_does_not_start_with(tmp_path: Path) -> None:
@@ -35,9 +35,9 @@ def test_what_the_server_warns_of_or_does_not_start_with(tmp_path: Path) -> None
         return mends(doctor_checks.configuration(load([str(tmp_path / "y.ini")], {})))
 
     assert not found("module = app\nsocket = 127.0.0.1:3031\n")
-    assert "y.ini:3: uwsgi on :3031: whoever reaches" in found("module = app\nsocket = :3031\n")
+    assert "y.ini:3: uwsgi on :3031: every client that reaches" in found("module = app\nsocket = :3031\n")
     assert "y.ini:2: unknown option 'procesess', did you mean processes?" in found("procesess = 4\nmodule = app\n")
-    assert "y.ini:3: a: this address is given twice -> mend that first" in found("socket = a\nhttp = a\nmodule = app\n")
+    assert "y.ini:3: a: this address is given twice -> fix that first" in found("socket = a\nhttp = a\nmodule = app\n")
     assert not list(doctor_checks.sockets(settings(socket="127.0.0.1:99999")))
 
 
@@ -46,19 +46,19 @@ def test_descriptors() -> None:
     if limit == resource.RLIM_INFINITY:
         assert "without limit" in doctor_checks.descriptors(settings()).found
     else:
-        assert doctor_checks.descriptors(settings(**{"async": str(limit)})).mend.startswith("raise the hard limit")
-    assert not doctor_checks.descriptors(settings(**{"async": "10"})).mend
+        assert doctor_checks.descriptors(settings(**{"async": str(limit)})).fix.startswith("raise the hard limit")
+    assert not doctor_checks.descriptors(settings(**{"async": "10"})).fix
 
 
 def test_more_workers_than_processors() -> None:
-    assert doctor_checks.cpus(settings(processes="500")).mend.startswith("processes = ")
-    assert not doctor_checks.cpus(settings(processes="1")).mend
+    assert doctor_checks.cpus(settings(processes="500")).fix.startswith("processes = ")
+    assert not doctor_checks.cpus(settings(processes="1")).fix
 
 
 def test_a_limit_of_the_cgroup_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_checks, "usable", lambda: 2)
-    assert doctor_checks.cpus(settings(processes="6")).mend.startswith("processes = 2: ")
-    assert not doctor_checks.cpus(settings(processes="5")).mend
+    assert doctor_checks.cpus(settings(processes="6")).fix.startswith("processes = 2: ")
+    assert not doctor_checks.cpus(settings(processes="5")).fix
 
 
 def test_a_socket_that_only_its_owner_may_use(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_module_is_looked_for_and_not_imported(tmp_path: Path) -> None:
-    def mend(module: str, **options: str) -> str:
+    def fix(module: str, **options: str) -> str:
         return mends(doctor_checks.application(settings(module=module, **options)))
 
     packages = tmp_path / f"venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
@@ -118,15 +118,15 @@ def test_a_module_is_looked_for_and_not_imported(tmp_path: Path) -> None:
     (packages / "installed.py").write_text(fatal)
     (packages / "more.pth").write_text(f"import nothing_of_this\n# {tmp_path}\n{tmp_path}/editable\n")
     site, lib, venv = str(tmp_path / "site"), "../lib", "../venv"
-    assert not mend("shop.wsgi:application", chdir=site)
-    assert not mend("shop.wsgi:make(1)", pythonpath=site)
-    assert not mend("spaced.inner.app", chdir=site, pythonpath=lib)  # folders without __init__.py
-    assert not mend("installed", chdir=site, virtualenv=venv)
-    assert not mend("linked", chdir=site, virtualenv=venv)
-    assert not mend("gevent.monkey", chdir=site)
+    assert not fix("shop.wsgi:application", chdir=site)
+    assert not fix("shop.wsgi:make(1)", pythonpath=site)
+    assert not fix("spaced.inner.app", chdir=site, pythonpath=lib)  # folders without __init__.py
+    assert not fix("installed", chdir=site, virtualenv=venv)
+    assert not fix("linked", chdir=site, virtualenv=venv)
+    assert not fix("gevent.monkey", chdir=site)
     for module in ("shop.wsg", "shop.wsgi.deeper", "nowhere_at_all:app", "installed"):
-        assert f"module {module.partition(':')[0]} is not in {site}" in mend(module, chdir=site), module
-    assert not mend("nowhere_at_all", chdir=site, wsgi_file="shop/wsgi.py")  # the file is served
+        assert f"module {module.partition(':')[0]} is not in {site}" in fix(module, chdir=site), module
+    assert not fix("nowhere_at_all", chdir=site, wsgi_file="shop/wsgi.py")  # the file is served
 
 
 NGINX = """
@@ -180,12 +180,12 @@ def test_the_whole_of_it(tmp_path: Path) -> None:
     (tmp_path / "x.ini").write_text(f"[uwsgi]\nwsgi-file = {tmp_path}/app.py\nharakiri = 30\nlisten = 1\nasync = 10\n")
     (tmp_path / "n.conf").write_text(NGINX % ("", "client_max_body_size 1m;", "uwsgi_read_timeout 10;"))
     said = python(DOCTOR.format(arguments=[str(tmp_path / "x.ini"), "--nginx", str(tmp_path / "n.conf")]))
-    assert said.endswith("What to mend:\n  1. uwsgi_read_timeout 35s; in nginx\nstatus 1")
+    assert said.endswith("What to fix:\n  1. uwsgi_read_timeout 35s; in nginx\nstatus 1")
     assert "n.conf:4: uwsgi_read_timeout 10 s is not longer than harakiri 30" in said
     assert "gevent's patch holds" in said
     (tmp_path / "n.conf").write_text(NGINX % ("", "client_max_body_size 1m;", ""))
     said = python(DOCTOR.format(arguments=[str(tmp_path / "x.ini"), "--nginx", str(tmp_path / "n.conf")]))
-    assert said.endswith("Nothing to mend.\nstatus 0")
+    assert said.endswith("Nothing to fix.\nstatus 0")
 
 
 def test_without_a_configuration_the_machine_alone_is_looked_at() -> None:

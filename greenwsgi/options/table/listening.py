@@ -52,7 +52,7 @@ class ListeningOptions:
         default=True,
         help="Remove socket files and the pidfile at the end.",
         status=Status.PARTIAL,
-        note="True is the default here: nobody serves what they name any more. False leaves them.",
+        note="True is the default here: what they name is not served any more. False leaves them.",
         reload=ChangeNeeds.RESTART,
     )
     map_socket: tuple[WorkerMap, ...] = option(

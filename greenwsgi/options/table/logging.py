@@ -24,7 +24,7 @@ class LoggingOptions:
         "log-reopen",
         kind=FLAG,
         default=False,
-        help="Open the file of logto or daemonize anew at each reload; it was moved away.",
+        help="Open the file of logto or daemonize again at each reload: it may have been moved.",
     )
     daemonize: str = option(
         "daemonize",

@@ -61,7 +61,7 @@ class ProxiesOptions:
         "dynamic-apps",
         kind=FLAG,
         default=False,
-        help="Obey UWSGI_FILE, UWSGI_SCRIPT, UWSGI_MODULE, ...: whoever reaches a uwsgi socket can then run any code.",
+        help="Obey UWSGI_FILE, UWSGI_SCRIPT, UWSGI_MODULE, ...: every peer of a uwsgi socket can then run any code.",
     )
     uwsgi_allow: tuple[str, ...] = option(
         "uwsgi-allow",

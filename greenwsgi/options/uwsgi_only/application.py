@@ -54,7 +54,7 @@ ROWS = (
         py-tracebacker =: a socket that tells each thread's stack | use py-spy dump --pid PID
         py-auto-reload py-autoreload python-auto-reload python-autoreload =: reload when a module's file has changed
             | a file watcher (watchfiles, entr) that sends SIGHUP
-        py-auto-reload-ignore =: modules that py-auto-reload shall not watch | it comes with py-auto-reload
+        py-auto-reload-ignore =: modules that py-auto-reload does not watch | it comes with py-auto-reload
         exception-handler =: a plugin that is told of exceptions | a WSGI middleware, such as Sentry's
         profiler =: profile the application | use py-spy record --pid PID
         mode =: a word for uwsgi.mode | it comes with the uwsgi module
@@ -128,7 +128,7 @@ ROWS = (
         """
         py-call-osafterfork: tell Python of each fork
         py-call-uwsgi-fork-hooks: tell Python of each fork
-        reload-os-env: fill os.environ anew for each request | the process's environment is os.environ
+        reload-os-env: fill os.environ again for each request | the process's environment is os.environ
         wsgi-strict: keep to the WSGI standard
         wsgi-accept-buffer wsgi-accept-buffers: take memoryview and bytearray for response bytes
         close-on-exec: keep connections out of child processes

@@ -52,7 +52,7 @@ ROWS = (
     *accepted(
         Reason.DESIGN,
         """
-        log-master: let the master write the log | each line is written whole, by whoever has it
+        log-master: let the master write the log | each line is written whole, by the process that logs it
         log-master-bufsize =: the longest line through the master
         log-master-stream: send lines to the master as a stream
         log-master-req-stream: send access lines so

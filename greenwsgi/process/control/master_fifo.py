@@ -177,12 +177,12 @@ def _is_read(spot: Spot) -> bool:
 
 
 def tell(path: str, letter: str) -> None:
-    """Write a letter into a server's fifo. Raises UsageError when nobody reads it."""
+    """Write a letter into a server's fifo. Raises UsageError when no server reads it."""
     try:
         with safe_paths.at(path, follow=True) as spot:
             fd = spot.open(os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise UsageError(f"{path}: nobody reads this fifo: {error.strerror}") from None
+        raise UsageError(f"{path}: no server reads this fifo: {error.strerror}") from None
     try:
         if not stat.S_ISFIFO(os.fstat(fd).st_mode):  # it was one when we looked
             raise UsageError(f"{path}: this is no fifo any more: nothing is written")

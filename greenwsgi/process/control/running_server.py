@@ -84,7 +84,7 @@ class RunningServer:
     def end(self) -> Callable[[], object]:
         """What waits until the server is gone; to be had before the server is asked to go.
 
-        Raises UsageError for a fifo, by which nobody tells.
+        Raises UsageError for a fifo, which tells nothing back.
         """
         if self._caller:
             return self._caller.wait_for_end

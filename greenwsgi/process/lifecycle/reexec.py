@@ -1,4 +1,4 @@
-"""Executing the master anew in its own process: same pid, same sockets, the code and the interpreter of today.
+"""Executing the master again in its own process: same pid, same sockets, the code and the interpreter of today.
 
 First a rehearsal: the same command is started as a child that reads the configuration and all that would be handed
 over, and ends. Only if it can do that, the master executes it. Its workers serve on meanwhile, and leave when the new

@@ -35,7 +35,7 @@ def told(fleet: Fleet) -> str:
 
 
 class SystemdNotifier:
-    """Tells whoever NOTIFY_SOCKET names, each thing once; nobody, if it is not set."""
+    """Tells the socket that NOTIFY_SOCKET names, each thing once; does nothing if it is not set."""
 
     def __init__(self, fleet: Fleet, environ: Mapping[str, str], log: ServerLog) -> None:
         self._fleet = fleet

@@ -60,7 +60,7 @@ class Identity:
 
     @property
     def owner(self) -> tuple[int, int]:
-        """Who shall own a file, as chown has it: -1 leaves it as it is."""
+        """The owner for a file, as chown takes it: -1 leaves it as it is."""
         return -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ NOBODY_ELSE = Identity(None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a socket file shall be; -1 leaves the user or the group as it is. said: what was written, and where."""
+    """The owner of a socket file; -1 leaves the user or the group as it is. said: what was written, and where."""
 
     uid: int
     gid: int

@@ -67,7 +67,7 @@ class Listener:
                 _drop_syn(self.socket)
 
     def refuse(self) -> None:
-        """Have the kernel refuse new connections, whoever else holds the socket; if it is ours.
+        """Have the kernel refuse new connections, even if other processes hold the socket; only if it is ours.
 
         The queue of a TCP listener is reset. While the server stops no process would accept new ones: their clients
         would wait for its end, and then be reset.
@@ -86,7 +86,7 @@ class Listener:
 def bind(
     address: Address, place: Tcp | Unix | Abstract, options: ListeningOptions, owner: Owner | None = None
 ) -> Listener:
-    """Bind and listen. owner: whose socket files shall be. Raises UsageError if the place cannot be had."""
+    """Bind and listen. owner: the owner for socket files. Raises UsageError if the place cannot be had."""
     try:
         if isinstance(place, Unix):
             return _bind_unix(address, place.path, options, owner)

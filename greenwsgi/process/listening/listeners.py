@@ -129,7 +129,7 @@ class _Doors:
 
 
 def owner_of(settings: Settings, who: Identity) -> Owner | None:
-    """Whose the socket files shall be, None for whose they are when they are made.
+    """The owner for socket files, None to leave it as it is.
 
     uWSGI binds as the user that it becomes, and so `chmod-socket = 660` lets that user's web server in. We bind before.
     """
