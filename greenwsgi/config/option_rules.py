@@ -24,7 +24,8 @@ def check(settings: Settings, warn: Warn) -> None:
         if not row_of(listener.protocol).scheme and not settings.proxies.uwsgi_allow and is_public(listener.text):
             warn(
                 f"{listener.origin}: {listener.protocol} on {listener.text}: every client that"
-                " reaches that address can pretend to be anybody; name the web servers with uwsgi-allow, or listen on 127.0.0.1 or a unix socket"
+                " reaches that address can pretend to be anybody; name the web servers with uwsgi-allow, or listen on"
+                " 127.0.0.1 or a unix socket"
             )
     _check_worker_map(settings)
     _check_proxy_protocol(settings, warn)
