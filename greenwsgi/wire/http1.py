@@ -21,8 +21,10 @@ from greenwsgi.wire.body_framing import ChunkedBody, LengthBody
 from greenwsgi.wire.protocol import END, Event, Headers, RequestHead, WireLimits
 from greenwsgi.wire.reason_phrases import status_line
 from greenwsgi.wire.receive_buffer import Buffer
+from greenwsgi.wire.states import RequestState
 
-_HEAD, _BODY, _OVER, _FAULT = range(4)
+_HEAD, _BODY, _OVER, _FAULT = RequestState.HEAD, RequestState.BODY, RequestState.OVER, RequestState.FAULT
+"""Module globals: found faster than members of an enum."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 _FOUL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|(?<!\r)\n", re.DOTALL)
@@ -94,17 +96,17 @@ class Http1(Buffer):
     @property
     def idle(self) -> bool:
         """No byte of a request has come since the last one."""
-        return self._state == _HEAD and self.pos >= len(self.data)
+        return self._state is _HEAD and self.pos >= len(self.data)
 
     def next_event(self) -> Event | None:
         """The next event, or None when more bytes are needed. Raises PeerError, or PeerGone on an early end."""
         try:
-            if self._state == _HEAD:
+            if self._state is _HEAD:
                 return self._read_head()
-            if self._state == _BODY:
+            if self._state is _BODY:
                 return self._read_body()
         except PeerError as error:
-            if self._state == _HEAD and not self._careful:
+            if self._state is _HEAD and not self._careful:
                 self._careful = True
                 return self.next_event()
             raise self._fail(error) from None
@@ -269,7 +271,7 @@ class Http1(Buffer):
 
     def _fail(self, error: PeerError) -> PeerError:
         """Stop for good. What a trickling head would have been refused for first goes first: splits change nothing."""
-        if self._state == _HEAD:
+        if self._state is _HEAD:
             end = self.data.find(_END_OF_HEAD, self.pos)
             error = head_fault(self.data, self.pos, 0, end, self.limits) or error
         self._state = _FAULT

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from greenwsgi.errors import PeerError, PeerGone
 from greenwsgi.wire.protocol import END, RequestHead, WireProtocol
 from greenwsgi.wire.registry import PROTOCOLS
+from greenwsgi.wire.states import RequestState
 from tests.wire.cases import fastcgi_records, scgi_requests
 from tests.wire.cases.uwsgi_packets import block, packet
+from tests.wire.checked import Checked, IllegalCallError
 from tests.wire.driving import DATE, drive, make
 
 
@@ -100,8 +103,8 @@ class TestEveryProtocol:
     """One class, all rows."""
 
     def begin(self, protocol: str, data: bytes) -> tuple[WireProtocol, RequestHead]:
-        """A connection whose request head is here."""
-        wire = make(protocol)
+        """A connection whose request head is here. Its calls are checked."""
+        wire: Any = Checked(make(protocol))
         wire.receive_data(data)
         head = wire.next_event()
         assert isinstance(head, RequestHead)
@@ -242,3 +245,51 @@ class TestEveryProtocol:
         piece = bytes(4096)
         wire.receive_data(piece)
         assert wire.next_event() is piece
+
+    @pytest.mark.parametrize(
+        ("before", "illegal"),
+        [
+            ([], "chunk"),
+            ([], "pieces"),
+            ([], "end"),
+            ([], "next_request"),
+            (["head"], "head"),
+            (["head"], "interim"),
+            (["head"], "next_request"),
+            (["head", "end"], "head"),
+            (["head", "end"], "chunk"),
+            (["head", "end"], "interim"),
+            (["refuse"], "head"),
+            (["refuse"], "chunk"),
+        ],
+    )
+    def test_an_illegal_call_raises(self, protocol: str, before: list[str], illegal: str) -> None:
+        """What an exchange must never do, for every protocol."""
+        arguments: dict[str, tuple[Any, ...]] = {
+            "head": ("200 OK", [], -1, DATE, True),
+            "chunk": (b"x",),
+            "pieces": (b"x",),
+            "refuse": (400, "because", DATE),
+        }
+        wire: Any
+        wire, _ = self.begin(protocol, REQUESTS[protocol]("POST", "/", b"body"))
+        for name in before:
+            getattr(wire, name)(*arguments.get(name, ()))
+        with pytest.raises(IllegalCallError):
+            getattr(wire, illegal)(*arguments.get(illegal, ()))
+
+    def test_the_states_of_a_request(self, protocol: str) -> None:
+        """Head, body, over; and a fault, after which nothing else comes."""
+        data = REQUESTS[protocol]("POST", "/", b"body")
+        wire: Any = Checked(make(protocol))
+        seen = [wire.request]
+        for byte in data:
+            wire.receive_data(bytes([byte]))
+            while wire.request is not RequestState.OVER and wire.next_event() is not None:
+                seen.append(wire.request)
+        assert list(dict.fromkeys(seen)) == [RequestState.HEAD, RequestState.BODY, RequestState.OVER]
+        bad: Any = Checked(make(protocol))
+        bad.receive_data(BAD[protocol])
+        with pytest.raises(PeerError):
+            bad.next_event()
+        assert bad.request is RequestState.FAULT
