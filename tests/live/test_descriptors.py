@@ -63,17 +63,6 @@ def app(environ, start_response):
 """
 
 
-def numbers(pid: int) -> dict[int, str]:
-    """What is open in a process."""
-    found = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-        except OSError:
-            continue
-    return found
-
-
 @contextmanager
 def silent_clients(server: Server, count: int = 8) -> Iterator[None]:
     """Clients that ask for nothing, and that the server has accepted: they get no byte meanwhile, and no end."""
@@ -98,7 +87,7 @@ def test_a_closed_standard_descriptor(which: str) -> None:
             server.wait_for(r"GET /secret => generated 2 bytes", after=mark)
             (worker,) = server.workers()
             assert all(
-                numbers(worker)[one] == os.devnull for one in (range(3) if which == "standard" else [int(which)])
+                ps.open_files(worker)[one] == os.devnull for one in (range(3) if which == "standard" else [int(which)])
             )
 
 
@@ -161,8 +150,8 @@ def test_a_worker_that_has_lost_one_of_its_descriptors_is_replaced(kind: str) ->
 
 def one_of(server: Server, worker: int, kind: str) -> int:
     """The number of one of the worker's descriptors, all of which are high."""
-    found = {fd: target for fd, target in numbers(worker).items() if fd > 2}
-    log = numbers(worker)[2]
+    found = {fd: target for fd, target in ps.open_files(worker).items() if fd > 2}
+    log = ps.open_files(worker)[2]
     find: dict[str, Callable[[int, str], bool]] = {
         "listener": lambda fd, target: target.startswith("socket:"),
         "log": lambda fd, target: target == log,
@@ -190,10 +179,10 @@ def test_the_log_is_opened_anew_where_it_is(tmp_path: Path) -> None:
             (tmp_path / "fifo").write_text("l")
             ps.wait_until(log.exists, "the new log")
             (worker,) = server.workers()
-            ps.wait_until(lambda: str(log) in numbers(worker).values(), "the worker's new log")
+            ps.wait_until(lambda: str(log) in ps.open_files(worker).values(), "the worker's new log")
             assert server.get("/secret").status == 200
             ps.wait_until(lambda: "GET /secret" in log.read_text(), "the access line")
-        assert [numbers(worker)[one] for one in range(3)] == [os.devnull] * 3
+        assert [ps.open_files(worker)[one] for one in range(3)] == [os.devnull] * 3
 
 
 IMPORT = """

@@ -97,9 +97,8 @@ def test_a_child_has_nothing_of_the_server_and_all_that_a_program_has(server: Se
 
 def pipes_of(server: Server) -> set[str]:
     """The master's pipes: the ends of those that workers and zygotes have, beside the log."""
-    folder = Path(f"/proc/{server.pid}/fd")
-    links = {one.name: os.readlink(one) for one in folder.iterdir()}
-    return {link for link in links.values() if link.startswith("pipe:")} - {links["1"], links["2"]}
+    links = ps.open_files(server.pid)
+    return {link for link in links.values() if link.startswith("pipe:")} - {links[1], links[2]}
 
 
 @pytest.mark.parametrize("way", [*BY_GREENLETS, *BY_THREADS])

@@ -103,26 +103,20 @@ def test_a_descriptor_of_the_masters_parent_goes_no_further(tmp_path: Path) -> N
     command = ["sh", "-c", 'exec 9>"$LOCK" && exec "$@"', "sh", sys.executable, "-m", "greenwsgi"]
     lock = tmp_path / "lock"
     with Server(command=command, env={"LOCK": str(lock)}) as server:
-        holders = [pid for pid in server.processes() if str(lock) in open_files(pid)]
+        holders = [pid for pid in server.processes() if str(lock) in ps.open_files(pid).values()]
         assert holders == [server.pid]
-
-
-def open_files(pid: int) -> list[str]:
-    """What each descriptor is; pidfds all have the same name."""
-    folder = Path(f"/proc/{pid}/fd")
-    return [os.readlink(entry) for entry in folder.iterdir()]
 
 
 @needs_linux
 def test_reloads_leak_no_descriptor() -> None:
     with Server("--processes", "2") as server:
-        before = len(open_files(server.pid))
+        before = len(ps.open_files(server.pid))
         for generation in (2, 3, 4):
             mark = server.mark()
             server.signal(signal.SIGHUP)
             server.wait_for(f"generation {generation} serves", after=mark)
             ps.wait_until(lambda: len(server.processes()) == 4, "the old generation's end")
-        ps.wait_until(lambda: len(open_files(server.pid)) == before, "the same descriptors as before")
+        ps.wait_until(lambda: len(ps.open_files(server.pid)) == before, "the same descriptors as before")
 
 
 @needs_linux
@@ -130,7 +124,7 @@ def test_dead_workers_leave_no_descriptor_in_their_zygote() -> None:
     """A zygote whose import has used gevent has a hub, whose loop it never runs: nothing may wait for that."""
     with Server(app="import gevent\ngevent.spawn(len, ())\n" + HELLO) as server:
         (zygote,) = server.zygotes()
-        before = sorted(open_files(zygote))
+        before = sorted(ps.open_files(zygote).values())
         for _ in range(3):
             (victim,) = server.workers()
             mark = server.mark()
@@ -138,7 +132,7 @@ def test_dead_workers_leave_no_descriptor_in_their_zygote() -> None:
             server.wait_for(rf"worker 1 \(pid {victim}\) died by signal 9", after=mark)
             ps.wait_until(lambda: len(server.workers()) == 1, "the next worker")
             assert server.get().status == 200
-        assert sorted(open_files(zygote)) == before
+        assert sorted(ps.open_files(zygote).values()) == before
 
 
 def test_nothing_beside_the_application_stands_in_for_the_standard_library() -> None:
