@@ -203,7 +203,7 @@ def test_a_reload_reads_everything_again(tmp_path: Path, capfd: Capture) -> None
     ]
     assert [line.split("warning: ")[1] for line in said if "warning: " in line] == [
         f"{file}:4: unknown option 'vaccum', did you mean vacuum? (kept as a placeholder)",
-        "listen has changed, but takes a restart; it stays as it was",
+        "listen has changed, but needs a restart; it stays as it was",
     ]
     file.write_text("[uwsgi]\nprocesses = many\n")
     with pytest.raises(UsageError, match=r"x\.ini:2: processes: found 'many'"):

@@ -173,7 +173,7 @@ def _is_named(settings: Settings, text: str) -> bool:
 def check_reload(started: Settings, serving: Settings, wanted: Settings, warn: Warn, tell: Warn = silent) -> None:
     """`check`, for settings read again while the server runs.
 
-    started: what the master began with, and still has wherever a change takes a restart. serving: what the generation
+    started: what the master began with, and still has wherever a change needs a restart. serving: what the generation
     has that serves now. Tells by name what has changed and what it takes to have it; warns of each change that takes a
     restart.
     """
@@ -189,4 +189,4 @@ def check_reload(started: Settings, serving: Settings, wanted: Settings, warn: W
     if named := changed[ChangeNeeds.LIVE]:
         tell(f"changed, as soon as the new workers serve: {', '.join(named)}")
     for name in changed[ChangeNeeds.RESTART]:
-        warn(f"{name} has changed, but takes a restart; it stays as it was")
+        warn(f"{name} has changed, but needs a restart; it stays as it was")

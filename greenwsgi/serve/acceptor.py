@@ -19,7 +19,7 @@ from greenwsgi.clock import SystemClock
 from greenwsgi.serve.admission import Admission
 from greenwsgi.serve.connection import Connection, Endpoint
 from greenwsgi.serve.service import Service
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 from greenwsgi.wire.registry import row_of
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}

@@ -12,7 +12,7 @@ from greenwsgi.serve.admission import Admission
 from greenwsgi.serve.connection import Endpoint
 from greenwsgi.serve.connection_preamble import Preamble
 from greenwsgi.serve.tls_contexts import ServerTls
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 from greenwsgi.wire.registry import AUTO, row_of
 from greenwsgi.wsgi.forwarded_headers import TrustList
 from greenwsgi.wsgi.https_redirect import REDIRECT

@@ -16,10 +16,10 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, fields
 from typing import Any, ClassVar
 
-from greenwsgi.shared.descriptor_numbers import raised
+from greenwsgi.shared.resources import Resources
 
 HANDSHAKE = 0.1
 """Seconds that a client's TCP handshake may be under way when the server stops."""
@@ -205,27 +205,6 @@ def decode(line: bytes) -> Message:
 
 
 @dataclass(frozen=True, slots=True)
-class BoundListener:
-    """A listening socket."""
-
-    fd: int
-    """Its descriptor."""
-    protocol: str
-    """The name of its row in PROTOCOLS."""
-    name: str
-    """Its address for people: `127.0.0.1:8000`, `/run/app.sock`."""
-    text: str = ""
-    """Its address as it was configured, by which each generation finds its settings of it; "" if there is none."""
-    tls: bool = False
-    """Whether it speaks TLS."""
-
-    @property
-    def near(self) -> bool:
-        """Whether all its clients are on this machine, so that none of their handshakes takes time."""
-        return self.name.startswith(("/", "@", "127.", "[::1]:", "localhost:"))
-
-
-@dataclass(frozen=True, slots=True)
 class BootDocument:
     """All that a zygote gets from the master at its start. Descriptors have the same numbers in both.
 
@@ -236,57 +215,23 @@ class BootDocument:
     generation: int
     configuration: Mapping[str, Any]
     """All of it, as config.settings encodes it."""
-    listeners: tuple[BoundListener, ...]
-    report: int
-    """The writing end of the report pipe."""
-    commands: int
-    """The reading end of the zygote's command pipe."""
-    lifeline: int
-    """A descriptor whose end of file means that the master is gone."""
-    scoreboard: int
-    """The scoreboard's file."""
-    log: int
-    """The log's descriptor."""
+    resources: Resources
+    """All that the zygote inherits, of the server and of its generation."""
     seats: int
     """How many seats the scoreboard has."""
     cores: int
     """How many requests a seat of the scoreboard has room for."""
-    failure: int = -1
-    """A file for the traceback of an application that cannot be loaded, which no line would hold; -1 for none."""
     log_file: str = ""
     """The path that ReopenLog opens; "" if the log goes to no file."""
     layout: str = ""
     """The layout of the scoreboard."""
-    worker_commands: tuple[int, ...] = ()
-    """The reading end of each seat's command pipe; none if the master has no such pipes."""
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return json.dumps({**values, "resources": self.resources.plain()}).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> BootDocument:
         said: Mapping[str, Any] = json.loads(data)
-        listeners = tuple(BoundListener(**listener) for listener in said["listeners"])
         known = {field.name: said[field.name] for field in fields(cls) if field.name in said}
-        return cls(**{**known, "listeners": listeners, "worker_commands": tuple(said.get("worker_commands", ()))})
-
-    @property
-    def descriptors(self) -> tuple[int, ...]:
-        """All descriptors that the zygote must inherit."""
-        named = (self.report, self.commands, self.lifeline, self.scoreboard, self.log)
-        failure = () if self.failure < 0 else (self.failure,)
-        return (*named, *failure, *self.worker_commands, *(listener.fd for listener in self.listeners))
-
-    def raised(self) -> BootDocument:
-        """The same with high numbers. The old ones are closed, the new ones are not inheritable."""
-        return replace(
-            self,
-            report=raised(self.report),
-            commands=raised(self.commands),
-            lifeline=raised(self.lifeline),
-            scoreboard=raised(self.scoreboard),
-            log=raised(self.log),
-            failure=raised(self.failure) if self.failure >= 0 else -1,
-            worker_commands=tuple(raised(fd) for fd in self.worker_commands),
-            listeners=tuple(replace(one, fd=raised(one.fd)) for one in self.listeners),
-        )
+        return cls(**{**known, "resources": Resources.read(said["resources"])})

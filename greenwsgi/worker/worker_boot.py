@@ -11,7 +11,7 @@ from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.serve.tls_contexts import ServerTls
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.message_pipes import ReportPipe
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import LIFELINE, READER, BoundListener, Resources, worker_commands
 from greenwsgi.shared.scoreboard import Scoreboard, Seat
 from greenwsgi.wsgi.types import Application
 
@@ -27,9 +27,8 @@ class WorkerBoot:
     board: Scoreboard
     seat: Seat
     """Its place on the board."""
-    listeners: tuple[BoundListener, ...]
-    lifeline: int
-    """A descriptor whose end means that the master is gone."""
+    resources: Resources
+    """All that is open for it: its own, its generation's and the server's."""
     report: ReportPipe
     application: Application | None
     """None under lazy-apps: then the worker imports it."""
@@ -43,10 +42,22 @@ class WorkerBoot:
     """It accepts nothing until it is resumed."""
     probation: bool = False
     """The worker before it crashed."""
-    commands: int = -1
-    """The reading end of its command pipe, -1 for none."""
     reopen_log: Callable[[], object] = bool
     """What ReopenLog asks for."""
+
+    @property
+    def listeners(self) -> tuple[BoundListener, ...]:
+        return self.resources.listeners
+
+    @property
+    def lifeline(self) -> int:
+        """A descriptor that has an end of file when the master is gone."""
+        return self.resources.fd(LIFELINE)
+
+    @property
+    def commands(self) -> int:
+        """The reading end of its command pipe, -1 for none."""
+        return self.resources.fd(worker_commands(self.seat.index, READER))
 
     @property
     def descriptors(self) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import NoReturn, TextIO
@@ -36,7 +37,19 @@ from greenwsgi.serve.fork_hook import ForkHook
 from greenwsgi.shared import descriptor_numbers, process_title, run_command, safe_paths
 from greenwsgi.shared.hooks import Hooks
 from greenwsgi.shared.message_pipes import MessageReader, ReportPipe
-from greenwsgi.shared.messages import BootDocument, BoundListener, ForkWorker, Message, Reap, ReopenLog
+from greenwsgi.shared.messages import BootDocument, ForkWorker, Message, Reap, ReopenLog
+from greenwsgi.shared.resources import (
+    FAILURE,
+    LIFELINE,
+    LOG,
+    READER,
+    REPORT_WRITER,
+    SCOREBOARD,
+    ZYGOTE_COMMANDS_READER,
+    BoundListener,
+    Resources,
+    worker_commands,
+)
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
 from greenwsgi.worker import pipeline
 from greenwsgi.worker.application import find_application
@@ -70,13 +83,15 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     _ignore(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
-    boot = boot.raised()  # numbers out of the application's way, which programs do not inherit
+    # Numbers out of the application's way, which programs do not inherit.
+    boot = replace(boot, resources=boot.resources.raised())
     with descriptor_numbers.low_taken():
         gevent.get_hub()
-    log = ServerLog(boot.log)
-    faulthandler.enable(boot.log, all_threads=False)  # an import that crashes shows where
+    open_now = boot.resources
+    log = ServerLog(open_now.fd(LOG))
+    faulthandler.enable(log.fd, all_threads=False)  # an import that crashes shows where
     _on_signal(signal.SIGABRT, lambda number, frame: _show_where(log, frame))  # and one that hangs
-    report = ReportPipe(boot.report, boot.generation)
+    report = ReportPipe(open_now.fd(REPORT_WRITER), boot.generation)
     if boot.log_file:
         _on_signal(signal.SIGURG, lambda *_: reopen(boot.log_file, log))  # an operator's; the master sends ReopenLog
     signal.pthread_sigmask(
@@ -86,15 +101,15 @@ def main(document: int, forks: ForkHook) -> NoReturn:
         agree(boot)
         settings = decode(boot.configuration)
         process_title.show(f"zygote {boot.generation}", settings.machine)
-        contexts = read_certificates(settings, boot.listeners)
-        arm(forks, boot, settings, log)
+        contexts = read_certificates(settings, open_now.listeners)
+        arm(forks, open_now, settings, log)
         application = prepare(settings, log, forks)
     except BaseException as error:  # a border: an import may raise anything, SystemExit too
         forks.returned(error)
         obey_reopen_log(boot, log)
-        leave(fail(report, log, error, boot.failure))
+        leave(fail(report, log, error, open_now.fd(FAILURE)))
     _ignore(*_OURS)  # again: the application may have set handlers of its own
-    for line in fork_safety.report({document, *boot.descriptors}):
+    for line in fork_safety.report({document, *open_now.descriptors}):
         log.warning(f"open before the fork, by the application's import: {line} (lazy-apps loads it after the fork)")
     report.loaded()
     try:
@@ -120,15 +135,15 @@ def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) ->
     for one in listeners:
         if one.tls and one.text not in contexts:
             raise UsageError(
-                f"{one.name} speaks TLS, and its certificate is not configured any more; that takes a restart"
+                f"{one.name} speaks TLS, and its certificate is not configured any more; that needs a restart"
             )
     return contexts
 
 
-def arm(forks: ForkHook, boot: BootDocument, settings: Settings, log: ServerLog) -> None:
+def arm(forks: ForkHook, open_now: Resources, settings: Settings, log: ServerLog) -> None:
     """From now on a process that the application forks has nothing of the server's but its log."""
     forks.arm(log)
-    forks.guard(set(boot.descriptors) - {boot.log, 1, 2}, {one.fd for one in boot.listeners})
+    forks.guard(set(open_now.descriptors) - {log.fd, 1, 2}, {one.fd for one in open_now.listeners})
     forks.title = partial(process_title.show, options=settings.machine)
     load_application.after_application = forks.returned
 
@@ -189,9 +204,10 @@ def reopen(path: str, log: ServerLog) -> None:
 def obey_reopen_log(boot: BootDocument, log: ServerLog) -> None:
     """Before a failure is logged: the log may have been moved while the application was imported."""
     poll = _poll()
-    poll.register(boot.commands, select.POLLIN)
+    commands = boot.resources.fd(ZYGOTE_COMMANDS_READER)
+    poll.register(commands, select.POLLIN)
     if poll.poll(0):
-        for command in MessageReader(boot.commands).read():
+        for command in MessageReader(commands).read():
             if isinstance(command, ReopenLog):
                 reopen(boot.log_file, log)
 
@@ -256,11 +272,12 @@ class Zygote:
         self._contexts = contexts
         self._report = report
         self._log = log
-        self._board = Scoreboard(boot.scoreboard, boot.seats, boot.cores)
-        self._commands = MessageReader(boot.commands)
+        self._board = Scoreboard(boot.resources.fd(SCOREBOARD), boot.seats, boot.cores)
+        self._commands = MessageReader(boot.resources.fd(ZYGOTE_COMMANDS_READER))
+        self._lifeline = boot.resources.fd(LIFELINE)
         self._poll = _poll()
-        self._poll.register(boot.commands)
-        self._poll.register(boot.lifeline, 0)
+        self._poll.register(self._commands.fd)
+        self._poll.register(self._lifeline, 0)
         self._seats: dict[int, int] = {}
         """The seat of each worker that is not known to be dead, by its pid."""
         self._pidfds: dict[int, int] = {}
@@ -273,9 +290,9 @@ class Zygote:
         while True:
             polled = len(self._pidfds) < len(self._seats)
             ready = {fd for fd, _ in self._poll.poll(DEATH_POLL * 1000 if polled else None)}
-            if self._boot.lifeline in ready:
+            if self._lifeline in ready:
                 return
-            if self._boot.commands in ready:
+            if self._commands.fd in ready:
                 for command in self._commands.read():
                     self._obey(command)
                 if self._commands.closed:
@@ -346,9 +363,9 @@ class Zygote:
                 leave(status)
 
     def _live(self, order: ForkWorker) -> int:
-        pipes = list(self._boot.worker_commands)
-        commands = pipes.pop(order.seat) if pipes else -1
-        for fd in (self._boot.commands, *pipes, *self._pidfds.values()):
+        others = (worker_commands(seat, READER) for seat in range(self._boot.seats) if seat != order.seat)
+        kept, left = self._boot.resources.split(ZYGOTE_COMMANDS_READER, *others)
+        for fd in (*left.descriptors, *self._pidfds.values()):
             _close(fd)
         self._forks.descriptors = tuple
         for name in _UNTIL_READY:
@@ -366,8 +383,7 @@ class Zygote:
             generation=self._boot.generation,
             board=self._board,
             seat=seat,
-            listeners=self._boot.listeners,
-            lifeline=self._boot.lifeline,
+            resources=kept,
             report=report,
             application=self._application,
             log=self._log,
@@ -376,7 +392,6 @@ class Zygote:
             forks=self._forks,
             paused=order.paused,
             probation=order.probation,
-            commands=commands,
             reopen_log=partial(reopen, self._boot.log_file, self._log),
         )
         try:
@@ -386,7 +401,7 @@ class Zygote:
             self._forks.returned(error)
             if seat.stage is not Stage.BOOTING:
                 raise
-            return fail(report, self._log, error, self._boot.failure)
+            return fail(report, self._log, error, kept.fd(FAILURE))
         atexit._run_exitfuncs()
         self._forks.returned()
         return status

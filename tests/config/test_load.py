@@ -180,7 +180,7 @@ def test_a_reload_tells_again_only_what_it_cannot_change() -> None:
     told: list[str] = []
     wanted = "app.py -p 4 --harakiri 5 --listen 7"
     option_rules.check_reload(loaded("app.py"), loaded(wanted), loaded(wanted), told.append, told.append)
-    assert told == ["listen has changed, but takes a restart; it stays as it was"]
+    assert told == ["listen has changed, but needs a restart; it stays as it was"]
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_cheaper_needs_room(line: str, refused: str) -> None:
     [
         ("app.py", []),
         ("app.py -p 4 --harakiri 5", []),
-        ("app.py --listen 5", ["listen has changed, but takes a restart; it stays as it was"]),
-        ("app.py --http :80", ["http has changed, but takes a restart; it stays as it was"]),
+        ("app.py --listen 5", ["listen has changed, but needs a restart; it stays as it was"]),
+        ("app.py --http :80", ["http has changed, but needs a restart; it stays as it was"]),
     ],
 )
 def test_a_reload_tells_what_it_cannot_change(line: str, expected: list[str]) -> None:

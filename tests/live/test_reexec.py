@@ -101,12 +101,12 @@ def test_what_stays_as_it_was_is_told_by_name() -> None:
         mark = server.mark()
         reexec(server, 2)
         for said in (
-            "uid has changed, but takes a restart; it stays as it was",
-            "gid has changed, but takes a restart; it stays as it was",
-            r"uwsgi \S+old\.sock is not configured any more, but closing it takes a restart",
-            r"app\.ini:5: uwsgi new\.sock is new, but opening it takes a restart",
-            "pidfile has changed, but takes a restart; it stays as it was",
-            "master-fifo has changed, but takes a restart; it stays as it was",
+            "uid has changed, but needs a restart; it stays as it was",
+            "gid has changed, but needs a restart; it stays as it was",
+            r"uwsgi \S+old\.sock is not configured any more, but closing it needs a restart",
+            r"app\.ini:5: uwsgi new\.sock is new, but opening it needs a restart",
+            "pidfile has changed, but needs a restart; it stays as it was",
+            "master-fifo has changed, but needs a restart; it stays as it was",
         ):
             server.wait_for(said, after=mark)
         assert not (server.folder / "new.pid").exists()
@@ -116,7 +116,7 @@ def test_what_stays_as_it_was_is_told_by_name() -> None:
         server.wait_for("fifo s: statistics are logged", after=mark)
         wait_until(lambda: descriptors(server.pid) == open_now, "the same descriptors as before")
         assert os.stat(f"/proc/{server.workers()[0]}").st_uid == os.geteuid()
-        assert server.log.count("takes a restart") == 6, "nothing else has changed"
+        assert server.log.count("needs a restart") == 6, "nothing else has changed"
         server.write("app.ini", ini.replace(f"{os.geteuid()}", "nobody-of-that-name"))
         mark = server.mark()
         reexec(server, 3)

@@ -8,10 +8,12 @@ from signal import SIGCONT, SIGKILL, SIGTSTP, SIGURG
 
 import pytest
 
+from greenwsgi.process.supervision.generation_resources import KeptGeneration
 from greenwsgi.process.supervision.worker_command_pipes import WorkerCommandPipes
 from greenwsgi.shared.descriptor_numbers import FIRST_HIGH
 from greenwsgi.shared.message_pipes import MessageReader
 from greenwsgi.shared.messages import Pause, ReopenLog, Resume
+from greenwsgi.shared.resources import Resources
 from tests.process.test_handover import execute, handed_over
 from tests.process.world import NOT_LONG, World
 
@@ -72,11 +74,17 @@ def test_a_worker_that_reads_nothing_is_not_waited_for(serving: World, monkeypat
     serving.finish()
 
 
+def pipes_of(generation: KeptGeneration) -> list[int]:
+    """Both ends of each seat's command pipe."""
+    return [one.fd for one in generation.resources if one.name.startswith("worker-commands-")]
+
+
 def test_pipes_are_kept_over_a_reexec(serving: World) -> None:
     handed = handed_over(serving)
-    (kept,) = (cycle.worker_commands for cycle in handed.cycles.values())
-    assert {fd for pipe in kept for fd in pipe} <= set(handed.descriptors())
-    assert min(fd for pipe in kept for fd in pipe) >= FIRST_HIGH
+    (kept,) = (pipes_of(cycle) for cycle in handed.cycles.values())
+    assert len(kept) == 8
+    assert set(kept) <= set(handed.descriptors())
+    assert min(kept) >= FIRST_HIGH
     execute(serving, handed)
     serving.command("p")
     serving.run(NOT_LONG)
@@ -89,12 +97,12 @@ def test_workers_of_an_old_greenwsgi_get_signals(serving: World, monkeypatch: py
     monkeypatch.setattr("greenwsgi.log.server_log.ServerLog.reopen", lambda *_: None)
     handed = handed_over(serving)
     ((number, cycle),) = handed.cycles.items()
-    for pipe in cycle.worker_commands:
-        for fd in pipe:
-            os.close(fd)
-    execute(serving, replace(handed, cycles={number: replace(cycle, worker_commands=[])}))
+    for fd in pipes_of(cycle):
+        os.close(fd)
+    others = Resources(tuple(one for one in cycle.resources if one.fd not in pipes_of(cycle)))
+    execute(serving, replace(handed, cycles={number: replace(cycle, resources=others)}))
     (zygote,), workers = serving.zygotes(), serving.workers()
-    zygote.worker_commands = ()
+    zygote.resources = Resources()
     serving.command("p")
     serving.run(NOT_LONG)
     serving.command("p")
@@ -109,8 +117,12 @@ def test_pipes_leave_nothing_open() -> None:
     before = os.listdir("/dev/fd")
     pipes = WorkerCommandPipes.create(3)
     assert pipes.send(1, ReopenLog(7))
-    assert [MessageReader(reader).read() for reader in pipes.readers] == [[], [ReopenLog(7)], []]
-    assert not any(os.get_inheritable(fd) for pipe in pipes.keep() for fd in pipe)
+    assert [MessageReader(reader).read() for reader in pipes.resources.inherited().descriptors] == [
+        [],
+        [ReopenLog(7)],
+        [],
+    ]
+    assert not any(os.get_inheritable(fd) for fd in pipes.resources.descriptors)
     pipes.close()
     assert os.listdir("/dev/fd") == before
     assert not pipes

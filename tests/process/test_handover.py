@@ -27,6 +27,7 @@ from greenwsgi.process.supervision.fleet import (
 )
 from greenwsgi.process.supervision.master import Master
 from greenwsgi.shared.metrics import REQUESTS
+from greenwsgi.shared.resources import SCOREBOARD
 from greenwsgi.shared.scoreboard import LAYOUT, Stage
 from tests.process.world import World
 
@@ -142,7 +143,7 @@ def test_boards_of_another_layout_are_not_read(world: World) -> None:
     execute(world, replace(handed, layout="of another greenwsgi"))
     assert requests(world) == before
     with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(handed.cycles[1].board)
+        os.fstat(handed.cycles[1].resources.fd(SCOREBOARD))
     world.die(world.workers()[0], -SIGKILL)
     world.run(5)
     assert world.serving() == [(1, 1), (1, 2)]

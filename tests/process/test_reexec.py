@@ -15,14 +15,13 @@ from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.lifecycle.reexec import Reexec
 from greenwsgi.process.lifecycle.start_directory import StartDirectory
 from greenwsgi.process.supervision.fleet import Fleet
+from greenwsgi.shared.resources import Resources
 
 
 def test_nothing_is_left_of_an_attempt_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     fleet = Fleet(60.0)
-    handed = Handover(
-        fleet=fleet, cycles={}, layout="", totals={}, living={}, starts={}, report=[], rest="", lifeline=[]
-    )
+    handed = Handover(fleet=fleet, cycles={}, layout="", totals={}, living={}, starts={}, resources=Resources())
     reexec = Reexec(
         fleet,
         ChildProcesses(),

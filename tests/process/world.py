@@ -8,7 +8,7 @@ that was reaped fails the test: in the real world that pid may be another progra
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,15 @@ from greenwsgi.config.settings import Assignment, Settings, build
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import BY_LETTER
+from greenwsgi.process.supervision import shared_resources
 from greenwsgi.process.supervision.event_inbox import Asked, Note, Signalled
 from greenwsgi.process.supervision.fleet import Fleet
 from greenwsgi.process.supervision.master import Master
 from greenwsgi.process.supervision.master_setup import MasterSetup
+from greenwsgi.process.supervision.shared_segments import Segment
 from greenwsgi.shared.message_pipes import MessageReader
 from greenwsgi.shared.messages import (
     BootDocument,
-    BoundListener,
     Died,
     Failed,
     Forked,
@@ -43,6 +44,13 @@ from greenwsgi.shared.messages import (
 )
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.process_memory import Memory
+from greenwsgi.shared.resources import (
+    READER,
+    ZYGOTE_COMMANDS_READER,
+    BoundListener,
+    Resources,
+    worker_commands,
+)
 from greenwsgi.shared.scoreboard import RunningRequest, Stage
 
 NOT_LONG = 1.0
@@ -62,7 +70,7 @@ class Child:
 @dataclass
 class Zygote(Child):
     commands: MessageReader = field(default_factory=lambda: MessageReader(-1))
-    worker_commands: tuple[int, ...] = ()
+    resources: Resources = field(default_factory=Resources)
     loaded: bool = False
 
 
@@ -85,7 +93,9 @@ class World:
 
     adopts = True
 
-    def __init__(self, log: Path, *options: str, reread: Callable[[], object] = bool) -> None:
+    def __init__(
+        self, log: Path, *options: str, reread: Callable[[], object] = bool, segments: Sequence[Segment] = ()
+    ) -> None:
         self.now = 0.0
         self.reader = self.report = -1
         self.rest = ""
@@ -122,6 +132,7 @@ class World:
             clock=self,
             probe=self,
             killed_line=self._killed,
+            segments=segments,
             reread=self.read_again,
             refuse_connections=lambda at_once: self.refusals.append((at_once, len(self.signalled))),
         )
@@ -234,8 +245,7 @@ class World:
         for cycle in self.master.cycles.values():
             cycle.close()
         if not self.over:
-            os.close(self.master._life)
-            os.close(self.master._lifeline)
+            shared_resources.close(self.master.resources)
         self._log.close()
 
     # What the master sees
@@ -264,12 +274,12 @@ class World:
     def start(self, arguments: list[str], descriptors: Iterable[int]) -> int:
         document = int(arguments[-1])
         boot = BootDocument.decode(os.pread(document, os.fstat(document).st_size, 0))
-        assert set(descriptors) == {document, *boot.descriptors}
+        assert set(descriptors) == {document, *boot.resources.descriptors}
         pid = self._new_pid()
-        commands = os.dup(boot.commands)
+        commands = os.dup(boot.resources.fd(ZYGOTE_COMMANDS_READER))
         os.set_blocking(commands, False)
         reader = MessageReader(commands)
-        self.children[pid] = Zygote(pid, boot.generation, commands=reader, worker_commands=boot.worker_commands)
+        self.children[pid] = Zygote(pid, boot.generation, commands=reader, resources=boot.resources)
         return pid
 
     def kill(self, pid: int, number: Signals) -> None:
@@ -316,9 +326,10 @@ class World:
         """Read the command pipe of its seat, which the master keeps open too."""
         pipes = self.children[worker.zygote]
         assert isinstance(pipes, Zygote)
-        if not pipes.worker_commands:
+        pipe = pipes.resources.fd(worker_commands(worker.seat, READER))
+        if pipe < 0:
             return
-        for command in MessageReader(pipes.worker_commands[worker.seat]).read():
+        for command in MessageReader(pipe).read():
             assert isinstance(command, Pause | Resume | ReopenLog)
             if command.pid != worker.pid:
                 continue

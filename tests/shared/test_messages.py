@@ -15,7 +15,6 @@ from greenwsgi.shared.messages import (
     LINE_LIMIT,
     MESSAGES,
     BootDocument,
-    BoundListener,
     Died,
     Failed,
     Forked,
@@ -30,6 +29,7 @@ from greenwsgi.shared.messages import (
     Retire,
     decode,
 )
+from greenwsgi.shared.resources import BoundListener, Resources
 
 
 @pytest.fixture
@@ -193,7 +193,6 @@ def test_the_end_of_a_pipe_is_seen() -> None:
 def test_boot_document_comes_back_as_it_was() -> None:
     listeners = (BoundListener(7, "http", "127.0.0.1:80"), BoundListener(8, "uwsgi", "/tmp/é.sock"))
     document = BootDocument(
-        2, {"assignments": [["env", "A=é", "x.ini", 3]], "magic": {"p": "é"}}, listeners, 10, 11, 12, 13, 2, 8, 1000
+        2, {"assignments": [["env", "A=é", "x.ini", 3]], "magic": {"p": "é"}}, Resources(listeners), 2, 8
     )
     assert BootDocument.decode(document.encode()) == document
-    assert document.descriptors == (10, 11, 12, 13, 2, 7, 8)

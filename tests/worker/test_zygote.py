@@ -11,12 +11,13 @@ import pytest
 from greenwsgi.errors import UsageError
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.shared.messages import BootDocument, Reap, ReopenLog
+from greenwsgi.shared.resources import ZYGOTE_COMMANDS_READER, PipeEnd, Resources
 from greenwsgi.shared.scoreboard import LAYOUT
 from greenwsgi.worker import zygote
 
 
 def document(layout: str) -> BootDocument:
-    return BootDocument(1, {}, (), 3, 4, 5, 6, 2, 4, 4, layout=layout)
+    return BootDocument(1, {}, Resources(), 4, 4, layout=layout)
 
 
 def test_a_master_of_another_layout_is_not_served() -> None:
@@ -29,7 +30,9 @@ def test_a_master_of_another_layout_is_not_served() -> None:
 def test_a_failure_is_logged_to_the_new_file_if_the_log_was_moved_meanwhile(tmp_path: Path) -> None:
     path, moved = tmp_path / "log", tmp_path / "moved"
     reader, writer = os.pipe()
-    boot = replace(document(LAYOUT), commands=reader, log_file=str(path))
+    boot = replace(
+        document(LAYOUT), resources=Resources((PipeEnd(reader, ZYGOTE_COMMANDS_READER),)), log_file=str(path)
+    )
     with path.open("ab") as file:
         log = ServerLog(file.fileno())
         zygote.obey_reopen_log(boot, log)

@@ -35,6 +35,7 @@ from greenwsgi.process.supervision.master import Master
 from greenwsgi.process.supervision.master_setup import MasterSetup, RunErrand, Supervisor
 from greenwsgi.process.supervision.system_probe import SystemProbe
 from greenwsgi.shared import process_title, safe_paths
+from greenwsgi.shared.resources import REPORT_READER, REPORT_WRITER
 from greenwsgi.shared.scoreboard import RunningRequest
 
 
@@ -144,7 +145,8 @@ def _inbox(signals: Iterable[signal.Signals], handed: Handover | None) -> EventI
         return EventInbox(signals)
     for fd in handed.descriptors():
         os.set_inheritable(fd, False)
-    return EventInbox(signals, (handed.report[0], handed.report[1]), handed.rest)
+    pipe = (handed.resources.fd(REPORT_READER), handed.resources.fd(REPORT_WRITER))
+    return EventInbox(signals, pipe, handed.rest)
 
 
 class _KilledLine:

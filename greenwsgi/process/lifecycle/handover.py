@@ -13,11 +13,13 @@ import typing
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
+from itertools import chain
 from typing import Any, TypeVar
 
 from greenwsgi.config.read_variables import HANDOVER_VARIABLE
 from greenwsgi.process.supervision.fleet import Fleet
 from greenwsgi.process.supervision.generation_resources import KeptGeneration
+from greenwsgi.shared.resources import Resources
 from greenwsgi.shared.scoreboard import anonymous_file
 
 T = TypeVar("T")
@@ -25,44 +27,36 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """All that the next image needs. Descriptors are open in it under the same numbers.
-
-    totals: what the dead counted, by worker number and metric; living: what the living counted so far, for an image
-    that cannot read their boards since its layout is another one.
-    report: both ends of the pipe, and what was read of a line that has not ended. lifeline: both ends.
-    folder: where a hook led the master, "" for where it was started. paths: where the places are that
-    an option names.
-    listeners: as inherited.keep has them. pidfile, control, fifo: their descriptors, -1 for none; slot: the fifo's.
-    control_file: the device and inode of the control socket's file, by which it is known again at the end.
-    dropped: whether the server was started by root, and became another user.
-    """
+    """All that the next image needs. Descriptors are open in it under the same numbers."""
 
     fleet: Fleet
     cycles: dict[int, KeptGeneration]
+    """What is open for each generation."""
     layout: str
+    """The layout of their scoreboards."""
     totals: dict[int, dict[str, int]]
+    """What workers that have ended counted, by worker number and metric."""
     living: dict[int, dict[str, int]]
+    """What the workers that live counted so far, for an image that cannot read their boards."""
     starts: dict[int, int]
-    report: list[int]
-    rest: str
-    lifeline: list[int]
-    listeners: list[dict[str, Any]] = field(default_factory=list)
-    pidfile: int = -1
-    control: int = -1
-    control_file: list[int] = field(default_factory=list)
-    fifo: int = -1
+    """How often a worker of each number has become ready."""
+    resources: Resources
+    """What is open for the server as a whole."""
+    rest: str = ""
+    """What was read of a report whose line has not ended."""
     slot: int = 0
+    """Which of the fifo's names is in use."""
     folder: str = ""
+    """The folder that a hook changed to, "" for the one where the server was started."""
     dropped: bool = False
+    """Whether the server was started by root and became another user."""
     paths: dict[str, list[str]] = field(default_factory=dict)
+    """The paths in use, by the option that names them."""
 
     def descriptors(self) -> list[int]:
         """All that must stay open."""
-        cycles = [fd for cycle in self.cycles.values() for fd in (cycle.commands, cycle.board, cycle.failure)]
-        cycles += [fd for cycle in self.cycles.values() for pipe in cycle.worker_commands for fd in pipe]
-        listeners = [one["fd"] for one in self.listeners]
-        single = (self.pidfile, self.control, self.fifo)
-        return [fd for fd in (*self.report, *self.lifeline, *cycles, *listeners, *single) if fd >= 0]
+        kept = (one.resources.descriptors for one in self.cycles.values())
+        return [*self.resources.descriptors, *chain.from_iterable(kept)]
 
     def write(self) -> int:
         """The document's descriptor."""
@@ -88,6 +82,8 @@ def plain(value: Any) -> Any:
     """The value as JSON has it."""
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, Resources):
+        return value.plain()
     if is_dataclass(value):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
@@ -106,6 +102,8 @@ def typed(kind: type[T], data: Any) -> T:
 
 
 def _typed(kind: Any, data: Any) -> Any:
+    if kind is Resources:
+        return Resources.read(data)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         (inner,) = (one for one in arguments if one is not type(None))

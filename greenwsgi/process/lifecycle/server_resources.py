@@ -29,6 +29,7 @@ from greenwsgi.process.supervision import log_messages
 from greenwsgi.process.supervision.event_inbox import EventInbox
 from greenwsgi.shared import descriptor_numbers, resource_limits, run_command
 from greenwsgi.shared.hooks import Hooks
+from greenwsgi.shared.resources import CONTROL_SOCKET, MASTER_FIFO, PIDFILE, OpenFile, Resources
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -61,15 +62,22 @@ class ServerResources:
 
         return do
 
+    def resources(self) -> Resources:
+        """What of these is open. A fifo's descriptor changes with the slot in use."""
+        files: list[OpenFile] = []
+        if self.pidfile:
+            files.append(OpenFile(self.pidfile.fd, PIDFILE, inherited=False))
+        if self.control:
+            files.append(OpenFile(self.control.fd, CONTROL_SOCKET, self.control.file, inherited=False))
+        if self.fifos:
+            files.append(OpenFile(self.fifos.fd, MASTER_FIFO, inherited=False))
+        return Resources((*(one.bound for one in self.listeners), *(one for one in files if one.fd >= 0)))
+
     def hand_over(self, handed: Handover) -> Handover:
         """The same with these."""
         return replace(
             handed,
-            listeners=inherited_sockets.keep(self.listeners),
-            pidfile=self.pidfile.fd if self.pidfile else -1,
-            control=self.control.fd if self.control else -1,
-            control_file=list(self.control.file or ()) if self.control else [],
-            fifo=self.fifos.fd if self.fifos else -1,
+            resources=handed.resources + self.resources(),
             slot=self.fifos.slot if self.fifos else 0,
             dropped=self.dropped,
             paths={
@@ -146,7 +154,7 @@ class ResourceOpener:
         return who or NOBODY_ELSE
 
     def _warn_of(self, what: str) -> None:
-        self.log.warning(f"{what} has changed, but takes a restart; it stays as it was")
+        self.log.warning(f"{what} has changed, but needs a restart; it stays as it was")
 
     def _leave_terminal(self, dropped: bool) -> None:
         """What is typed where the server was started is for no other user, nor for one in the background."""
@@ -192,7 +200,8 @@ class ResourceOpener:
     def _listeners(self, who: Identity) -> list[Listener]:
         if self.handed is None:
             return listeners.listen(self.settings, os.environ, self.log, self._close_at_the_end, who)
-        kept = [inherited_sockets.kept(one, self.settings.listening) for one in self.handed.listeners]
+        options, there = self.settings.listening, self.handed.resources.listeners
+        kept = [inherited_sockets.taken_over(one, options) for one in there]
         for listener in kept:
             self._close_at_the_end(listener)
         self._compare(kept)
@@ -200,16 +209,16 @@ class ResourceOpener:
 
     def _compare(self, kept: Iterable[Listener]) -> None:
         """Over a re-exec the sockets stay: tell of those that were written, or are not written any more."""
-        there = {(one.bound.protocol, one.text): one for one in kept if one.text}
+        there = {(one.bound.protocol, one.bound.text): one for one in kept if one.bound.text}
         wanted = {(one.protocol, one.text): one for one in self.settings.listeners}
         for place, listener in there.items():
             if place not in wanted:
                 self.log.warning(
-                    f"{log_messages.address(listener.bound)} is not configured any more, but closing it takes a restart"
+                    f"{log_messages.address(listener.bound)} is not configured any more, but closing it needs a restart"
                 )
         for place, address in wanted.items():
             if place not in there and not self.settings.listens_by_default:
-                self.log.warning(f"{address.origin}: {' '.join(place)} is new, but opening it takes a restart")
+                self.log.warning(f"{address.origin}: {' '.join(place)} is new, but opening it needs a restart")
 
     def _close_at_the_end(self, listener: Listener) -> None:
         vacuum = self.settings.listening.vacuum
@@ -233,7 +242,7 @@ class ResourceOpener:
     def _pidfile(self, paths: list[str]) -> Pidfile | None:
         if not paths:
             return None
-        pidfile = Pidfile(paths[0], self.handed.pidfile if self.handed else -1)
+        pidfile = Pidfile(paths[0], self._handed_fd(PIDFILE))
         if other := pidfile.write():
             self.log.warning(f"pidfile {pidfile.path} named process {other}, which lives; now it names this one")
         if self.settings.listening.vacuum:
@@ -244,10 +253,10 @@ class ResourceOpener:
         """Closed last: who waits for the server's end sees it there. One that nobody wrote need not be possible."""
         if not paths:
             return None
-        fd = self.handed.control if self.handed else -1
-        file = tuple(self.handed.control_file) if self.handed else ()
+        kept = self.handed.resources.find(CONTROL_SOCKET) if self.handed else None
+        fd, file = (kept.fd, kept.file) if isinstance(kept, OpenFile) else (-1, None)
         try:
-            found = ControlSocket(paths, who, self.inbox, fd, (file[0], file[1]) if file else None)
+            found = ControlSocket(paths, who, self.inbox, fd, file)
         except OSError as error:
             said = f"{paths[0]}: {error.strerror or error}"
             if self.settings.processes.control_socket:
@@ -263,13 +272,17 @@ class ResourceOpener:
         if not paths:
             return None
         fifos = MasterFifos(paths, who, self.inbox, self.log)
-        if self.handed and self.handed.fifo >= 0:
-            fifos.go_on(self.handed.fifo, self.handed.slot)
+        if self.handed and self._handed_fd(MASTER_FIFO) >= 0:
+            fifos.go_on(self._handed_fd(MASTER_FIFO), self.handed.slot)
         else:
             fifos.open()
         self.last.callback(_clean, fifos.close, self.log)
         self.inbox.look_before_wait(fifos.look)
         return fifos
+
+    def _handed_fd(self, name: str) -> int:
+        """The descriptor of that name from before a re-exec, -1 for none."""
+        return self.handed.resources.fd(name) if self.handed else -1
 
     def _log_file(self) -> str:
         path = self.settings.logging.logto or self.settings.logging.daemonize

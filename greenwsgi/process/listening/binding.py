@@ -20,7 +20,7 @@ from greenwsgi.options.table.listening import ListeningOptions
 from greenwsgi.options.value_types import Address
 from greenwsgi.process.lifecycle.user_identity import Owner
 from greenwsgi.shared import safe_paths
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 from greenwsgi.shared.safe_paths import Spot
 
 _IP_FREEBIND = 15
@@ -40,17 +40,10 @@ _LONGEST_PATH = 107 if sys.platform == "linux" else 103
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound socket.
-
-    text: its address as it was written, "" for one that came without. file: the device and inode of a unix socket that
-    we made, by which its owner knows it again. own: we bound it; others are somebody's who may go on with them.
-    """
+    """A listening socket of the master, with what is passed on about it."""
 
     socket: socket.socket
     bound: BoundListener
-    text: str = ""
-    file: tuple[int, int] | None = None
-    own: bool = True
 
     def quiet(self) -> None:
         """Let no new connection begin, if the socket is ours, whatever else holds it. What waits can still be accepted.
@@ -58,7 +51,7 @@ class Listener:
         A TCP listener drops the first packet of a handshake, which clients send again after a second; those that are
         under way are completed. A unix socket refuses at once.
         """
-        if not self.own:
+        if not self.bound.own:
             return
         with suppress(OSError):  # a system that cannot do that
             if self.socket.family == socket.AF_UNIX:
@@ -72,15 +65,15 @@ class Listener:
         The queue of a TCP listener is reset. While the server stops no process would accept new ones: their clients
         would wait for its end, and then be reset.
         """
-        if self.own:
+        if self.bound.own:
             with suppress(OSError):  # it is refusing already; a system that cannot do that
                 self.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self, *, vacuum: bool = True) -> None:
         """Stop listening and, under vacuum, remove a unix socket's file if it is still ours."""
         self.socket.close()
-        if vacuum and self.file:
-            safe_paths.remove(self.bound.name, self.file)
+        if vacuum and self.bound.file:
+            safe_paths.remove(self.bound.name, self.bound.file)
 
 
 def bind(
@@ -96,7 +89,7 @@ def bind(
     except OSError as error:
         why = TAKEN if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise UsageError(f"{address.text}: {why}", address.origin) from None
-    return Listener(listening, BoundListener(listening.fileno(), address.protocol, name), address.text)
+    return Listener(listening, BoundListener(listening.fileno(), address.protocol, name, address.text))
 
 
 def name_of(listening: socket.socket) -> str:
@@ -209,7 +202,7 @@ def _bind_unix(address: Address, path: str, options: ListeningOptions, owner: Ow
             listening, file = make_socket(path, options.chmod_socket, owner, listen)
     except FileExistsError as error:
         raise UsageError(str(error.strerror)) from None
-    return Listener(listening, BoundListener(listening.fileno(), address.protocol, absolute), address.text, file)
+    return Listener(listening, BoundListener(listening.fileno(), address.protocol, absolute, address.text, file=file))
 
 
 def _bind_plain(path: str, listen: Callable[[socket.socket], object]) -> tuple[socket.socket, tuple[int, int]]:

@@ -9,15 +9,14 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Collection, Mapping, MutableMapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, replace
 
 from greenwsgi.errors import Origin, UsageError
 from greenwsgi.options.table.listening import ListeningOptions
 from greenwsgi.options.value_types import Address
 from greenwsgi.process.listening.binding import Listener, name_of, tune
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 
 _FIRST_PASSED = _FIRST_UNNAMED = 3
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
@@ -64,8 +63,8 @@ def adopt(fd: int, address: Address, options: ListeningOptions) -> Listener:
         listening = _move_away(listening)
     listening.set_inheritable(False)
     tune(listening, options)
-    bound = BoundListener(listening.fileno(), address.protocol, name_of(listening))
-    return Listener(listening, bound, address.text, own=False)
+    bound = BoundListener(listening.fileno(), address.protocol, name_of(listening), address.text, own=False)
+    return Listener(listening, bound)
 
 
 def standard_input(protocol: str, options: ListeningOptions) -> Listener | None:
@@ -81,32 +80,10 @@ def standard_input(protocol: str, options: ListeningOptions) -> Listener | None:
     return adopt(0, Address(protocol, "standard input", Origin("standard input")), options)
 
 
-# Over a re-exec
-
-
-def keep(listeners: Collection[Listener]) -> list[dict[str, Any]]:
-    """All that `kept` needs to make the listeners again in the program that this process executes, as plain data."""
-    return [
-        {
-            "fd": one.bound.fd,
-            "protocol": one.bound.protocol,
-            "name": one.bound.name,
-            "tls": one.bound.tls,
-            "text": one.text,
-            "file": list(one.file) if one.file else None,
-            "own": one.own,
-        }
-        for one in listeners
-    ]
-
-
-def kept(said: Mapping[str, Any], options: ListeningOptions) -> Listener:
-    """One of the listeners that `keep` wrote down, perhaps by an older greenwsgi. Raises UsageError."""
-    address = Address(said["protocol"], said["name"], Origin("re-exec"))
-    found = adopt(said["fd"], address, options)
-    file = said["file"]
-    bound = BoundListener(found.bound.fd, address.protocol, said["name"], said["text"], said.get("tls", False))
-    return Listener(found.socket, bound, said["text"], (file[0], file[1]) if file else None, said.get("own", True))
+def taken_over(kept: BoundListener, options: ListeningOptions) -> Listener:
+    """The listener that the image before a re-exec had, as a socket. Raises UsageError."""
+    found = adopt(kept.fd, Address(kept.protocol, kept.name, Origin("re-exec")), options)
+    return Listener(found.socket, replace(kept, fd=found.bound.fd))
 
 
 def _listening(fd: int, backlog: int) -> socket.socket:

@@ -51,7 +51,7 @@ def listen(
     doors.take(sockets)
     if not doors.listeners:
         doors.open_default(log)
-    _check(settings, [one.text for one in doors.listeners])
+    _check(settings, [one.bound.text for one in doors.listeners])
     _tell(settings, doors.listeners, log)
     return doors.listeners
 
@@ -91,9 +91,7 @@ class _Doors:
 
     def open(self, address: Address) -> None:
         """One that was written."""
-        found = self._open(address)
-        tls = address.certificate is not None
-        self._add(replace(found, bound=replace(found.bound, text=address.text, tls=tls)))
+        self._add(self._open(address), text=address.text, tls=address.certificate is not None)
 
     def _open(self, address: Address) -> Listener:
         try:
@@ -112,18 +110,20 @@ class _Doors:
                 continue
             protocol = one.name if one.name in PROTOCOL_NAMES else self._settings.sockets.protocol
             address = Address(protocol, one.name or f"fd://{one.fd}", Origin("LISTEN_FDS"))
-            self._add(replace(inherited_sockets.adopt(one.fd, address, self._options), text=""))
+            self._add(inherited_sockets.adopt(one.fd, address, self._options), text="")
 
     def open_default(self, log: ServerLog) -> None:
         found = inherited_sockets.standard_input(self._settings.sockets.protocol, self._options)
         if found is not None:
-            self._add(replace(found, text=""))
+            self._add(found, text="")
             return
         address = self._settings.listeners[0]
         self.open(address)
         log.info(f"no socket given: serving {log_messages.address(self.listeners[0].bound)}")
 
-    def _add(self, listener: Listener) -> None:
+    def _add(self, listener: Listener, *, text: str, tls: bool = False) -> None:
+        """text: the address as it was configured, "" for none."""
+        listener = replace(listener, bound=replace(listener.bound, text=text, tls=tls))
         self._made(listener)
         self.listeners.append(listener)
 
@@ -150,7 +150,7 @@ def _check(settings: Settings, texts: Iterable[str]) -> None:
 
 def _tell(settings: Settings, listeners: Iterable[Listener], log: ServerLog) -> None:
     for one in listeners:
-        if not one.text:
+        if not one.bound.text:
             log.info(f"inherited {log_messages.address(one.bound)} (descriptor {one.bound.fd})")
     if warning := backlog_warning(settings.listening.listen):
         log.warning(warning)

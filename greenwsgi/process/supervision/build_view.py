@@ -10,7 +10,7 @@ from greenwsgi.process.supervision import log_messages
 from greenwsgi.process.supervision.fleet import Fleet, Generation, Stop, WorkerStage, WorkerState
 from greenwsgi.process.supervision.generation_resources import GenerationResources
 from greenwsgi.shared import process_memory
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 from greenwsgi.shared.scoreboard import Seat, Totals
 from greenwsgi.shared.server_view import GenerationView, ServerView, WorkerTotals, WorkerView
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from signal import Signals
 from typing import Any, Protocol
 
@@ -15,7 +15,17 @@ from greenwsgi.config.settings import Settings, encode
 from greenwsgi.errors import UsageError
 from greenwsgi.process.supervision.fleet import seats_for
 from greenwsgi.process.supervision.worker_command_pipes import WorkerCommandPipes
-from greenwsgi.shared.messages import BootDocument, BoundListener, ZygoteCommand
+from greenwsgi.shared.messages import BootDocument, ZygoteCommand
+from greenwsgi.shared.resources import (
+    FAILURE,
+    SCOREBOARD,
+    ZYGOTE_COMMANDS_READER,
+    ZYGOTE_COMMANDS_WRITER,
+    OpenFile,
+    PipeEnd,
+    Resources,
+    SharedMemory,
+)
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, anonymous_file
 
 FAILURE_LIMIT = 64 << 10
@@ -36,28 +46,16 @@ class System(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
-    """The descriptors that are the same for every zygote."""
-
-    listeners: Sequence[BoundListener]
-    report: int
-    lifeline: int
-    log: int
-    log_file: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class KeptGeneration:
-    """A cycle over a re-exec: the configuration as it travels, descriptors, the board's measures."""
+    """The resources of a generation over a re-exec."""
 
     configuration: dict[str, Any]
-    commands: int
-    board: int
-    failure: int
+    """As it travels, see config.settings.encode."""
+    resources: Resources
     seats: int
+    """How many seats the scoreboard has."""
     cores: int
-    worker_commands: list[list[int]] = field(default_factory=list)
-    """Both ends of each seat's command pipe; none from a master that has no such pipes."""
+    """How many requests a seat has room for."""
 
 
 class GenerationResources:
@@ -75,34 +73,42 @@ class GenerationResources:
         seats = kept.seats if kept else seats_for(settings.processes.processes)
         cores = kept.cores if kept else settings.processes.async_
         self._cores = cores
-        self._commands = kept.commands if kept else -1
-        self._failure = kept.failure if kept else _failure_file()
+        self._commands = kept.resources.fd(ZYGOTE_COMMANDS_WRITER) if kept else -1
+        self._failure = kept.resources.fd(FAILURE) if kept else _failure_file()
+        old = kept.resources.fd(SCOREBOARD) if kept else -1
         try:
-            self.board = Scoreboard(kept.board, seats, cores) if kept and readable else Scoreboard.create(seats, cores)
+            self.board = Scoreboard(old, seats, cores) if kept and readable else Scoreboard.create(seats, cores)
         except (OSError, MemoryError) as error:
             if kept is None:
                 os.close(self._failure)
             what = f"no scoreboard of {seats} seats, each for {cores} requests (async)"
             raise UsageError(f"{what}: {_why(error)}") from None
         if kept and not readable:
-            os.close(kept.board)
+            os.close(old)
         try:
-            self.worker_commands = (
-                WorkerCommandPipes(kept.worker_commands) if kept else WorkerCommandPipes.create(seats)
-            )
+            self.worker_commands = WorkerCommandPipes.of(kept.resources) if kept else WorkerCommandPipes.create(seats)
         except OSError as error:
             os.close(self._failure)
             self.board.close()
             raise UsageError(f"no command pipes for {seats} seats: {_why(error)}") from None
 
+    @property
+    def resources(self) -> Resources:
+        """What is open for this generation now."""
+        own = Resources((SharedMemory(self.board.fd, SCOREBOARD), OpenFile(self._failure, FAILURE)))
+        if self._commands >= 0:
+            own += Resources((PipeEnd(self._commands, ZYGOTE_COMMANDS_WRITER, inherited=False),))
+        return own + self.worker_commands.resources
+
     def keep(self) -> KeptGeneration:
         """What the next image of the master needs to make it again."""
-        seats, cores = len(self.board.seats), self._cores
-        pipes = self.worker_commands.keep()
-        return KeptGeneration(encode(self.settings), self._commands, self.board.fd, self._failure, seats, cores, pipes)
+        return KeptGeneration(encode(self.settings), self.resources, len(self.board.seats), self._cores)
 
-    def start_zygote(self, system: System, wiring: Wiring) -> int:
-        """Execute a zygote; its pid. Raises OSError if there cannot be another process."""
+    def start_zygote(self, system: System, server: Resources, log_file: str) -> int:
+        """Execute a zygote, which inherits the resources of the server and of the generation; its pid.
+
+        log_file: the path that ReopenLog opens. Raises OSError if there cannot be another process.
+        """
         os.ftruncate(self._failure, 0)
         with ExitStack() as its_own:
             document = anonymous_file("greenwsgi-boot")  # not an argument: the configuration may hold secrets
@@ -110,9 +116,19 @@ class GenerationResources:
             reader, self._commands = os.pipe()
             its_own.callback(os.close, reader)
             os.set_blocking(self._commands, False)
-            boot = self._boot_document(wiring, reader)
+            commands = Resources((PipeEnd(reader, ZYGOTE_COMMANDS_READER),))
+            boot = BootDocument(
+                generation=self.generation,
+                configuration=encode(self.settings),
+                resources=(server + self.resources + commands).inherited(),
+                seats=len(self.board.seats),
+                cores=self._cores,
+                log_file=log_file,
+                layout=LAYOUT,
+            )
             os.pwrite(document, boot.encode(), 0)
-            return system.start([sys.executable, "-P", _ZYGOTE_FILE, str(document)], (document, *boot.descriptors))
+            arguments = [sys.executable, "-P", _ZYGOTE_FILE, str(document)]
+            return system.start(arguments, (document, *boot.resources.descriptors))
 
     def tell(self, message: ZygoteCommand) -> None:
         """Tell the zygote, if there is one.
@@ -142,24 +158,6 @@ class GenerationResources:
         self.worker_commands.close()
         os.close(self._failure)
         self.board.close()
-
-    def _boot_document(self, wiring: Wiring, commands: int) -> BootDocument:
-        return BootDocument(
-            generation=self.generation,
-            configuration=encode(self.settings),
-            listeners=tuple(wiring.listeners),
-            report=wiring.report,
-            commands=commands,
-            lifeline=wiring.lifeline,
-            scoreboard=self.board.fd,
-            log=wiring.log,
-            seats=len(self.board.seats),
-            cores=self._cores,
-            failure=self._failure,
-            log_file=wiring.log_file,
-            layout=LAYOUT,
-            worker_commands=self.worker_commands.readers,
-        )
 
 
 def _failure_file() -> int:

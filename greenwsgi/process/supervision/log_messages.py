@@ -5,7 +5,7 @@ from __future__ import annotations
 from signal import Signals
 
 from greenwsgi.process.supervision.fleet import Generation, GenerationStage, ReloadKind, WorkerState
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 
 RELOADS = {
     ReloadKind.WHOLE: "the application is loaded again",

@@ -19,7 +19,7 @@ from greenwsgi.errors import USAGE_STATUS, GreenwsgiError
 from greenwsgi.process.control import status
 from greenwsgi.process.control.command_dispatch import CommandDispatch, CommandOutcome
 from greenwsgi.process.lifecycle.handover import Handover
-from greenwsgi.process.supervision import log_messages, plan
+from greenwsgi.process.supervision import log_messages, plan, shared_resources
 from greenwsgi.process.supervision.autoscaler import Autoscaler
 from greenwsgi.process.supervision.build_view import build_view
 from greenwsgi.process.supervision.command_sender import CommandSender
@@ -34,11 +34,12 @@ from greenwsgi.process.supervision.fleet import (
     WorkerState,
     ZygoteState,
 )
-from greenwsgi.process.supervision.generation_resources import GenerationResources, Wiring
+from greenwsgi.process.supervision.generation_resources import GenerationResources
 from greenwsgi.process.supervision.master_setup import MasterSetup
 from greenwsgi.process.supervision.periodic_checks import PeriodicChecks
 from greenwsgi.shared import safe_paths
 from greenwsgi.shared.messages import ForkWorker
+from greenwsgi.shared.resources import LOG, OpenFile, Resources
 from greenwsgi.shared.scoreboard import LAYOUT, Totals
 
 TICK = 0.25
@@ -65,8 +66,9 @@ class Master:
         self.recorder = EventRecorder(setup, self.cycles, self._dispatch, self._sender)
         self._autoscaler = Autoscaler(self.fleet, self.cycles, self.recorder.totals, self._log, setup.probe)
         self._checks = PeriodicChecks(self.fleet, self.cycles, self._log, setup.probe, self._autoscaler, setup.settings)
-        self._lifeline, self._life = setup.handed.lifeline if setup.handed else os.pipe()
-        self._wiring = Wiring(setup.listeners, self._inbox.report, self._lifeline, self._log.fd, setup.log_file)
+        self._listeners = setup.listeners
+        self._log_file = setup.log_file
+        self.resources = shared_resources.take(setup)
         self._over = False
         if setup.handed:
             self._take_over(setup.handed)
@@ -106,9 +108,8 @@ class Master:
             totals=self.recorder.totals.named(),
             living=Totals.of_living(seats).named(),
             starts=dict(self.recorder.starts),
-            report=[self._inbox.reader, self._inbox.report],
+            resources=self.resources + shared_resources.report_pipe(self._inbox),
             rest=self._inbox.rest,
-            lifeline=[self._lifeline, self._life],
         )
 
     def _take_over(self, handed: Handover) -> None:
@@ -205,14 +206,13 @@ class Master:
                 self._run(errand)
             case plan.Finish():
                 self._over = True
-                os.close(self._life)
-                os.close(self._lifeline)
+                shared_resources.close(self.resources)
             case _:
                 assert_never(action)
 
     def status(self, now: float) -> dict[str, Any]:
         """What `greenwsgi status` shows."""
-        starts, listeners = self.recorder.starts, self._wiring.listeners
+        starts, listeners = self.recorder.starts, self._listeners
         return build_view(self.fleet, self.cycles, self.recorder.totals, starts, listeners, now).document()
 
     def _log_statistics(self) -> None:
@@ -275,12 +275,17 @@ class Master:
 
     def _start_zygote(self, generation: Generation, now: float) -> None:
         try:
-            pid = self.cycles[generation.number].start_zygote(self._system, self._wiring)
+            pid = self.cycles[generation.number].start_zygote(self._system, self._for_zygotes(), self._log_file)
             generation.zygote, generation.failure = ZygoteState(pid, now), ""
         except OSError as error:
             generation.fail(f"cannot start a process: {error}", 0)
             generation.zygote = ZygoteState(0, now)
             self.recorder.zygote_gone(generation, None, now)
+
+    def _for_zygotes(self) -> Resources:
+        """What every zygote inherits of the server."""
+        log = Resources((OpenFile(self._log.fd, LOG), *self._listeners))
+        return self.resources + shared_resources.report_pipe(self._inbox) + log
 
     def _fork(self, generation: Generation, number: int, seat: int, now: float) -> None:
         assert generation.zygote is not None
@@ -298,7 +303,7 @@ class Master:
         if relieved:
             said = f"reloaded: {serves}; generation {relieved.number} drains"
         else:
-            where = ", ".join(log_messages.address(listener) for listener in self._wiring.listeners)
+            where = ", ".join(log_messages.address(listener) for listener in self._listeners)
             said = f"ready: {serves}: {where} (pid {os.getpid()})"
         self._log.info(said)
         self._answer_with(

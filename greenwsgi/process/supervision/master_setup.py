@@ -15,8 +15,9 @@ from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.supervision.event_inbox import Note
 from greenwsgi.process.supervision.fleet import Errand, Fleet
 from greenwsgi.process.supervision.generation_resources import System
+from greenwsgi.process.supervision.shared_segments import SEGMENTS, Segment
 from greenwsgi.process.supervision.system_probe import Probe
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 from greenwsgi.shared.scoreboard import RunningRequest
 
 
@@ -77,6 +78,8 @@ class MasterSetup:
     """What the image of this process before a re-exec knew; the master goes on from there."""
     errands: Mapping[Errand, RunErrand] = field(default_factory=dict)
     """How errands are done that are not the master's own; one that is missing has nothing to do."""
+    segments: Sequence[Segment] = SEGMENTS
+    """The shared memory of the server as a whole."""
     ready: Callable[[], None] = _do_nothing
     """Called when the first generation serves."""
     refuse_connections: Callable[[bool], None] = _do_nothing

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from greenwsgi.process.listening.binding import waiting
 from greenwsgi.shared import process_memory
-from greenwsgi.shared.messages import BoundListener
+from greenwsgi.shared.resources import BoundListener
 
 
 class Probe(Protocol):

@@ -10,17 +10,19 @@ What a dead worker did not read is read by the next one on its seat, which ignor
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import count, takewhile
 
 from greenwsgi.shared.descriptor_numbers import raised
 from greenwsgi.shared.messages import WorkerCommand
+from greenwsgi.shared.resources import READER, WRITER, PipeEnd, Resources, worker_commands
 
 
 class WorkerCommandPipes:
     """Both ends of each pipe, by seat. There are none in a generation that a master without such pipes has made."""
 
-    def __init__(self, pipes: Iterable[Sequence[int]]) -> None:
-        self._pipes = [(reader, writer) for reader, writer in pipes]
+    def __init__(self, pipes: Iterable[tuple[int, int]]) -> None:
+        self._pipes = list(pipes)
 
     @classmethod
     def create(cls, seats: int) -> WorkerCommandPipes:
@@ -45,9 +47,20 @@ class WorkerCommandPipes:
     def __bool__(self) -> bool:
         return bool(self._pipes)
 
+    @classmethod
+    def of(cls, resources: Resources) -> WorkerCommandPipes:
+        """Those of a generation that another image of the master has made."""
+        ends = ([resources.fd(worker_commands(seat, end)) for end in (READER, WRITER)] for seat in count())
+        return cls((reader, writer) for reader, writer in takewhile(lambda pipe: min(pipe) >= 0, ends))
+
     @property
-    def readers(self) -> tuple[int, ...]:
-        return tuple(reader for reader, _ in self._pipes)
+    def resources(self) -> Resources:
+        """Both ends of each; zygotes and workers get the reading ends."""
+        readers = [PipeEnd(pipe[0], worker_commands(seat, READER)) for seat, pipe in enumerate(self._pipes)]
+        writers = [
+            PipeEnd(pipe[1], worker_commands(seat, WRITER), inherited=False) for seat, pipe in enumerate(self._pipes)
+        ]
+        return Resources((*readers, *writers))
 
     def send(self, seat: int, command: WorkerCommand) -> bool:
         """Write it, whole and without waiting. False if the pipe is full: that worker has read nothing for long."""
@@ -56,10 +69,6 @@ class WorkerCommandPipes:
         except BlockingIOError:
             return False
         return True
-
-    def keep(self) -> list[list[int]]:
-        """The descriptors, for the next image of the master."""
-        return [[reader, writer] for reader, writer in self._pipes]
 
     def close(self) -> None:
         for pipe in self._pipes:
