@@ -49,6 +49,22 @@ class GenerationView:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildView:
+    """A child of the server that is neither a zygote nor a worker."""
+
+    role: str
+    name: str
+    pid: int
+    """0 if no process runs."""
+    stage: str
+    """running, leaving, waiting (to be started) or ended."""
+    age: float
+    """Seconds since its process was started."""
+    memory: int
+    """Resident bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerTotals:
     """What one worker number has counted in all its lives."""
 
@@ -72,6 +88,8 @@ class ServerView:
     listeners: tuple[str, ...]
     """Their addresses."""
     generations: tuple[GenerationView, ...]
+    children: tuple[ChildView, ...]
+    """Those that belong to no generation."""
     totals: tuple[WorkerTotals, ...]
 
     def document(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from signal import SIGKILL, SIGTERM
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from tests.live.client import PATIENCE
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
 
 
-def in_child(code: str) -> str:
+def in_child(code: str, *arguments: str) -> str:
     """Run code in a process of its own, since making oneself a subreaper is for good."""
     module = "greenwsgi.process.lifecycle.child_processes"
     prelude = f"import os, signal, sys\nfrom {module} import ChildProcesses\nprocesses = ChildProcesses()\n"
-    done = subprocess.run([sys.executable, "-c", prelude + code], capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-c", prelude + code, *arguments], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -70,6 +73,32 @@ os.write(int(sys.argv[1]), str(signal.SIGTERM in signal.pthread_sigmask(signal.S
 print(*run(program), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 """
     assert in_child(RUN + code) == "True 0 set()"
+
+
+def test_a_program_of_the_operator_starts_as_from_a_shell() -> None:
+    """Found on PATH, no signal blocked or ignored, the standard three descriptors, the environment that it is given."""
+    code = """
+folder, stray = sys.argv[1], os.open("/", os.O_RDONLY)
+os.set_inheritable(stray, True)
+program = f'''#!{sys.executable}
+import os, signal
+with open("{folder}/report", "w") as file:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    handlers = [signal.getsignal(one).name for one in (signal.SIGTERM, signal.SIGHUP)]
+    print(*handlers, blocked, os.environ["COLOUR"], os.path.exists("/dev/fd/{stray}"), file=file)
+'''
+with open(f"{folder}/toyd", "w") as file:
+    file.write(program)
+os.chmod(f"{folder}/toyd", 0o755)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+pid = processes.start_program(["toyd"], {"PATH": folder, "COLOUR": "green"})
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+print(processes.reap() == [(pid, 0)], signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before)
+print(open(f"{folder}/report").read())
+"""
+    with TemporaryDirectory() as folder:
+        assert in_child(code, folder) == "True True\nSIG_DFL SIG_DFL set() green False"
 
 
 @pytest.mark.parametrize("apart", [False, True])

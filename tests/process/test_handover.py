@@ -20,12 +20,12 @@ from greenwsgi.process.supervision.fleet import (
     Generation,
     GenerationStage,
     ReloadKind,
-    RestartBackoff,
     Stop,
     WorkerState,
     ZygoteState,
 )
 from greenwsgi.process.supervision.master import Master
+from greenwsgi.process.supervision.restart_backoff import RestartBackoff
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.resources import SCOREBOARD
 from greenwsgi.shared.scoreboard import LAYOUT, Stage

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from greenwsgi.errors import EXIT_APP_FAILED, UsageError
+from greenwsgi.process.supervision.child_roles import ZYGOTE_ROLE
 from greenwsgi.process.supervision.event_inbox import Asked
-from greenwsgi.process.supervision.fleet import ABRUPT_MERCY, ZYGOTE_MERCY
+from greenwsgi.process.supervision.fleet import ABRUPT_MERCY
 from greenwsgi.process.supervision.plan import SLACK
 from greenwsgi.shared.messages import Failed, ReopenLog
 from greenwsgi.shared.metrics import REQUESTS
@@ -188,7 +189,9 @@ def test_the_successor_of_a_worker_that_crashed_is_on_probation(serving: World) 
     serving.finish()
 
 
-@pytest.mark.parametrize(("number", "seconds"), [(SIGTERM, 60 + SLACK + ZYGOTE_MERCY), (SIGQUIT, 2 * ABRUPT_MERCY)])
+@pytest.mark.parametrize(
+    ("number", "seconds"), [(SIGTERM, 60 + SLACK + ZYGOTE_ROLE.mercy), (SIGQUIT, 2 * ABRUPT_MERCY)]
+)
 def test_a_zygote_that_was_stopped_does_not_keep_the_server(serving: World, number: Signals, seconds: float) -> None:
     serving.deaf = True
     serving.signal(number)

@@ -9,22 +9,20 @@ from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM
 import pytest
 
 from greenwsgi.process.supervision import plan
+from greenwsgi.process.supervision.child_roles import WORKER_ROLE, ZYGOTE_ROLE
 from greenwsgi.process.supervision.fleet import (
     ABRUPT_MERCY,
-    LONGEST_AFTER_READY,
     MOST_DRAINING,
     ZYGOTE,
-    ZYGOTE_MERCY,
     Fleet,
     Generation,
     GenerationStage,
     ReloadKind,
-    RestartBackoff,
     Stop,
     WorkerState,
     ZygoteState,
-    backoff,
 )
+from greenwsgi.process.supervision.restart_backoff import RestartBackoff, backoff
 
 NOW = 1000.0
 RISING, SERVING, DRAINING = GenerationStage
@@ -96,6 +94,10 @@ def words(action: plan.Action) -> str:
             return f"{'pause' if paused else 'resume'} {worker.pid}"
         case plan.Run(errand):
             return f"run {errand.name}"
+        case plan.StartChild(child):
+            return f"start {child.wanted}"
+        case plan.SignalChild(child, signal, kill_at, _):
+            return f"{signal.name} {child.wanted} until {kill_at - NOW:g}"
         case _:
             return f"{type(action).__name__} {action.generation.number}"
 
@@ -176,7 +178,7 @@ DEATHS = {
         [],
     ),
     "a worker that was asked for stays unheard of": (
-        fleet(generation(1, SERVING, asked(1, 0, since=NOW - ZYGOTE_MERCY), ready(2, 1))),
+        fleet(generation(1, SERVING, asked(1, 0, since=NOW - ZYGOTE_ROLE.mercy), ready(2, 1))),
         ["KillZygote 1"],
     ),
     "its zygote was killed for it": (
@@ -184,7 +186,7 @@ DEATHS = {
             generation(
                 1,
                 SERVING,
-                asked(1, 0, since=NOW - ZYGOTE_MERCY),
+                asked(1, 0, since=NOW - ZYGOTE_ROLE.mercy),
                 ready(2, 1),
                 zygote=ZygoteState(100, NOW, loaded=True, dismissed=True),
             )
@@ -192,7 +194,7 @@ DEATHS = {
         [],
     ),
     "its zygote has died": (
-        fleet(generation(1, SERVING, asked(1, 0, since=NOW - ZYGOTE_MERCY), ready(2, 1), zygote=loading(7))),
+        fleet(generation(1, SERVING, asked(1, 0, since=NOW - ZYGOTE_ROLE.mercy), ready(2, 1), zygote=loading(7))),
         ["lose 1: 1"],
     ),
 }
@@ -620,14 +622,14 @@ UNTOLD = {
     ),
     "a worker that is too large is killed, and the zygote has its time too": (
         fleet(generation(1, SERVING, ready(1, 0, stuck="evil-reload-on-rss 5", end_by=SIGKILL), ready(2, 1))),
-        [f"SIGKILL 10 until {ZYGOTE_MERCY:g}"],
+        [f"SIGKILL 10 until {ZYGOTE_ROLE.mercy:g}"],
     ),
     "the server stops at once, and a zygote does not leave": (
         fleet(
             generation(
                 1,
                 DRAINING,
-                zygote=ZygoteState(100, NOW, True, dismissed=True, kill_at=NOW + ZYGOTE_MERCY - ABRUPT_MERCY),
+                zygote=ZygoteState(100, NOW, True, dismissed=True, kill_at=NOW + ZYGOTE_ROLE.mercy - ABRUPT_MERCY),
             ),
             stop=Stop.NOW,
         ),
@@ -679,8 +681,8 @@ def test_why_a_worker_is_killed_names_the_option() -> None:
 
 
 def test_backoff_starts_at_nothing_and_ends_at_half_a_minute() -> None:
-    assert [backoff(deaths) for deaths in range(5)] == [0, 0, 0.25, 0.5, 1]
-    assert backoff(100) == 30
+    assert [backoff(deaths, 30.0) for deaths in range(5)] == [0, 0, 0.25, 0.5, 1]
+    assert backoff(100, WORKER_ROLE.longest_backoff) == 30
 
 
 @pytest.mark.parametrize(
@@ -689,7 +691,7 @@ def test_backoff_starts_at_nothing_and_ends_at_half_a_minute() -> None:
         ("uuuuuuu", [0, 0.25, 0.5, 1, 2, 4, 8]),
         ("rrrrrrr", [0, 0.25, 0.5, 1, 1, 1, 1]),
         ("rrrrruu", [0, 0.25, 0.5, 1, 1, 0, 0.25]),
-        ("uuuuuur", [0, 0.25, 0.5, 1, 2, 4, LONGEST_AFTER_READY]),
+        ("uuuuuur", [0, 0.25, 0.5, 1, 2, 4, WORKER_ROLE.longest_after_ready]),
         ("rrrrlrr", [0, 0.25, 0.5, 1, 0, 0, 0.25]),
     ],
     ids=["never ready", "ready", "ready, then no more", "not ready, then ready", "one lives long"],
@@ -698,7 +700,7 @@ def test_only_those_that_were_never_ready_wait_for_long(deaths: str, waits: list
     """u: died before it was ready; r: as soon as it was; l: later."""
     trouble, seen = RestartBackoff(), list[float]()
     for death in deaths:
-        trouble.died(death != "l", NOW, was_ready=death != "u")
+        trouble.died(WORKER_ROLE, death != "l", NOW, was_ready=death != "u")
         seen.append(trouble.not_before - NOW)
     assert seen == waits
 

@@ -142,11 +142,14 @@ def test_no_text_of_a_status_makes_a_line(tmp_path: Path, capsys: Output) -> Non
     worker = _WORKER | {"age": 1, "memory": 0}
     status: dict[str, object] = dict.fromkeys(("version", "pid", "state"), ESCAPES)
     status |= {"memory": 0, "listeners": [ESCAPES], "generations": [_GENERATION | {"workers": [worker]}]}
+    status["children"] = [dict.fromkeys(("role", "name", "stage", "pid"), ESCAPES)]
     status["totals"] = [dict.fromkeys(_TOTALS, ESCAPES)]
     with answering(tmp_path / "control", json.dumps({"ok": True, "status": status}).encode() + b"\n"):
         assert main(["status", str(tmp_path / "control")]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("\n") == 8, "a head, a table of three rows, a failure, a table of two rows with its title"
+    assert shown.count("\n") == 9, (
+        "a head, a table of three rows, a child, a failure, a table of two rows with its title"
+    )
     assert not any(line.startswith("fake line") for line in shown.splitlines())
     assert all(c.isprintable() for c in shown.replace("\n", ""))
 

@@ -20,6 +20,7 @@ from greenwsgi.errors import Origin, UsageError
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import BY_LETTER
 from greenwsgi.process.supervision import shared_resources
+from greenwsgi.process.supervision.child_roles import ServerChildren
 from greenwsgi.process.supervision.event_inbox import Asked, Note, Signalled
 from greenwsgi.process.supervision.fleet import Fleet
 from greenwsgi.process.supervision.master import Master
@@ -84,6 +85,13 @@ class Worker(Child):
     probation: bool = False
 
 
+@dataclass
+class Program(Child):
+    """A child of the server that is neither a zygote nor a worker."""
+
+    arguments: list[str] = field(default_factory=list)
+
+
 class World:
     """load: how each generation's application loads: ok, fail, crash, never. boot: how its workers do: ok, die, never.
 
@@ -94,14 +102,19 @@ class World:
     adopts = True
 
     def __init__(
-        self, log: Path, *options: str, reread: Callable[[], object] = bool, segments: Sequence[Segment] = ()
+        self,
+        log: Path,
+        *options: str,
+        reread: Callable[[], object] = bool,
+        segments: Sequence[Segment] = (),
+        server_children: Sequence[ServerChildren] = (),
     ) -> None:
         self.now = 0.0
         self.reader = self.report = -1
         self.rest = ""
         self.load: Callable[[int], str] = lambda generation: "ok"
         self.boot: Callable[[int, int], str] = lambda generation, number: "ok"
-        self.stubborn = self.deaf = False
+        self.stubborn = self.deaf = self.no_programs = False
         self.children: dict[int, Child] = {}
         self.signalled: list[tuple[int, Signals]] = []
         self.commanded: list[tuple[int, type[Message]]] = []
@@ -133,6 +146,7 @@ class World:
             probe=self,
             killed_line=self._killed,
             segments=segments,
+            server_children=server_children,
             reread=self.read_again,
             refuse_connections=lambda at_once: self.refusals.append((at_once, len(self.signalled))),
         )
@@ -202,6 +216,7 @@ class World:
         assert self.over
         assert self.zygotes() == []
         assert self.workers() == []
+        assert self.programs() == []
         assert "in the master" not in self.log
 
     @property
@@ -218,6 +233,9 @@ class World:
     def workers(self) -> list[Worker]:
         return [child for child in self.children.values() if isinstance(child, Worker) and child.state == "alive"]
 
+    def programs(self) -> list[Program]:
+        return [child for child in self.children.values() if isinstance(child, Program) and child.state == "alive"]
+
     def serving(self) -> list[tuple[int, int]]:
         """(generation, number) of each worker that is ready."""
         return sorted((worker.generation, worker.number) for worker in self.workers() if worker.ready)
@@ -231,6 +249,8 @@ class World:
             for worker in self.children.values():
                 if isinstance(worker, Worker) and worker.zygote == child.pid and worker.state == "dead":
                     self._die_of_master(worker)
+        elif isinstance(child, Program):
+            self._die_of_master(child)
         elif isinstance(child, Worker):
             if self.deaf and self.children[child.zygote].state == "alive":
                 return
@@ -280,6 +300,13 @@ class World:
         os.set_blocking(commands, False)
         reader = MessageReader(commands)
         self.children[pid] = Zygote(pid, boot.generation, commands=reader, resources=boot.resources)
+        return pid
+
+    def start_program(self, arguments: list[str], environ: Mapping[str, str] | None) -> int:
+        if self.no_programs:
+            raise OSError(11, "Resource temporarily unavailable")
+        pid = self._new_pid()
+        self.children[pid] = Program(pid, 0, arguments=arguments)
         return pid
 
     def kill(self, pid: int, number: Signals) -> None:

@@ -33,6 +33,8 @@ def table(status: Mapping[str, Any]) -> str:
         rows.append(_zygote_row(generation))
         rows += [_worker_row(generation["generation"], worker) for worker in generation["workers"]]
     lines += _aligned(rows)
+    for one in status.get("children", ()):  # an older server has none
+        lines.append(f"{one['role']} {one['name']}: {one['stage']} (pid {one['pid'] or '-'})")
     lines += [f"generation {one['generation']}: {one['failure']}" for one in status["generations"] if one["failure"]]
     totals = [_COUNTED]
     totals += [tuple(str(one[name.replace(" ", "_")]) for name in _COUNTED) for one in status["totals"]]

@@ -44,12 +44,30 @@ class ChildProcesses:
         master where the system supports that. environ: the master's own, if None. Raises OSError if there cannot be
         another process.
         """
-        master, named, apart = os.getpid(), list(descriptors), self._apart
+        return self._start(arguments, list(descriptors), environ, own=True)
+
+    def start_program(self, arguments: list[str], environ: Mapping[str, str] | None = None) -> int:
+        """Execute a program of the operator, which is looked for on PATH; returns its pid.
+
+        It has the standard three descriptors, no signal is blocked, and those that Python ignores end it again. Else
+        it is as `start` says.
+        """
+        return self._start(arguments, [], environ, own=False)
+
+    def _start(self, arguments: list[str], named: list[int], environ: Mapping[str, str] | None, *, own: bool) -> int:
+        """own: whether the program has handlers for signals, and unblocks them when it is ready."""
+        master, apart = os.getpid(), self._apart
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+        def prepare() -> None:
+            _prepare(master, named, apart)
+            if not own:
+                _as_at_login()
+
         try:
             pid = os.fork()
             if pid == 0:
-                _become(lambda: _prepare(master, named, apart), arguments, environ or os.environ)
+                _become(prepare, arguments, os.environ if environ is None else environ)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -161,7 +179,7 @@ def _become(prepare: Callable[[], None], arguments: list[str], environ: Mapping[
     """In the forked child: execute the program, or end. No code of the master may go on here."""
     try:
         prepare()
-        os.execve(arguments[0], arguments, environ)
+        os.execvpe(arguments[0], arguments, environ)
     except BaseException as error:
         write_whole(2, f"cannot execute {arguments[0]}: {error}\n".encode())
     finally:
@@ -177,6 +195,14 @@ def _prepare(master: int, named: list[int], apart: bool) -> None:
     for fd in {*_open_descriptors(), *named}:
         with suppress(OSError):  # it is not open (any more)
             os.set_inheritable(fd, fd in named)
+
+
+def _as_at_login() -> None:
+    """Give the signals that this process handles or ignores their default actions, and block none."""
+    for number in signal.valid_signals() - {SIGKILL, signal.SIGSTOP}:
+        with suppress(OSError, ValueError):  # those that the C library keeps for itself
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _open_descriptors() -> Iterable[int]:

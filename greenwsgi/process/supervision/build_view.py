@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 
 from greenwsgi import __version__
 from greenwsgi.process.supervision import log_messages
+from greenwsgi.process.supervision.child_state import ChildState
 from greenwsgi.process.supervision.fleet import Fleet, Generation, Stop, WorkerStage, WorkerState
 from greenwsgi.process.supervision.generation_resources import GenerationResources
 from greenwsgi.shared import process_memory
 from greenwsgi.shared.resources import BoundListener
 from greenwsgi.shared.scoreboard import Seat, Totals
-from greenwsgi.shared.server_view import GenerationView, ServerView, WorkerTotals, WorkerView
+from greenwsgi.shared.server_view import ChildView, GenerationView, ServerView, WorkerTotals, WorkerView
 
 
 def build_view(
@@ -33,6 +34,7 @@ def build_view(
         memory=process_memory.of(os.getpid()).resident,
         listeners=tuple(log_messages.address(listener) for listener in listeners),
         generations=tuple(_generation(one, cycles[one.number], now) for one in fleet.generations),
+        children=tuple(_child(one, now) for one in fleet.children),
         totals=tuple(
             WorkerTotals(number, max(0, starts.get(number, 0) - 1), tuple(totals.of(number, seats)))
             for number in numbers
@@ -70,6 +72,23 @@ def _worker(worker: WorkerState, seat: Seat, now: float) -> WorkerView:
         memory=process_memory.of(worker.pid).resident,
         counters=tuple(seat.counters),
     )
+
+
+def _child(child: ChildState, now: float) -> ChildView:
+    return ChildView(
+        role=child.wanted.role.name,
+        name=child.wanted.program.name,
+        pid=child.pid,
+        stage=_child_stage(child),
+        age=round(now - child.since, 1) if child.pid else 0,
+        memory=process_memory.of(child.pid).resident if child.pid else 0,
+    )
+
+
+def _child_stage(child: ChildState) -> str:
+    if child.pid:
+        return "running" if child.told is None else "leaving"
+    return "ended" if child.ended else "waiting"
 
 
 def _stage(worker: WorkerState) -> str:

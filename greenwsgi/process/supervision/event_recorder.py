@@ -11,10 +11,11 @@ from signal import SIGCHLD, SIGTERM
 from greenwsgi.process.control.command_dispatch import CommandDispatch
 from greenwsgi.process.lifecycle.child_processes import lives
 from greenwsgi.process.supervision import log_messages
+from greenwsgi.process.supervision.child_state import ChildState
 from greenwsgi.process.supervision.command_sender import CommandSender
 from greenwsgi.process.supervision.crash_suspects import CrashSuspects
 from greenwsgi.process.supervision.event_inbox import Asked, Note
-from greenwsgi.process.supervision.fleet import Generation, GenerationStage, WorkerState
+from greenwsgi.process.supervision.fleet import Generation, GenerationStage, Stop, WorkerState
 from greenwsgi.process.supervision.generation_resources import GenerationResources
 from greenwsgi.process.supervision.master_setup import MasterSetup
 from greenwsgi.shared.messages import Died, Failed, Forked, Loaded, Ready, Reap, Report, Retire
@@ -135,7 +136,18 @@ class EventRecorder:
             if worker.pid == pid:
                 self.worker_gone(generation, worker, pid, status, now)
                 return
+        for child in self._fleet.children:
+            if child.pid == pid:
+                self._child_gone(child, status, now)
+                return
         self._other_child_died(pid, status)
+
+    def _child_gone(self, child: ChildState, status: int, now: float) -> None:
+        said = f"{child} {log_messages.ended(status)}"
+        asked = child.told is not None
+        self._fleet.child_gone(child, now)
+        again = not asked and not child.ended and self._fleet.stop is Stop.NO
+        self._log.info(said + (log_messages.started_again(child.backoff.not_before - now) if again else ""))
 
     def _miss_orphans(self, now: float) -> None:
         """Where orphans do not become our children, no process tells us of their death."""

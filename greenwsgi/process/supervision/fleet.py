@@ -13,22 +13,12 @@ from math import inf
 from signal import SIGABRT, SIGQUIT, SIGTERM, Signals
 
 from greenwsgi.errors import EXIT_APP_FAILED
-
-QUICK = 0.5
-"""A worker that dies before it is READY, or within this many seconds after, died quickly: only that slows respawns.
-So did a zygote that died as soon after it had loaded."""
-
-LONGEST_BACKOFF = 30.0
-
-LONGEST_AFTER_READY = 1.0
-"""The same for a worker that had been READY. Its application works, so a request ended it: while nothing is started
-again, all other clients wait for the one that sends such requests."""
+from greenwsgi.process.supervision.child_roles import WORKER_ROLE, ZYGOTE_ROLE, StartsWhen, StopsWhen, WantedChild
+from greenwsgi.process.supervision.child_state import ChildState
+from greenwsgi.process.supervision.restart_backoff import QUICK, RestartBackoff
 
 ABRUPT_MERCY = 1.0
 """Seconds that whoever is to leave at once has, before SIGKILL."""
-
-ZYGOTE_MERCY = 10.0
-"""Seconds a zygote may take to leave, to fork a worker that makes itself heard, and to tell of one that was killed."""
 
 MOST_DRAINING = 2
 """How many generations drain at a time unless draining-generations says otherwise: each holds all its processes."""
@@ -78,32 +68,6 @@ class GenerationStage(Enum):
 
 
 @dataclass(slots=True)
-class RestartBackoff:
-    """How often in a row a process died quickly, and when it may be started again: first at once.
-
-    unready: how many of these deaths in a row came before it was READY. crashed: the last worker of this number that
-    had been READY died without being told to leave, so its successor is on probation.
-    """
-
-    deaths: int = 0
-    not_before: float = 0.0
-    unready: int = 0
-    crashed: bool = False
-
-    def died(self, quickly: bool, now: float, *, was_ready: bool = False) -> None:
-        self.deaths = self.deaths + 1 if quickly else 0
-        self.unready = self.unready + 1 if quickly and not was_ready else 0
-        self.crashed |= was_ready
-        wait = min(backoff(self.deaths), LONGEST_AFTER_READY) if was_ready else backoff(self.unready)
-        self.not_before = now + wait
-
-
-def backoff(deaths: int) -> float:
-    """Seconds to wait after so many quick deaths in a row: 0, 0, 0.25, 0.5, 1, ... 30."""
-    return 0.0 if deaths < 2 else min(LONGEST_BACKOFF, 0.25 * 2.0 ** (deaths - 2))
-
-
-@dataclass(slots=True)
 class ZygoteState:
     """A zygote, as the master sees it. It loads the application first, and can fork when it has `loaded`.
 
@@ -125,7 +89,7 @@ class ZygoteState:
     def dismiss(self, now: float) -> None:
         """It was told to leave, or said that it does."""
         self.dismissed = True
-        self.kill_at = now + ZYGOTE_MERCY
+        self.kill_at = now + ZYGOTE_ROLE.mercy
 
 
 class WorkerStage(Enum):
@@ -296,9 +260,8 @@ class Generation:
         del self.workers[worker.seat]
         if worker.crashed:
             quickly = worker.ready_at is None or now - worker.ready_at < QUICK
-            self.trouble.setdefault(worker.number, RestartBackoff()).died(
-                quickly, now, was_ready=worker.ready_at is not None
-            )
+            trouble = self.trouble.setdefault(worker.number, RestartBackoff())
+            trouble.died(WORKER_ROLE, quickly, now, was_ready=worker.ready_at is not None)
         elif worker.number in self.trouble:
             self.trouble[worker.number].crashed = False
 
@@ -306,7 +269,7 @@ class Generation:
         """It is dead; its workers live on. Dying while it loads, or at its first forks, slows its successor."""
         assert self.zygote is not None
         quickly = not self.zygote.loaded or now - self.zygote.loaded_at < QUICK
-        self.trouble.setdefault(ZYGOTE, RestartBackoff()).died(quickly, now)
+        self.trouble.setdefault(ZYGOTE, RestartBackoff()).died(ZYGOTE_ROLE, quickly, now)
         self.zygote = None
 
 
@@ -332,6 +295,45 @@ class Fleet:
     paused: bool = False
     errands: list[Errand] = field(default_factory=list)
     most_draining: int = MOST_DRAINING
+    children: list[ChildState] = field(default_factory=list)
+    """The children of the server, in the order in which they were wanted."""
+    wanted: list[WantedChild] = field(default_factory=list)
+    """Which of them are to run."""
+
+    def want(self, wanted: list[WantedChild]) -> None:
+        """Have these children of the server, and no others."""
+        self.wanted = wanted
+        self.children = [one for one in self.children if one.pid or one.wanted in wanted]
+        known = [one.wanted for one in self.children]
+        self.children += [ChildState(one) for one in wanted if one not in known]
+
+    def child_gone(self, child: ChildState, now: float) -> None:
+        """Its process has ended."""
+        child.gone(now)
+        if child.wanted not in self.wanted:
+            self.children.remove(child)
+
+    def may_start(self, child: ChildState, now: float) -> bool:
+        """Whether it is to be started now."""
+        if child.pid or child.ended or self.stop is not Stop.NO or now < child.backoff.not_before:
+            return False
+        return child.wanted.role.starts is StartsWhen.BEFORE_WORKERS or self.at(GenerationStage.SERVING) is not None
+
+    def reason_to_leave(self, child: ChildState) -> str:
+        """Why it has to leave now, "" if it may stay."""
+        role, serving = child.wanted.role, self.at(GenerationStage.SERVING)
+        if self.stop is not Stop.NO:
+            early = role.stops is not StopsWhen.AFTER_WORKERS or not self.generations
+            return "the server stops" if early else ""
+        if child.wanted not in self.wanted:
+            return "it is not configured any more"
+        if serving and child.generation and serving.number != child.generation and not role.survives_reload:
+            return f"generation {serving.number} serves"
+        return child.outdated
+
+    def stops_before_workers(self) -> bool:
+        """Whether a child runs that has to end before the workers are told to leave."""
+        return any(one.pid and one.wanted.role.stops is StopsWhen.BEFORE_WORKERS for one in self.children)
 
     def at(self, stage: GenerationStage) -> Generation | None:
         """The generation at that stage: there is at most one that rises, and one that serves."""

@@ -31,7 +31,12 @@ def again(generation: Generation, worker: WorkerState, now: float) -> str:
         return ""
     wait = generation.wait(worker.number, now)
     before = " before it was ready" if worker.ready_at is None else ""
-    return f"{before}, started again" + (f" in {wait:g} s" if wait else "")
+    return before + started_again(wait)
+
+
+def started_again(wait: float) -> str:
+    """That a process is started again. wait: in how many seconds."""
+    return ", started again" + (f" in {wait:g} s" if wait > 0 else "")
 
 
 def hastened(generation: Generation, most: int, seconds: float) -> str:

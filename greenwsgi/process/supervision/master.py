@@ -22,6 +22,8 @@ from greenwsgi.process.lifecycle.handover import Handover
 from greenwsgi.process.supervision import log_messages, plan, shared_resources
 from greenwsgi.process.supervision.autoscaler import Autoscaler
 from greenwsgi.process.supervision.build_view import build_view
+from greenwsgi.process.supervision.child_roles import wanted_children
+from greenwsgi.process.supervision.child_state import ChildState
 from greenwsgi.process.supervision.command_sender import CommandSender
 from greenwsgi.process.supervision.event_inbox import Signalled
 from greenwsgi.process.supervision.event_recorder import EventRecorder
@@ -70,14 +72,17 @@ class Master:
         self._log_file = setup.log_file
         self.resources = shared_resources.take(setup)
         self._over = False
+        self._server_children = setup.server_children
         if setup.handed:
             self._take_over(setup.handed)
-        self._obey(setup.settings)
+        serving = self.fleet.at(GenerationStage.SERVING)
+        self._obey(self.cycles[serving.number].settings if serving else setup.settings)
 
     def _obey(self, settings: Settings) -> None:
         """Apply what these settings say of the master itself."""
         self.fleet.reload_mercy = settings.processes.reload_mercy
         self.fleet.most_draining = settings.processes.draining_generations
+        self.fleet.want(wanted_children(self._server_children, settings))
 
     def open_log(self, path: str) -> None:
         """Open the log's file again, here and in all processes. Raises OSError."""
@@ -120,6 +125,9 @@ class Master:
         if not readable:  # by another greenwsgi: what its workers count from now on is not seen
             self.recorder.totals.restore(handed.living)
         self.recorder.starts.update(handed.starts)
+        for child in self.fleet.children:
+            if not child.wanted.role.survives_reexec:
+                child.outdated = "the master was executed again"
         self.recorder.show_past()
 
     def run(self) -> int:
@@ -188,6 +196,10 @@ class Master:
                 self._log.warning(log_messages.hastened(generation, self.fleet.most_draining, ends_at - now))
             case plan.Tell(worker, signal, kill_at, why):
                 self._tell(worker, signal, kill_at, why)
+            case plan.StartChild(child):
+                self._start_child(child, now)
+            case plan.SignalChild(child, signal, kill_at, why):
+                self._signal_child(child, signal, kill_at, why)
             case plan.Lose(generation, worker):
                 self.recorder.worker_gone(generation, worker, 0, None, now)
             case plan.Dismiss(generation):
@@ -281,6 +293,23 @@ class Master:
             generation.fail(f"cannot start a process: {error}", 0)
             generation.zygote = ZygoteState(0, now)
             self.recorder.zygote_gone(generation, None, now)
+
+    def _start_child(self, child: ChildState, now: float) -> None:
+        serving, program = self.fleet.at(GenerationStage.SERVING), child.wanted.program
+        try:
+            pid = self._system.start_program(program.arguments, program.environment)
+        except OSError as error:
+            child.since = now
+            child.gone(now)
+            self._log.error(f"{child} cannot be started: {error}")
+            return
+        child.started(pid, now, serving.number if serving else 0)
+        self._log.info(f"{child} is started")
+
+    def _signal_child(self, child: ChildState, signal: Signals, kill_at: float, why: str) -> None:
+        self._log.info(f"{child} {'is killed' if signal is SIGKILL else 'leaves'}: {why}")
+        child.told, child.kill_at = signal, kill_at
+        self._system.kill(child.pid, signal)
 
     def _for_zygotes(self) -> Resources:
         """What every zygote inherits of the server."""

@@ -12,6 +12,7 @@ from greenwsgi.config.settings import Settings
 from greenwsgi.log.server_log import ServerLog
 from greenwsgi.process.control.commands import BY_SIGNAL, Command
 from greenwsgi.process.lifecycle.handover import Handover
+from greenwsgi.process.supervision.child_roles import SERVER_CHILDREN, ServerChildren
 from greenwsgi.process.supervision.event_inbox import Note
 from greenwsgi.process.supervision.fleet import Errand, Fleet
 from greenwsgi.process.supervision.generation_resources import System
@@ -78,6 +79,8 @@ class MasterSetup:
     """What the image of this process before a re-exec knew; the master goes on from there."""
     errands: Mapping[Errand, RunErrand] = field(default_factory=dict)
     """How errands are done that are not the master's own; one that is missing has nothing to do."""
+    server_children: Sequence[ServerChildren] = SERVER_CHILDREN
+    """The roles of the server's own children."""
     segments: Sequence[Segment] = SEGMENTS
     """The shared memory of the server as a whole."""
     ready: Callable[[], None] = _do_nothing

@@ -18,6 +18,9 @@ The rules of one generation's life:
   first: each holds all its processes as long as one of its requests runs.
 * A worker that wants a successor (it is old, or large) has one that is ready before it leaves. Only one of the whole
   server is replaced at a time, whoever asked first.
+* Children of the server, which belong to no generation, are kept running by the facts of their roles
+  (`child_roles`): started before the workers or when the first generation serves, started again with a back-off, told
+  to leave before, with or after the workers.
 * A reload asked for while a generation loads its application starts the load again (the files may have changed since);
   while its workers boot, it waits until they have.
 """
@@ -29,10 +32,11 @@ from dataclasses import dataclass
 from math import inf
 from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM, Signals
 
+from greenwsgi.process.supervision.child_roles import ZYGOTE_ROLE, StopsWhen
+from greenwsgi.process.supervision.child_state import ChildState
 from greenwsgi.process.supervision.fleet import (
     ABRUPT_MERCY,
     ZYGOTE,
-    ZYGOTE_MERCY,
     Errand,
     Fleet,
     Generation,
@@ -122,6 +126,23 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
+class StartChild:
+    """Start the process of a child of the server."""
+
+    child: ChildState
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChild:
+    """Send a child of the server a signal that ends it; `kill_at` is when it gets SIGKILL if it is still there."""
+
+    child: ChildState
+    signal: Signals
+    kill_at: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lose:
     """Forget a worker that was never heard of; its zygote died before or after it forked."""
 
@@ -188,6 +209,8 @@ Action = (
     | Drain
     | Hasten
     | Tell
+    | StartChild
+    | SignalChild
     | Lose
     | Dismiss
     | AbortZygote
@@ -207,7 +230,8 @@ def plan(fleet: Fleet, now: float) -> list[Action]:
 def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
     for errand in fleet.errands:
         yield Run(errand)
-    if fleet.stop is not Stop.NO and not fleet.generations:
+    yield from _children(fleet, now)
+    if fleet.stop is not Stop.NO and not fleet.generations and not any(child.pid for child in fleet.children):
         yield Finish()
     if fleet.reload_wanted and _may_start(fleet):
         yield StartGeneration()
@@ -226,6 +250,26 @@ def _plan(fleet: Fleet, now: float) -> Iterator[Action]:
             yield from _upkeep(fleet, generation, now)
         yield from _overdue(fleet, generation, now)
         yield from _pauses(fleet, generation)
+
+
+def _children(fleet: Fleet, now: float) -> Iterator[Action]:
+    """Keep the children of the server running, or have them leave, by the facts of their roles."""
+    for child in fleet.children:
+        if fleet.may_start(child, now):
+            yield StartChild(child)
+        elif child.pid and child.told is not SIGKILL:
+            yield from _child_leaves(fleet, child, now)
+
+
+def _child_leaves(fleet: Fleet, child: ChildState, now: float) -> Iterator[Action]:
+    role, why = child.wanted.role, fleet.reason_to_leave(child)
+    kill_at = now + (ABRUPT_MERCY if fleet.stop is Stop.NOW else role.mercy)
+    if fleet.stop is Stop.GRACEFUL and role.stops is not StopsWhen.AFTER_WORKERS:
+        kill_at = min(kill_at, fleet.stop_since + fleet.reload_mercy)  # it has no longer than the workers
+    if now >= child.kill_at:
+        yield SignalChild(child, SIGKILL, inf, "it does not leave")
+    elif why and (child.told is None or (fleet.stop is not Stop.NO and kill_at < child.kill_at)):
+        yield SignalChild(child, role.stop_signal, kill_at, why)
 
 
 def _may_start(fleet: Fleet) -> bool:
@@ -315,7 +359,8 @@ def _pauses(fleet: Fleet, generation: Generation) -> Iterator[Action]:
 def _draining(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
     """See to it that its workers leave, then its zygote."""
     if generation.workers:
-        yield from _farewell(fleet, generation, now)
+        if fleet.stop is Stop.NO or not fleet.stops_before_workers():
+            yield from _farewell(fleet, generation, now)
     elif generation.zygote is None:
         yield Forget(generation)
     elif not generation.zygote.loaded and not generation.zygote.dismissed:
@@ -355,7 +400,7 @@ def _is_needed(fleet: Fleet, generation: Generation, worker: WorkerState) -> boo
 
 def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Action]:
     """Who was given time and has used it up?"""
-    zygote, hurry = generation.zygote, ZYGOTE_MERCY - _zygote_mercy(fleet)
+    zygote, hurry = generation.zygote, ZYGOTE_ROLE.mercy - _zygote_mercy(fleet)
     if zygote and now >= zygote.kill_at - hurry:
         yield KillZygote(generation, "it does not leave")
     elif zygote and zygote.stuck and not zygote.dismissed:
@@ -374,7 +419,7 @@ def _overdue(fleet: Fleet, generation: Generation, now: float) -> Iterator[Actio
 
 
 def _zygote_mercy(fleet: Fleet) -> float:
-    return ABRUPT_MERCY if fleet.stop is Stop.NOW else ZYGOTE_MERCY
+    return ABRUPT_MERCY if fleet.stop is Stop.NOW else ZYGOTE_ROLE.mercy
 
 
 def _untold(generation: Generation, now: float) -> WorkerState | None:
