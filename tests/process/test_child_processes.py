@@ -82,10 +82,11 @@ folder, stray = sys.argv[1], os.open("/", os.O_RDONLY)
 os.set_inheritable(stray, True)
 program = f'''#!{sys.executable}
 import os, signal
+stray = os.path.exists("/dev/fd/{stray}")
 with open("{folder}/report", "w") as file:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     handlers = [signal.getsignal(one).name for one in (signal.SIGTERM, signal.SIGHUP)]
-    print(*handlers, blocked, os.environ["COLOUR"], os.path.exists("/dev/fd/{stray}"), file=file)
+    print(*handlers, blocked, os.environ["COLOUR"], stray, file=file)
 '''
 with open(f"{folder}/toyd", "w") as file:
     file.write(program)
