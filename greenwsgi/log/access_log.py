@@ -60,6 +60,10 @@ class AccessLog:
         self.line = compiled((MEMORY if memory else "") + (DEFAULT_MICROS if micros else DEFAULT), pid)
         """The line of a record, without its end."""
 
+    def lose(self) -> None:
+        """Write nothing any more: the descriptor is another file by now."""
+        self.fd = -1
+
     def write(self, record: RequestRecord) -> None:
         """Write the line of this request, if it gets one."""
         if self._worthy is not None and not self._worthy(record):

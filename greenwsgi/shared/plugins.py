@@ -1,7 +1,7 @@
 """What other distributions add to greenwsgi: rows of its tables, found by their entry points.
 
-Groups: `greenwsgi.pipeline` (worker/pipeline.py) and `greenwsgi.subcommands` (subcommands/). docs/plugins.md shows how
-to write one.
+Groups: `greenwsgi.pipeline` (worker/pipeline.py), `greenwsgi.log_sinks` (worker/log_sinks.py) and
+`greenwsgi.subcommands` (subcommands/). docs/plugins.md shows how to write one.
 
 A server without plugins does not import importlib.metadata, which takes 35 ms. Instead it looks for the name of the
 group in the files entry_points.txt on sys.path, which takes 1 ms for 50 distributions. It does not trust its own look

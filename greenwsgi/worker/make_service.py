@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from greenwsgi.log import access_log
 from greenwsgi.serve.deadlines import Deadlines
 from greenwsgi.serve.descriptor_owners import DescriptorOwners
 from greenwsgi.serve.loop_budget import LoopBudget
@@ -14,7 +13,7 @@ from greenwsgi.serve.request_slots import RequestSlots
 from greenwsgi.serve.service import Service
 from greenwsgi.shared.metrics import REQUESTS
 from greenwsgi.shared.scoreboard import Scoreboard
-from greenwsgi.worker import pipeline
+from greenwsgi.worker import log_sinks, pipeline
 from greenwsgi.worker.worker_boot import WorkerBoot
 from greenwsgi.wsgi.types import Application
 
@@ -31,7 +30,7 @@ def make_service(boot: WorkerBoot, application: Application, finished: Callable[
         policy=RequestPolicy.of(settings),
         application=pipeline.build(application, context, pipeline.rows()),
         log=boot.log,
-        access=access_log.configured(settings.logging, os.getpid(), boot.log.fd),
+        access=log_sinks.make_access_log(settings, os.getpid(), boot.log, log_sinks.rows()),
         seat=boot.seat,
         total_requests=lambda: _total_requests(boot.board),
         deadlines=deadlines,

@@ -134,7 +134,7 @@ class Worker:
             log.lose()
             self._monitor.lose_log()
             if access is not None:
-                access.fd = -1
+                access.lose()
         if self._boot.report.fd in lost:  # the master cannot be told
             self._status = EXIT_FAILED
             self._leave.set()

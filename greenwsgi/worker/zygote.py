@@ -51,7 +51,7 @@ from greenwsgi.shared.resources import (
     worker_commands,
 )
 from greenwsgi.shared.scoreboard import LAYOUT, Scoreboard, Stage
-from greenwsgi.worker import pipeline
+from greenwsgi.worker import log_sinks, pipeline
 from greenwsgi.worker.application import find_application
 from greenwsgi.worker.worker import run
 from greenwsgi.worker.worker_boot import WorkerBoot
@@ -168,7 +168,8 @@ def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application 
             raise UsageError(f"chdir {settings.python.chdir}: {error.strerror}") from None
     if settings.cgi.cgi:
         check_programs(settings)
-    pipeline.rows()  # workers inherit the plugins, and one that cannot be loaded fails the start
+    for table in (pipeline, log_sinks):  # workers inherit the plugins, and one that cannot be loaded fails the start
+        table.rows()
     moments, hooks = settings.hooks, Hooks(log, partial(run_program, forks))
     hooks.perform("pre-app", moments.hook_pre_app, moments.exec_pre_app)
     application = None if settings.processes.lazy_apps else find_application(settings)

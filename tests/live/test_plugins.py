@@ -1,4 +1,4 @@
-"""Plugins of other distributions, in real servers: a pipeline row and a subcommand."""
+"""Plugins of other distributions, in real servers: a pipeline row, a log sink and a subcommand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.ps import wait_until
 from tests.live.server import ROOT, Server
 
 PLUGINS = ROOT / "tests/plugins"
@@ -33,6 +34,14 @@ def test_a_pipeline_row_answers_before_the_application(tmp_path: Path, lazy: tup
         assert (answer.status, answer.body) == (503, b"back in a minute\n")
         file.unlink()
         assert server.get("/").status == 200
+
+
+def test_a_log_sink_gets_a_record_of_each_request(tmp_path: Path) -> None:
+    file = tmp_path / "counts"
+    with Server("--disable-logging", env={**path_with("example"), "COUNTS_FILE": str(file)}) as server:
+        for _ in range(3):
+            assert server.get("/").status == 200
+        wait_until(lambda: file.exists() and file.read_text() == '{"ok": 3}', "three records")
 
 
 def test_a_row_that_cannot_be_loaded_fails_the_start() -> None:
