@@ -11,7 +11,7 @@ from typing import Any
 from greenwsgi.config.option_rules import socket_numbers
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.crash_probation import CrashProbation
-from greenwsgi.serve.endpoints import door
+from greenwsgi.serve.endpoints import endpoint_and_admission
 from greenwsgi.serve.service import Service
 from greenwsgi.shared.messages import HANDSHAKE
 from greenwsgi.shared.metrics import FULL
@@ -48,7 +48,7 @@ class Accepting:
             share = shares.get(number, range(1, workers + 1))
             if boot.number not in share:
                 continue
-            endpoint, admission = door(listener, boot.settings, boot.tls, fixed)
+            endpoint, admission = endpoint_and_admission(listener, boot.settings, boot.tls, fixed)
             room = partial(self._siblings_have_room, share) if len(share) > 1 else None
             acceptor = Acceptor(
                 listener.fd, self._service, endpoint, siblings_have_room=room, capacity=capacity, admission=admission
