@@ -19,13 +19,18 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 @dataclass(frozen=True, slots=True)
 class Worthy:
-    """Which requests get a line when not all do: any of these. Seconds and bytes; None is no such rule."""
+    """Selects the requests that get a line when not all do: those that meet any of the rules."""
 
     refused: bool = False
+    """The status is 4xx (log-4xx)."""
     failed: bool = False
+    """The status is 5xx, or the request was killed (log-5xx)."""
     empty: bool = False
+    """The answer has no body (log-zero)."""
     slow: float | None = None
+    """The request took this many seconds or more (log-slow); None without this rule."""
     big: int | None = None
+    """The answer's body has this many bytes or more (log-big); None without this rule."""
 
     def __call__(self, one: RequestRecord) -> bool:
         return (

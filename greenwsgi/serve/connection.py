@@ -61,7 +61,7 @@ class Connection:
 
     Attributes:
 
-    - admission: the rule that admitted the connection and must be told of its end with `leave`; None if there is none.
+    - admission: the admission that admitted the connection; `leave` is called at the end. None if there is none.
     - disconnect: watches whether the client leaves; `environ["greenwsgi.disconnected"]`.
     - endpoint: see the argument.
     - environ: the variables that all its requests share. Values of a gateway (REMOTE_ADDR and the like) replace them.

@@ -155,8 +155,8 @@ class _End(Hub):
 def renew(end: End) -> tuple[list[greenlet], bool]:
     """Give this thread a fresh hub, and make it the main thread.
 
-    end: ends the process. Returns the greenlets that are on their way here, the present one first, whose code is the
-    child's; and whether a native thread has forked.
+    end: ends the process. Returns the current greenlet and those to which it returns, whose code continues in the
+    child; and whether a native thread has forked.
     """
     native = _ident() != hub_module.MAIN_THREAD_IDENT
     old, current = local.get_hub_if_exists(), getcurrent()
@@ -202,7 +202,7 @@ def _lineage(current: greenlet, hub: Hub | None) -> list[greenlet]:
 
 
 def _forget_in_os() -> None:
-    """What gevent.os remembers: children, who are the parent's; and what it closes as soon as the loop turns."""
+    """Clear gevent.os: the children, which are the parent's, and the descriptors to close in the loop's next pass."""
     children, closing = gevent_os._watched_children, getattr(gevent_os, "_closing_fd_to_event", {})
     for fd in closing:
         os.closerange(fd, fd + 1)

@@ -1,4 +1,4 @@
-"""The listeners of a worker: which it serves, when it pauses, and how they are closed."""
+"""The acceptors of a worker: which listeners it serves, pausing, and closing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Accepting:
         self._acceptors: list[Acceptor] = []
 
     def start(self, environ: dict[str, Any]) -> None:
-        """Accept on all listeners that this worker serves. environ: what it adds to every request's."""
+        """Accept on all listeners that this worker serves. environ: variables to add to each request's."""
         boot = self._boot
         workers = boot.settings.processes.processes
         fixed = fixed_part(multiprocess=workers > 1, node=os.uname().nodename) | environ
