@@ -32,6 +32,7 @@ WORDS = {
     r"bur(?:y|ies|ied|ial|ying)": "reap",
     r"naught|whilst|aforesaid|amid|amidst|betwixt": "nothing, while, between",
     r"is no more|are no more": "has ended",
+    r"carriers?": "pooled greenlet",
 }
 """A regular expression for whole words, in any case: what to write instead."""
 
