@@ -64,7 +64,7 @@ def load(settings: Settings) -> dict[str, ServerTls]:
             for (host, certificate), origin in hosts
         }
         context.sslobject_class = ServerSide
-        context.sni_callback = _chooser(named)  # type: ignore[assignment]  # we get what sslobject_class says
+        context.sni_callback = _chooser(named)  # type: ignore[assignment]  # it is called with a sslobject_class
         found[address.text] = ServerTls(context, bool(own.client_ca))
     return found
 

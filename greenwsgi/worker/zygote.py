@@ -269,7 +269,7 @@ class Zygote:
         forks.forget_seat = self._board.detach
 
     def serve(self) -> None:
-        """Fork and reap until the master hangs up or is gone."""
+        """Fork and reap until the master closes the command pipe or is gone."""
         while True:
             polled = len(self._pidfds) < len(self._seats)
             ready = {fd for fd, _ in self._poll.poll(DEATH_POLL * 1000 if polled else None)}
