@@ -1,13 +1,13 @@
-"""Log lines of those who must never wait: the master, and the monitor of a worker.
+"""A log for code that must never wait: the master, and the monitor of a worker.
 
-A log may be a pipe or socket whose reader hangs, or a terminal that was stopped (Ctrl-S). What it cannot take at once
-is kept, up to MOST_KEPT bytes, and tried again at each `flush`; what is more than that is dropped, counted and told of
-when the log takes lines again.
+A log may be a pipe or socket whose reader hangs, or a terminal that was stopped (Ctrl-S). Lines that it cannot take at
+once are kept, up to MOST_KEPT bytes, and tried again at each `flush`. Lines beyond that are dropped and counted, and
+their number is logged when the log takes lines again.
 
-The descriptor's open file belongs to others too, to workers, to the shell and what else it started, so it is never made
-non-blocking. Instead a pipe or terminal is opened a second time, which on Linux gives an open file of our own; a socket
-has a flag for each send. Where that cannot be had (another system, another user's terminal), a line is written when
-poll says that the log takes one; then a write can wait only if another process has filled the log between the two.
+Other processes (workers, the shell and its children) share the open file description, so it is never made non-blocking.
+Instead a pipe or terminal is opened a second time, which on Linux gives an open file description of our own; a socket
+has a flag for each send. Where that is not possible (another system, another user's terminal), a line is written when
+poll reports that the log is writable; a write can then wait only if another process has filled the log in between.
 """
 
 from __future__ import annotations
@@ -24,28 +24,34 @@ from collections.abc import Callable
 from typing import Protocol
 
 MOST_KEPT = 64 << 10
-"""Bytes."""
+"""Bytes of lines that are kept for later."""
 
 _PIECE = select.PIPE_BUF
-"""What poll says of a pipe holds for so many bytes."""
+"""If poll reports a pipe as writable, this many bytes can be written without waiting."""
 
 
 class Poll(Protocol):
-    """select.poll's object, of the system itself where gevent has put another one in its place."""
+    """The interface of a poll object. Where gevent has patched select, the original must be used."""
 
     def register(self, fd: int, events: int, /) -> object: ...
     def poll(self, milliseconds: float, /) -> list[tuple[int, int]]: ...
 
 
 class NonblockingLog:
-    """One descriptor's. dropped: the line that tells how many were dropped. poll: makes a new poll object.
+    """The non-blocking log of one descriptor.
 
-    The descriptor may be made another file meanwhile (a log that is opened again): each write looks.
+    The descriptor may be given to another file at any time (a log that is opened again); each write checks that.
+
+    Arguments:
+
+    - fd: the log's descriptor.
+    - dropped: makes the line that reports a number of dropped lines.
+    - poll: makes a new poll object.
     """
 
     def __init__(self, fd: int, dropped: Callable[[int], bytes], poll: Callable[[], Poll] = select.poll) -> None:
         self.fd = fd
-        self._tell_dropped = dropped
+        self._dropped_line = dropped
         self._poll = poll
         self._kept: deque[bytes] = deque()
         self._size = 0
@@ -56,8 +62,10 @@ class NonblockingLog:
         self._socket: _socket.socket | None = None
 
     def look(self) -> None:
-        """What is the descriptor now? Raises OSError. The first time best before privileges are dropped, which may be
-        needed to open it again."""
+        """Check which file the descriptor is, and open it a second time if that has changed. Raises OSError.
+
+        It should be called once before privileges are dropped, which may be needed to open the file.
+        """
         found = os.fstat(self.fd)
         file = found.st_dev, found.st_ino
         if file == self._file and self._has_its_own():
@@ -81,7 +89,7 @@ class NonblockingLog:
     def flush(self, seconds: float = 0.0) -> None:
         """Write as much of what was kept as the log takes now, or within so many seconds.
 
-        One that takes nothing any more (a full disk, a closed pipe) loses it, as it does for everybody.
+        If the log has failed (a full disk, a closed pipe), the lines are lost.
         """
         self._flush()
         until = time.monotonic() + seconds if seconds and self._kept else 0.0
@@ -92,7 +100,7 @@ class NonblockingLog:
             self._flush()
 
     def close(self) -> None:
-        """Give back what it has opened, and not what has got its number since."""
+        """Close the descriptor that this object has opened, unless its number now belongs to another file."""
         if self._socket is not None and not self._has_its_own():
             self._socket.detach()
         elif self._socket is not None:
@@ -102,7 +110,7 @@ class NonblockingLog:
         self._file, self._own, self._socket = None, -1, None
 
     def _has_its_own(self) -> bool:
-        """Is what it opened beside the descriptor still the same file? An application may close any number."""
+        """Whether the second descriptor is still the same file; an application may close any number."""
         own = self._own if self._socket is None else self._socket.fileno()
         if own < 0:
             return True
@@ -120,7 +128,7 @@ class NonblockingLog:
             while self._kept:
                 self._send_first()
                 if not self._kept and self._dropped:
-                    self._keep(self._tell_dropped(self._dropped))
+                    self._keep(self._dropped_line(self._dropped))
                     self._dropped = 0
         except BlockingIOError:
             return
@@ -129,7 +137,7 @@ class NonblockingLog:
             self._size = 0
 
     def _send_first(self) -> None:
-        """A piece of the first line. Raises BlockingIOError if the log takes nothing now, OSError if it never will."""
+        """Send a part of the first line. Raises BlockingIOError if the log is full, OSError if it has failed."""
         line = self._kept[0]
         taken = self._send(line)
         self._size -= taken
@@ -163,7 +171,7 @@ class NonblockingLog:
 
 
 def _open_again(fd: int) -> int:
-    """The same pipe or terminal, as an open file of our own that does not block; -1 if that cannot be had."""
+    """The same pipe or terminal, as a non-blocking open file description of our own; -1 if that is not possible."""
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
@@ -172,7 +180,7 @@ def _open_again(fd: int) -> int:
 
 
 def _high(own: int, log: int) -> int:
-    """The same under a number above the log's, which in a worker is out of the way of an application that closes."""
+    """Duplicate it to a number above the log's: an application that closes low descriptors does not reach it."""
     if own < 0:
         return own
     try:

@@ -1,7 +1,7 @@
 """The server's own log: one line, one write.
 
 Not the standard library's loggers: an application's `logging.config.dictConfig` disables loggers it does not name,
-and the server's words must not vanish with them.
+and the server's lines must not be lost with them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from greenwsgi.log.nonblocking_log import NonblockingLog, Poll
 
 LAST_WORDS = 0.5
-"""Seconds that a process which ends waits for a log that takes nothing."""
+"""Seconds that an ending process waits for a log that is full."""
 
 
 class ServerLog:
@@ -24,7 +24,7 @@ class ServerLog:
     """
 
     outlet: NonblockingLog | None = None
-    """Set where a line must never be waited for; it may come late then, or be lost in a log that takes nothing."""
+    """Set where a write must never wait. Lines may be delayed then, or lost if the log stays full."""
 
     def __init__(self, fd: int = 2) -> None:
         self.fd = fd
@@ -37,7 +37,7 @@ class ServerLog:
         return _file_of(self.fd) != self._file and _file_of(self.fd) != self._file
 
     def lose(self) -> None:
-        """Write nothing any more: the descriptor is another file by now."""
+        """Write nothing more: the descriptor now belongs to another file."""
         self.fd = -1
         if self.outlet is not None:
             self.outlet.fd = -1
@@ -45,8 +45,8 @@ class ServerLog:
     def reopen(self, path: str, open_log: Callable[[str], int]) -> None:
         """Write to the end of that file from now on, and standard output and error too where they are the log.
 
-        The descriptors keep their numbers. open_log: how to open it, as safe_paths does. Raises OSError, and nothing
-        has changed.
+        The descriptors keep their numbers. open_log: opens the file, as safe_paths.open_log does. Raises OSError, and
+        changes nothing then.
         """
         file = open_log(path)
         old = _file_of(self.fd)
@@ -65,7 +65,7 @@ class ServerLog:
 
     @contextmanager
     def never_waiting(self) -> Iterator[None]:
-        """No write waits meanwhile. Call `flush` now and then."""
+        """A context in which no write waits. Call `flush` from time to time in it."""
         if self.outlet is not None:
             yield
             return
@@ -80,7 +80,7 @@ class ServerLog:
             self.outlet = None
 
     def flush(self, seconds: float = 0.0) -> None:
-        """Try again to write what the log did not take; it has so much time for that."""
+        """Try again to write lines that were kept, for this many seconds."""
         if self.outlet is not None:
             self.outlet.flush(seconds)
 
@@ -113,7 +113,7 @@ class ServerLog:
 
 
 def _file_of(fd: int) -> tuple[int, int] | None:
-    """What is open there; as shared.descriptors has it, which is a sibling."""
+    """Device and inode of a descriptor; None if it is closed. See shared.descriptor_numbers.file_of."""
     try:
         found = os.fstat(fd)
     except OSError:
@@ -126,13 +126,13 @@ def write_whole(fd: int, data: bytes) -> None:
 
     A full pipe that is not read does stop a worker, as under uWSGI: the whole process waits until it is read again.
     No greenlet may run meanwhile: its line would come into the middle of this one, and in the hub nothing can switch.
-    The master never waits, see `Outlet`.
+    The master never waits, see NonblockingLog.
     """
     try:
         while data:
             try:
                 data = data[os.write(fd, data) :]
-            except BlockingIOError:  # somebody, of those who share the pipe or terminal, has made it non-blocking
+            except BlockingIOError:  # another process that shares the pipe or terminal has made it non-blocking
                 os.set_blocking(fd, True)
     except OSError:
         return

@@ -1,4 +1,4 @@
-"""The application's part of a traceback: the frames above it are the server's and help no one."""
+"""The application's part of a traceback: the frames of the server above it are left out."""
 
 from __future__ import annotations
 

@@ -24,19 +24,22 @@ from greenwsgi.wire.registry import row_of
 
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 SHORTAGE_PAUSE = 0.1
+"""Seconds without accepting when no descriptor is free."""
 BUSY_PAUSE = 0.01
+"""Seconds without accepting when no slot is free and a sibling has one."""
 REST_PAUSE = 0.02
+"""While the server stops: seconds between two checks of the queue."""
 REST_BATCH = 100
-"""While the server stops: seconds between two looks at the queue, and how many connections one look takes."""
+"""While the server stops: the number of connections accepted at one check."""
 
 _now = SystemClock.monotonic
 
 
 class OneAtATime(Protocol):
-    """The rule of a worker that may have only one connection for now. CrashProbation is one."""
+    """The probation of a worker that may have only one connection at a time. CrashProbation implements it."""
 
     taken: bool
-    """There is a connection: the next one has to wait."""
+    """There is a connection: the next one must wait."""
 
     def take(self) -> None:
         """A connection has been accepted."""
@@ -45,11 +48,17 @@ class OneAtATime(Protocol):
 class Acceptor(StreamServer):
     """Accepts from a listener that other workers may share.
 
-    siblings_have_room: has one of those a free slot? None if there are none. Where there are, one connection is taken
-    at a time (`max_accept`), so that the others get theirs.
-    capacity: how many connections the worker may hold, bounded by its descriptors.
-    admission: who may come in; None for everybody, which then costs nothing.
-    probation: set while the worker takes one connection at a time, since the one before it crashed.
+    Arguments:
+
+    - fd: the listener's descriptor.
+    - service: what all connections of the worker share.
+    - endpoint: the listener's endpoint.
+    - siblings_have_room: whether another worker on this listener has a free slot; None if there is no other. With
+      siblings one connection is accepted per pass of the loop (`max_accept`), so that they get connections too.
+    - capacity: how many connections the worker may hold, bounded by its descriptors.
+    - admission: the rule for clients; None if all may connect, which has no cost.
+
+    Attribute `probation`: set while the worker takes one connection at a time, because its predecessor crashed.
     """
 
     def __init__(
@@ -74,15 +83,15 @@ class Acceptor(StreamServer):
         self.probation: OneAtATime | None = None
         self._accepted_in = -1
         self._more = False
-        """The pass of the loop in which a connection was accepted last, and whether it was not the first."""
+        """`_accepted_in`: the pass of the loop of the last accept. `_more`: it was not the first in that pass."""
         self._holders = service.descriptor_owners.holders
         super().__init__(socket(fileno=fd))
 
     def handle(self, *args: Any) -> None:
-        """StreamServer wants it; do_handle does its work."""
+        """Required by StreamServer; `do_handle` replaces it."""
 
     def full(self) -> bool:
-        """No descriptor is left, or no slot while a sibling has some: the connection waits in the kernel for it."""
+        """Whether to leave connections in the kernel: no descriptor is free, or no slot while a sibling has one."""
         service = self._service
         if self.probation is not None and self.probation.taken:
             return True
@@ -98,11 +107,11 @@ class Acceptor(StreamServer):
         return False
 
     def do_read(self) -> Any:
-        """Accept one connection: its socket and the peer's address. None when there is none, or to let others run."""
+        """Accept one connection: its socket and the peer's address. None if there is none, or to give way."""
         listener, holders, turn = self.socket, self._holders, self.loop.iteration
         if self._accepted_in != turn:
             self._accepted_in, self._more = turn, False
-        elif not self._more:  # usually there is none, and asking whether the turn is over takes 0.1 us
+        elif not self._more:  # usually there is no second one, and the check of the budget takes 0.1 us
             self._more = True
         elif self._service.loop_budget.over():
             self._empty = False
@@ -116,7 +125,7 @@ class Acceptor(StreamServer):
             return None  # a sibling was faster
         except ConnectionError:
             self._empty = False
-            return None  # it left while it was in the queue
+            return None  # the client left while it was in the queue
         except OSError as error:
             if error.errno == errno.EINVAL:  # the master has shut it down: the server stops
                 self.stop_accepting()
@@ -132,7 +141,7 @@ class Acceptor(StreamServer):
         return sock, address
 
     def do_handle(self, sock: Any, address: Any) -> None:
-        """Give a connection its greenlet."""
+        """Run a connection in a greenlet."""
         connection = Connection(self._service, self._endpoint, sock, address)
         if self._admission is not None and not connection.admit(self._admission):
             sock.close()
@@ -148,19 +157,19 @@ class Acceptor(StreamServer):
             raise
 
     def close(self) -> None:
-        """Stop accepting, for good."""
+        """Stop accepting and close the listener."""
         for timer in (self._again, self._rest):
             if timer is not None:
                 timer.stop()
         super().close()
 
     def drain(self, grace: float, most: float = inf) -> None:
-        """The server stops: accept what waits in the queue, which no other process will do, and then close.
+        """The server stops: accept the connections in the queue, since no other process does, and then close.
 
-        It closes when the queue is empty, `grace` seconds from now at the earliest and `most` at the latest. Neither a
-        pause nor siblings that have room keep it from accepting; without descriptors it waits for some.
+        It closes when the queue is empty, `grace` seconds from now at the earliest and `most` at the latest. It accepts
+        even if it is paused or siblings have room; without descriptors it waits for some.
         """
-        self._paused = True  # a timer looks from now on: a unix socket that was shut down is always readable
+        self._paused = True  # a timer checks from now on: a unix socket that was shut down is always readable
         self.stop_accepting()
         earliest, latest = _now() + grace, _now() + most
         self._rest = self.loop.timer(0.0, REST_PAUSE)
@@ -179,7 +188,7 @@ class Acceptor(StreamServer):
             self.close()
 
     def pause(self, paused: bool) -> None:
-        """Accept nothing until told otherwise: connections wait in the backlog."""
+        """Pause or resume accepting. While paused, connections wait in the backlog."""
         if self._rest is not None:
             return
         self._paused = paused
@@ -194,7 +203,7 @@ class Acceptor(StreamServer):
         self._again.start(self.resume)
 
     def resume(self) -> None:
-        """Accept again, unless that is paused or over."""
+        """Accept again, unless the acceptor is paused or closed."""
         if self.started and not self._paused:
             self.start_accepting()
 
@@ -202,7 +211,7 @@ class Acceptor(StreamServer):
 def endpoint_of(
     listener: BoundListener, fixed: dict[str, Any], preamble: Callable[[Connection], bytes] | None = None
 ) -> Endpoint:
-    """What connections of a listener need to know of it; SERVER_NAME is the host's, as under uWSGI."""
+    """The endpoint of a listener. SERVER_NAME is the host's name, as under uWSGI."""
     with socket(fileno=os.dup(listener.fd)) as sock:
         address = sock.getsockname()
     port = str(address[1]) if isinstance(address, tuple) else "80"  # PEP 3333: SERVER_PORT is never empty

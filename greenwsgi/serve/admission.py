@@ -8,16 +8,21 @@ from greenwsgi.wsgi.forwarded_headers import TrustList
 
 
 class Admission:
-    """The rule of one listener."""
+    """The admission of one listener.
+
+    Arguments:
+
+    - allowed: the peers that may connect; None for all.
+    - most: the number of connections that one address may hold at a time; 0 for any number.
+    """
 
     def __init__(self, allowed: TrustList | None, most: int) -> None:
-        """`allowed`: peers, None for all. `most`: connections that one address may hold, 0 for any number."""
         self._allowed = allowed
         self._most = most
         self._held: Counter[str] = Counter()
 
     def refusal(self, peer: str) -> str:
-        """Why a connection of this address is refused. "" if it is admitted: then call `leave` at its end."""
+        """Why a connection of this address is refused; "" if it is admitted, then call `leave` at its end."""
         if self._allowed is not None and peer not in self._allowed:
             return "not in uwsgi-allow"
         if self._most and peer and self._held[peer] >= self._most:

@@ -52,7 +52,7 @@ _now = SystemClock.monotonic
 
 
 class Silent(Exception):
-    """The program has neither read nor written for cgi-timeout."""
+    """The program has neither read nor written anything for cgi-timeout seconds."""
 
 
 class CgiPrograms:
@@ -190,7 +190,17 @@ class _Noted:
 
 
 class _Run:
-    """One running program. Raises OSError if it cannot be started."""
+    """One running program. Raises OSError if it cannot be started.
+
+    Arguments:
+
+    - script: the program and its arguments.
+    - environ: its environment.
+    - body: the file from which the request's body is read; None for none.
+    - patience: seconds without reading or writing after which `read` raises Silent (cgi-timeout).
+    - log: receives its standard error.
+    - loop_budget: the worker's.
+    """
 
     def __init__(
         self,
@@ -214,7 +224,7 @@ class _Run:
         self._listener = gevent.spawn(self._listen)
 
     def register(self, running: set[_Run]) -> None:
-        """Be in that set until `close`."""
+        """Add it to that set, from which `close` removes it."""
         self._running = running
         running.add(self)
 
@@ -241,7 +251,7 @@ class _Run:
     def read(self) -> bytes:
         """The next bytes of its answer, b"" at its end."""
         self._loop_budget.check()
-        self._moved = _now()  # what has passed since the last call was the client's time
+        self._moved = _now()  # the time since the last call was spent on the client
         while (left := self._moved + self._patience - _now()) > 0:
             data: bytes | None = gevent.with_timeout(left, nb_read, self._out, READ_SIZE, timeout_value=None)
             if data is not None:
@@ -302,12 +312,12 @@ class _Run:
             if len(data) > LONGEST_LINE:
                 lines, data = [*lines, data], b""
             for line in lines:
-                self._say(line)
+                self._log_line(line)
                 self._loop_budget.check()
         if data:
-            self._say(data)
+            self._log_line(data)
 
-    def _say(self, line: bytes) -> None:
+    def _log_line(self, line: bytes) -> None:
         text = line[:LONGEST_LINE].decode("utf-8", "backslashreplace")
         self._log.info(f"cgi: {self._name} (pid {self.process.pid}): {text}")
 

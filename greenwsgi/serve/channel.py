@@ -1,4 +1,4 @@
-"""The port of an exchange: what one request and its answer need of the connection that carries them.
+"""The interface of an exchange to the connection that carries it.
 
 Connection implements it for the protocols that carry one request at a time. A stream of an HTTP/2 connection, or a
 WebSocket's handshake, is a channel too: several of them may belong to one connection. The interfaces are structural, so
@@ -17,23 +17,24 @@ from greenwsgi.wsgi.response import Response, ResponseSink
 
 
 class ChannelStream(ResponseSink, Protocol):
-    """Bytes of one channel, in both directions. A peer that has left raises PeerGone, one that stalls PeerStalled."""
+    """Bytes of one channel, in both directions. Raises PeerGone if the peer has left, PeerStalled if it stalls."""
 
     timeout: float
     """Seconds that each read may wait."""
     waits: int
     """How often a greenlet has waited for the peer since the exchange began."""
     sending: bool
-    """A greenlet is in the middle of a send: anything sent now would be in the middle of its data."""
+    """A greenlet is in the middle of a send: other data would be mixed into it."""
     gone: bool
     """The peer has left, or does not take what is sent."""
     loop_budget: LoopBudget
+    """The worker's."""
 
     def recv(self, until: float = 0.0) -> bytes:
         """The next bytes, b"" when the peer has ended its side. `until`: a deadline that replaces the timeout."""
 
     def answer_was_lost(self) -> bool:
-        """The peer ended its side before it was answered: has it closed the connection altogether?"""
+        """The peer ended its side before it was answered: whether it has closed the connection completely."""
 
 
 class ClientWatch(Protocol):
@@ -42,25 +43,25 @@ class ClientWatch(Protocol):
     missed: bool
     """The client left before it had the whole answer."""
     full: bool
-    """What the client sends is not read any more: `look` finds out whether it has left."""
+    """No more data of the client is read: `look` must be called to find out whether it has left."""
 
     def watch(self, response: Response, victim: Any) -> None:
         """Begin to watch. When the client leaves, ClientLeft is thrown into the greenlet `victim`; None for no one."""
 
     def look(self) -> None:
-        """Called in the hub while `full`: has the client left?"""
+        """Called in the hub while `full`: check whether the client has left."""
 
     def rest(self) -> None:
         """The request has ended: stop watching."""
 
 
 class Channel(Protocol):
-    """One request's way in and its answer's way out."""
+    """Carries one request and its answer at a time."""
 
     greenlet: Any
     """The greenlet that runs the exchange."""
     lingers: bool
-    """Bytes that no one will read may be on their way from the peer: the end of the channel must wait for them."""
+    """The peer may still be sending bytes that will not be read: the channel must wait for them before it closes."""
 
     @property
     def protocol(self) -> WireProtocol:
@@ -68,15 +69,15 @@ class Channel(Protocol):
 
     @property
     def stream(self) -> ChannelStream:
-        """Its bytes."""
+        """The channel's bytes."""
 
     @property
     def environ(self) -> dict[str, Any]:
-        """What all requests of the connection have in common. An exchange copies it."""
+        """The variables that all requests of the connection share. An exchange copies them."""
 
     @property
     def scheme(self) -> str:
-        """The client's scheme; "" when the peer is a gateway, which knows the client's address and scheme."""
+        """The client's scheme; "" if the peer is a gateway, which supplies the client's address and scheme."""
 
     @property
     def sendfile(self) -> SendFile | None:
@@ -91,4 +92,4 @@ class Channel(Protocol):
         """The peer, for the log."""
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
-        """Answer with `status` where the protocol can say it. The channel ends after that."""
+        """Answer with `status` if the protocol can express it. The channel ends afterwards."""

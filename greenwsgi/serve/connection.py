@@ -1,6 +1,6 @@
-"""One connection: request heads in, exchanges, until either side has had enough.
+"""One connection: reads request heads and runs one exchange for each, until the peer or the server ends it.
 
-Hot path, budget 2 us a request beside wire and the system calls.
+Hot path: its budget is 2 us per request, without the protocol's work and system calls.
 """
 
 from __future__ import annotations
@@ -27,37 +27,55 @@ _now = SystemClock.monotonic
 RETRY_AFTER = "1"
 FRESH_GRACE = 5.0
 IDLE_GRACE = 1.0
-"""While its worker drains, seconds that a new and a kept connection still get to send a request. A client that has just
-been answered may be sending its next request at this moment: closing at once would lose it."""
+"""Seconds that a new connection (FRESH_GRACE) and a kept one (IDLE_GRACE) may still wait for a request while the worker
+drains. A client that has just been answered may be sending its next request; closing at once would lose it."""
 
 
 TLS_HANDSHAKE = 22
-"""The first byte of TLS (RFC 8446 5.1); no protocol that is spoken here begins with it."""
+"""The first byte of TLS (RFC 8446 5.1); no supported protocol begins with it."""
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """One listener as its connections see it."""
+    """The properties of a listener that its connections need."""
 
     row: ProtocolRow
+    """The protocol's row in PROTOCOLS."""
     name: str
-    """Its address, for the log."""
+    """The listener's address, for the log."""
     environ: dict[str, Any]
-    """What every environ of its requests begins with."""
+    """The variables that every request's environ starts with."""
     preamble: Callable[[Connection], bytes] | None = None
-    """Reads what comes before the protocol; returns the protocol's first bytes, if they have come."""
+    """Reads the bytes before the protocol. Returns the first bytes of the protocol, b"" if none have been received."""
 
 
 class Connection:
-    """One accepted socket; `run` serves it in a greenlet, and again in another one when it has to go on there.
+    """One accepted socket. It implements Channel. `run` serves it, in one pooled greenlet or several in turn.
 
-    greenlet: the one it runs in; None when that is to end, which the connection may survive in another one.
-    over: there is no next request, only the end of the connection is left.
-    waiting_since: when it began to wait for a request of which no byte has come, 0 while there is one.
-    fresh: no request was ever begun.
-    scheme: the client's; "" when the peer is a gateway, a web server which knows the client's address and scheme.
-    lingers: bytes may be on their way to us that nobody will read, see Stream.linger.
-    environ: what all its requests have in common; a uwsgi peer's word on REMOTE_ADDR and the like replaces ours.
+    Arguments:
+
+    - service: what all connections of the worker share.
+    - endpoint: the listener that accepted it.
+    - sock: the non-blocking `_socket.socket`.
+    - address: the peer's address, as `accept` returned it.
+
+    Attributes:
+
+    - admission: the admission that admitted the connection; `leave` is called at the end. None if there is none.
+    - disconnect: watches whether the client leaves; `environ["greenwsgi.disconnected"]`.
+    - endpoint: see the argument.
+    - environ: the variables that all its requests share. Values of a gateway (REMOTE_ADDR and the like) replace them.
+    - fresh: no request has begun yet.
+    - greenlet: the greenlet that runs it. None if that greenlet must end; the connection may continue in another one.
+    - lingers: the peer may still be sending bytes that will not be read, see Stream.linger.
+    - over: no further request is read; the connection only has to be closed.
+    - peer: the client's IP address, "" for a unix socket.
+    - protocol: the protocol's state machine.
+    - scheme: the client's scheme. "" if the peer is a gateway, which supplies the client's address and scheme.
+    - sendfile: sends a part of a file without reading it; None where the body is framed or encrypted.
+    - service: see the argument.
+    - stream: the socket's bytes.
+    - waiting_since: monotonic seconds at which it began to wait for a request, 0 once a byte of it has been received.
     """
 
     __slots__ = (
@@ -97,7 +115,7 @@ class Connection:
         self.waiting_since = _now()
 
     def speak(self, row: ProtocolRow, stream: Stream) -> None:
-        """Speak this protocol over this stream; before the first request only."""
+        """Use this protocol over this stream. To be called before the first request only."""
         self.stream = stream
         self.protocol = protocol = row.factory(self.service.policy.wire)
         self.scheme = row.scheme
@@ -115,8 +133,8 @@ class Connection:
     def run(self) -> bool:
         """Serve requests until the connection ends, or until it needs another greenlet.
 
-        This is the border at which every error of a connection stops. False when its greenlet was not looked at since
-        code of the application ran in it.
+        Every error of the connection is handled here. Returns False if the greenlet has not been checked by `is_clean`
+        since code of the application ran in it.
         """
         service, pool = self.service, self.service.greenlet_pool
         service.connections.add(self)
@@ -133,7 +151,7 @@ class Connection:
             looked = True
         except PeerError as error:
             error.__traceback__ = error.__context__ = (
-                None  # the protocol keeps it, and its frames keep all that has come
+                None  # the protocol keeps the error, and its frames keep all received data
             )
             service.seat.counters[REFUSED + Refused.REQUEST] += 1
             service.log.info(f"refused {self.who} on {self.endpoint.name}: {error}")
@@ -142,7 +160,7 @@ class Connection:
             service.overloaded(str(error))
             self.refuse(503, "the server is overloaded", [("Retry-After", RETRY_AFTER)])
         except PeerGone:
-            pass  # nobody is left to answer, and an exchange that had begun has its access line
+            pass  # the client cannot be answered; an exchange that had begun has written its access line
         except Exception:
             service.log.error(f"a defect of greenwsgi ended a connection from {self.who}\n{traceback.format_exc()}")
         finally:
@@ -151,14 +169,14 @@ class Connection:
             else:
                 try:
                     self._close()
-                finally:  # not before: a worker that drains waits for its connections, and one that lingers is not over
+                finally:  # after `_close`: a draining worker waits for connections that linger
                     service.connections.discard(self)
                     if self.admission is not None:
                         self.admission.leave(self.peer)
         return looked
 
     def admit(self, admission: Admission) -> bool:
-        """May it be served? If not, a line in the log says why. If so, it leaves the admission at its end."""
+        """Whether the connection may be served. If not, the reason is logged. If so, it calls `leave` when it ends."""
         if reason := admission.refusal(self.peer):
             self.service.seat.counters[REFUSED + Refused.ADDRESS] += 1
             self.service.log.info(f"refused {self.who} on {self.endpoint.name}: {reason}")
@@ -167,7 +185,7 @@ class Connection:
         return True
 
     def drop(self) -> None:
-        """Close at once, without waiting for anything: there is no greenlet to go on in."""
+        """Close at once without waiting: there is no greenlet in which the connection could continue."""
         try:
             self.disconnect.connection_ended()
             self.stream.close()
@@ -177,7 +195,7 @@ class Connection:
                 self.admission.leave(self.peer)
 
     def refuse(self, status: int, text: str, extra: Iterable[tuple[str, str]] = ()) -> None:
-        """Answer with `status` where the protocol can say it; the connection ends after that."""
+        """Answer with `status` if the protocol can express it. The connection ends afterwards. 0: no answer."""
         if not status:
             return
         self.lingers = True
@@ -188,7 +206,7 @@ class Connection:
             return
 
     def hurry(self, now: float) -> None:
-        """The worker drains: cut short the wait for a request that may never come."""
+        """Shorten the wait for the next request, because the worker drains. now: monotonic seconds."""
         if not self.protocol.says_close:
             self.stream.hold_back()
         waiting = self.service.deadlines.waiting
@@ -210,7 +228,7 @@ class Connection:
     # Heads
 
     def _first_head(self) -> RequestHead | None:
-        if self.service.greenlet_pool.waiting:  # others were accepted at the same time, perhaps a hundred
+        if self.service.greenlet_pool.waiting:  # others, up to a hundred, were accepted in the same pass
             self.stream.loop_budget.check(new=True)
         data = b""
         if self.endpoint.preamble is not None:
@@ -227,13 +245,13 @@ class Connection:
         self.waiting_since = 0.0
         protocol = self.protocol
         protocol.receive_data(data)
-        event = protocol.next_event()  # usually all of the head
+        event = protocol.next_event()  # usually the whole head has been received
         return event if type(event) is RequestHead else self._read_slow_head(event)
 
     def _next_head(self) -> RequestHead | None:
         """The next head of a kept connection; None when the client has left."""
         protocol, service = self.protocol, self.service
-        if protocol.next_request():  # a pipelined one, or a part of it
+        if protocol.next_request():  # a pipelined request, or a part of one
             service.loop_budget.check()
             return self._read_slow_head(protocol.next_event())
         self.waiting_since = now = _now()
@@ -248,21 +266,21 @@ class Connection:
         return event if type(event) is RequestHead else self._read_slow_head(event)
 
     def _read_slow_head(self, event: Event | None) -> RequestHead | None:
-        """A head in pieces: all of it before the header deadline, else 408. Answers on the way what is no request."""
+        """Read a head that comes in pieces; 408 after the header deadline. Sends the protocol's Replies meanwhile."""
         protocol, stream, limits = self.protocol, self.stream, self.service.policy.limits
         deadline, parting = _now() + limits.header_timeout, False
         while type(event) is not RequestHead:
             if type(event) is Reply:
                 stream.send_next(event.data)
-            elif event is not None:  # the end, behind a Reply
+            elif event is not None:  # the protocol ended the connection after a Reply
                 self.lingers = True
                 return None
             else:
-                if protocol.idle:  # after a Reply: as between two requests
+                if protocol.idle:  # after a Reply: the same state as between two requests
                     self.waiting_since = now = _now()
                     if not self.service.draining:
                         deadline = now + limits.keepalive_timeout
-                    elif not parting:  # once: replies must not keep the worker from its end
+                    elif not parting:  # once only: replies must not delay the end of the worker
                         parting, deadline = True, now + IDLE_GRACE
                 stream.loop_budget.check()
                 try:

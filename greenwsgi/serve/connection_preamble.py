@@ -1,7 +1,7 @@
-"""What a connection says before its protocol: a PROXY header, first bytes that tell the protocol, a TLS handshake.
+"""What a connection receives before its protocol: a PROXY header, bytes that identify the protocol, a TLS handshake.
 
-In this order, in the connection's own greenlet, before one deadline for all of it. Only endpoints that have to do with
-any of them have a preamble; the others pay nothing.
+They are read in this order, in the connection's own greenlet, with one deadline for all. Only endpoints that use any of
+them have a preamble, so the others have no cost.
 """
 
 from __future__ import annotations
@@ -26,27 +26,31 @@ if TYPE_CHECKING:
 _now = SystemClock.monotonic
 
 SPOKEN = tuple(name for name in protocol_sniffing.SIGNS if name in PROTOCOLS)
-"""What the first bytes of an auto-socket may be, besides TLS."""
+"""The protocols, besides TLS, that an auto-socket detects by the first bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preamble:
-    """One endpoint's; called with each of its connections, it returns those first bytes that are the protocol's.
-
-    timeout: seconds for all of it. proxies: who sends PROXY headers, None on a socket without them. optional: they need
-    not. tls: None for none. gateways: who may speak as a web server where the first bytes decide, None for all.
-    admission: the rule of the door where a PROXY header says who comes.
-    """
+    """The preamble of one endpoint, called with each of its connections."""
 
     timeout: float
+    """Seconds for the whole preamble."""
     proxies: TrustList | None = None
+    """The peers that may send PROXY headers. An empty list is all peers; None: the socket takes no PROXY headers."""
     optional: bool = False
+    """A connection without a PROXY header is accepted."""
     tls: ServerTls | None = None
+    """The TLS settings; None without TLS."""
     gateways: TrustList | None = None
+    """The peers that may use a gateway's protocol where the first bytes decide; None for all."""
     admission: Admission | None = None
+    """The admission to ask once a PROXY header has given the client's address; None if the acceptor has asked it."""
 
     def __call__(self, connection: Connection) -> bytes:
-        """Raises PeerError, with status 0 where nothing can be answered, or PeerGone."""
+        """Read the preamble. Returns the received bytes that belong to the protocol.
+
+        Raises PeerError, with status 0 where no answer is possible, or PeerGone.
+        """
         opening = PreambleReader(connection, _now() + self.timeout)
         try:
             self._read(opening)
@@ -67,10 +71,10 @@ class Preamble:
         if self.admission is not None and not connection.admit(self.admission):
             raise PeerGone("not admitted")
         if row is AUTO:
-            name = opening.tell((*SPOKEN, "tls") if self.tls else SPOKEN)
+            name = opening.detect((*SPOKEN, "tls") if self.tls else SPOKEN)
             if name == "tls" and self.tls is not None:
                 opening.secure(self.tls)
-                name = opening.tell(SPOKEN)
+                name = opening.detect(SPOKEN)
             row = PROTOCOLS[name]
             if not row.scheme and self.gateways is not None and connection.peer not in self.gateways:
                 raise PeerError(f"{name} from a peer that is not in uwsgi-allow", 0)
@@ -80,16 +84,18 @@ class Preamble:
             opening.secure(self.tls)
             connection.speak(row, connection.stream)
         if row.scheme:
-            _tell(header, connection)
+            _add_tls_variables(header, connection)
 
 
 class PreambleReader:
-    """The beginning of one connection. data: what has come and is not used. begun: whether anything has."""
+    """Reads the beginning of one connection. until: the deadline, in monotonic seconds."""
 
     def __init__(self, connection: Connection, until: float) -> None:
         self.connection = connection
         self.data = b""
+        """Bytes that have been received and not been used."""
         self.begun = False
+        """Whether any byte has been received."""
         self._until = until
 
     def _more(self) -> None:
@@ -100,7 +106,7 @@ class PreambleReader:
         self.data += data
 
     def proxy_header(self, senders: TrustList, *, optional: bool) -> ProxyHeader | None:
-        """What the PROXY header says; None where there is none, and need not be. All are senders if none are named."""
+        """Read the PROXY header; None if there is none and none is required. An empty `senders` is all peers."""
         if senders and self.connection.peer not in senders:
             if self._begins_with_proxy():
                 raise PeerError("a PROXY header from a peer that is not in proxy-protocol-from", 0)
@@ -114,13 +120,13 @@ class PreambleReader:
             self._more()
 
     def _begins_with_proxy(self) -> bool:
-        """Whether it is a PROXY header that comes; waits until that is clear."""
+        """Whether the connection begins with a PROXY header. Waits for as many bytes as that needs."""
         while len(self.data) < len(proxy_header.SIGNATURE) and protocol_sniffing.may_be_proxy(self.data):
             self._more()
         return protocol_sniffing.may_be_proxy(self.data)
 
-    def tell(self, offered: tuple[str, ...]) -> str:
-        """Which of these is spoken. Raises PeerError when it is none, or may be several."""
+    def detect(self, offered: tuple[str, ...]) -> str:
+        """Detect which of the `offered` protocols is used. Raises PeerError if it is none of them, or ambiguous."""
         try:
             while not self.data or (name := protocol_sniffing.tell(self.data, offered)) is None:
                 self._more()
@@ -129,7 +135,7 @@ class PreambleReader:
         return name
 
     def expect_tls(self) -> None:
-        """The first bytes are TLS, or else are answered where HTTP is spoken."""
+        """Raise PeerError unless the first bytes are TLS; plain HTTP on an HTTPS socket is answered 400."""
         while not self.data:
             self._more()
         if protocol_sniffing.may_be_tls(self.data):
@@ -139,7 +145,7 @@ class PreambleReader:
         raise PeerError("no TLS on a socket that speaks it", 0)
 
     def secure(self, tls: ServerTls) -> None:
-        """Shake hands; from then on what comes is plain again."""
+        """Do the TLS handshake. The connection's stream is a TlsStream afterwards."""
         connection = self.connection
         stream = TlsStream(connection.stream, tls, self.data)
         self.data = b""
@@ -158,7 +164,7 @@ _PLACES = ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_PORT")
 
 
 def _believe(header: ProxyHeader, connection: Connection) -> None:
-    """The client's address and the one it connected to are those the header tells."""
+    """Set the client's address and the address that it connected to as the header gives them."""
     said = header.variables()
     if not said:
         return
@@ -170,8 +176,11 @@ def _believe(header: ProxyHeader, connection: Connection) -> None:
         environ["SERVER_ADDR"] = header.destination[0]
 
 
-def _tell(header: ProxyHeader | None, connection: Connection) -> None:
-    """What is known of the client's TLS: of ours if it came by TLS, else what the header says. Gateways know better."""
+def _add_tls_variables(header: ProxyHeader | None, connection: Connection) -> None:
+    """Add the variables about the client's TLS: from our handshake, or else from the PROXY header.
+
+    Not to be called for a gateway's protocol: the gateway supplies them.
+    """
     stream = connection.stream
     if isinstance(stream, TlsStream):
         said = stream.variables()

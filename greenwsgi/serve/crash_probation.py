@@ -1,8 +1,8 @@
-"""The first moments of a worker that takes the place of one that crashed: another such request hurts one client.
+"""The probation of a worker that replaces a crashed one: another request that crashes it affects one client only.
 
-The request that crashed it may come again, or wait in the queue already. So this worker takes one connection at a time,
-on all its listeners together, until one request has ended or LONGEST seconds after the first connection: a client that
-is silent, or a long poll, must not keep the others out. After that nothing of this is left, and it costs nothing.
+The request that caused the crash may be sent again, or wait in the queue already. So this worker takes one connection
+at a time, on all its listeners together, until one request has ended, or until LONGEST seconds after the first
+connection: a silent client or a long poll must not exclude the others. After the probation it has no cost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ LONGEST = 1.0
 
 
 class CrashProbation:
-    """Begins when it is made, for all these acceptors. taken: there is a connection, which must end first."""
+    """The probation of one worker, which begins when the object is made.
+
+    Attribute `taken`: there is a connection, and the next one must wait for its end.
+    """
 
     def __init__(self, service: Service, acceptors: Sequence[Acceptor]) -> None:
         self.taken = False
@@ -34,7 +37,7 @@ class CrashProbation:
             acceptor.probation = self
 
     def take(self) -> None:
-        """A connection has been accepted: no other one is until it leaves."""
+        """A connection has been accepted: accept no other until it has ended."""
         self.taken = True
         if not self._timer.active:
             self._timer.start(self.end)
@@ -46,7 +49,7 @@ class CrashProbation:
             acceptor.resume()
 
     def end(self) -> None:
-        """Accept as always."""
+        """End the probation: accept without this limit."""
         self._timer.stop()
         self._timer.close()
         self._service.finished = self._finished
@@ -63,7 +66,7 @@ class CrashProbation:
 
 
 class _Connections(set[OpenConnection]):
-    """The worker's, which tell the probation when one leaves."""
+    """`Service.connections` during the probation: notifies it when a connection ends."""
 
     def __init__(self, probation: CrashProbation, connections: Iterable[OpenConnection]) -> None:
         super().__init__(connections)

@@ -1,8 +1,8 @@
 """Waiting in the hub until a deadline, without a timer for each wait.
 
-Hot path. gevent's Timeout costs 3 us a wait, more than a whole system call; here a wait puts its greenlet and deadline
-into a dictionary (0.1 us) and a timer of the worker looks through it four times a second. So a timeout comes up to a
-quarter of a second late, which no peer can tell from the network.
+Hot path. gevent's Timeout costs 3 us for each wait, more than a system call. Here a wait puts its greenlet and deadline
+into a dictionary (0.1 us), and a timer of the worker (the watchdog) checks it four times a second. So a timeout comes
+up to a quarter of a second late, which a peer cannot distinguish from a delay in the network.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ NEVER = float("inf")
 
 
 class PeerStalled(PeerGone):
-    """The peer did not move before its deadline."""
+    """The peer neither sent nor received anything before the deadline."""
 
 
 class Deadlines:
-    """The waiting greenlets of one worker and when each gives up, in monotonic seconds."""
+    """The waiting greenlets of one worker.
+
+    Attribute `waiting`: the deadline of each, in monotonic seconds, by its greenlet.
+    """
 
     __slots__ = ("_switch_to_hub", "waiting")
 
@@ -33,8 +36,8 @@ class Deadlines:
     def wait(self, watcher: Any, until: float) -> None:
         """Wait for a libev watcher; raises PeerStalled once `until` has passed.
 
-        It may return too early (somebody else switched to this greenlet): callers try again and come back. Starting the
-        watcher with the greenlet's own `switch` takes 2.8 us where `hub.wait`, which checks who woke it, takes 3.9.
+        It may return too early, if other code switched to this greenlet: callers must try again. To start the watcher
+        with the greenlet's own `switch` takes 2.8 us; `hub.wait`, which checks by what it was resumed, takes 3.9 us.
         """
         greenlet = getcurrent()
         self.waiting[greenlet] = until
@@ -57,6 +60,6 @@ class Deadlines:
     def sweep(self, now: float) -> None:
         """Throw PeerStalled into every greenlet whose deadline has passed. Runs in the hub."""
         for greenlet in [one for one, until in self.waiting.items() if until <= now]:
-            # A greenlet thrown at before may have woken this one, or moved its deadline: look again.
+            # An exception thrown before may have resumed this greenlet, or moved its deadline: check again.
             if self.waiting.get(greenlet, NEVER) <= now:
                 greenlet.throw(PeerStalled("the peer did not move in time"))

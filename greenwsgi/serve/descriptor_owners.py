@@ -1,7 +1,7 @@
-"""Whose each descriptor number is, so that no client's socket takes over a number that somebody still writes to.
+"""The owner of each descriptor number, so that no client's socket gets a number to which other code still writes.
 
 An application has the same descriptors as the server and may close any of them. The kernel gives the lowest free number
-to the next connection: then the log, a print or the answer to another client would go to that connection.
+to the next connection; then the log, a print or the answer to another client would go to that connection.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FIRST_FREE = STANDARD[-1] + 1
 
 
 class _Own:
-    """A descriptor of the server's own, in the place where a client's socket could be."""
+    """A descriptor of the server itself: an entry of `holders` with the interface of a socket."""
 
     __slots__ = ("_fd", "file")
 
@@ -31,9 +31,14 @@ class _Own:
 
 
 class DescriptorOwners:
-    """The numbers of one worker. `holders` maps each to who had it last: a client's socket, or a descriptor of ours.
+    """The descriptor numbers of one worker.
 
-    own: those that the worker cannot do without; the standard three and the log's are known besides.
+    Arguments:
+
+    - log: the server log, whose descriptor is always included, as are the three standard ones.
+    - own: further descriptors that the worker needs (listeners, pipes).
+
+    Attribute `holders`: each number's last owner, which is a client's socket or a descriptor of the server.
     """
 
     def __init__(self, log: ServerLog, own: Iterable[int] = ()) -> None:
@@ -42,10 +47,11 @@ class DescriptorOwners:
         self.holders: dict[int, Any] = {fd: _Own(fd) for fd in (*STANDARD, log.fd)} | self._own
 
     def settle(self, fd: int, holder: Any) -> int:
-        """A new connection has a number whose `holder` has not closed it. Returns the number that it may keep.
+        """Handle a new connection on a number that its `holder` has not closed. Returns the number to use instead.
 
-        One of ours is left to /dev/null. A client whose connection was closed loses it: its answer would go to the new
-        one. Raises OSError if there is no other number, and the new connection is closed.
+        A number of the server is given to /dev/null. A client's connection that the application has closed is given
+        up, because its answer would go to the new client. Raises OSError if no other number is free; the new connection
+        is closed then.
         """
         if not isinstance(holder, _Own):
             holder.detach()
@@ -64,12 +70,12 @@ class DescriptorOwners:
         return moved if other is None or other.fileno() != moved else self.settle(moved, other)
 
     def release(self, fds: Iterable[int]) -> None:
-        """The worker closes these of its `own` by itself."""
+        """Forget these of `own`: the worker is about to close them itself."""
         for fd in fds:
             self._own.pop(fd, None)
             self.holders.pop(fd, None)
 
     def lost(self) -> list[int]:
-        """Those of `own` and the log's that are closed, or somebody else's by now."""
+        """Descriptors of `own`, and the log's, that have been closed or now belong to another file."""
         lost = [fd for fd, own in self._own.items() if file_of(fd) != own.file]
         return [*lost, self._log.fd] if self._log.lost else lost

@@ -1,7 +1,7 @@
-"""Has the client gone? `environ["greenwsgi.disconnected"]`, an event that a waiting application can wait on too.
+"""Detects that a client has left. `environ["greenwsgi.disconnected"]` is an event on which an application can wait.
 
-Watching every socket during every request would cost each of them some 3 us; so the watchdog begins to watch those that
-have run for longer than one of its looks, which are the ones that wait for something.
+To watch the socket during every request would cost some 3 us per request. So the watchdog begins to watch only the
+requests that have run for longer than its interval (watchdog.LOOK): those that wait for something.
 """
 
 from __future__ import annotations
@@ -19,27 +19,32 @@ from greenwsgi.wire.protocol import WireProtocol
 from greenwsgi.wsgi.response import Response
 
 READ_AHEAD = 65536
-"""Bytes of pipelined requests that are taken in while one runs; beyond it the watchdog looks for the client's end."""
+"""Bytes of pipelined requests that are read while a request runs. Beyond it the watchdog polls for the client's end."""
 RECORDS = 4096
-"""What TLS records without data count as."""
+"""The number of bytes that a read of TLS records without data counts as."""
 
 
 class ClientLeft(GreenletExit):
-    """Thrown into a request whose client has left, under end-on-disconnect. `disconnect` is its client's."""
+    """Thrown into a request whose client has left, under end-on-disconnect."""
 
     def __init__(self, disconnect: ClientWatch) -> None:
         super().__init__("the client has left")
         self.disconnect = disconnect
+        """The watch of that client."""
 
 
 class Disconnect:
-    """One client's answer to "are you still there?". A client that ends its side only (half-closes) has left as far as
-    anyone can tell; it still gets its answer. A gateway that aborts a request but keeps its connection has
-    left that request.
+    """Watches whether one client leaves. It implements ClientWatch.
 
-    full: no more of what it sends is read while its request runs.
-    missed: it left before it had its whole answer. Who leaves afterwards, while the application still tidies up, has
-    missed nothing.
+    A client that only ends its side (half-closes) cannot be distinguished from one that has left: it counts as left,
+    but still gets its answer. A gateway that aborts a request and keeps its connection has left that request only.
+
+    Attributes:
+
+    - full: READ_AHEAD bytes have been read while the request runs, and no more are; `look` checks for the end.
+    - left: the client has left.
+    - missed: the client left before it had its whole answer. False if it left after the answer, while the application
+      was still running.
     """
 
     __slots__ = (
@@ -68,7 +73,7 @@ class Disconnect:
     # For the application
 
     def is_set(self) -> bool:
-        """Has the client left? Known within a tenth of a second, once the request's body has been read."""
+        """Whether the client has left. Detected within a tenth of a second, once the request's body has been read."""
         return self.left
 
     ready = is_set
@@ -79,7 +84,7 @@ class Disconnect:
 
     @property
     def event(self) -> Event:
-        """The same as a gevent Event, for gevent.wait and its like."""
+        """The same as a gevent Event, for gevent.wait and similar functions."""
         if self._event is None:
             self._event = Event()
             if self.left:
@@ -89,10 +94,11 @@ class Disconnect:
     # For the server
 
     def watch(self, response: Response, victim: Any) -> None:
-        """Begin to watch, and throw ClientLeft into the greenlet `victim` when the client leaves; None is for nobody.
-        Not when `response` is over, though: what the application still does then is not for the client.
+        """Begin to watch.
 
-        Nobody else may read from the stream meanwhile: the body has been read, the next head is not due.
+        When the client leaves before `response` is over, ClientLeft is thrown into the greenlet `victim`, unless that
+        is None. Nothing else may read from the stream meanwhile: the body must have been read, and the next head must
+        not be awaited.
         """
         self._response = response
         self._victim = victim
@@ -107,7 +113,7 @@ class Disconnect:
                 self._depart()
 
     def rest(self) -> None:
-        """The request has ended: stop watching. Who aborted it is there for the next one."""
+        """The request has ended: stop watching. After an abort, the state is reset for the next request."""
         self.full = False
         if self._watcher is not None:
             self._watcher.stop()
@@ -116,7 +122,7 @@ class Disconnect:
                 self.left, self.missed, self._event = False, False, None
 
     def connection_ended(self) -> None:
-        """The connection has ended: whoever waits for it beyond its request need wait no more."""
+        """The connection has ended: wake greenlets of the application that still wait for the event."""
         self.left = True
         if self._event is not None:
             self._event.set()
@@ -124,11 +130,11 @@ class Disconnect:
             self._watcher.close()
 
     def _readable(self) -> None:
-        """In the hub: the end, a reset, an abort, or bytes of the next request, which the protocol keeps."""
+        """Runs in the hub: the end, a reset, an abort, or bytes of the next request, which the protocol buffers."""
         stream = self._stream
         try:
             data = stream.recv_now()
-        except BlockingIOError:  # under TLS: records without a byte for us
+        except BlockingIOError:  # under TLS: records without application data
             self._count(RECORDS)
             return
         except OSError:
@@ -148,13 +154,13 @@ class Disconnect:
             self.full = True
 
     def look(self) -> None:
-        """In the hub, now and then while `full`: has the client left, behind the bytes that are not read?"""
+        """Called in the hub at each tick while `full`: check whether the client has left, without reading."""
         if self._stream.is_ended():
             self._stream.gone = True
             self._depart()
 
     def _depart(self) -> None:
-        """The client wants its answer no more, or cannot get it."""
+        """The client has aborted the request or left."""
         self._watcher.stop()
         self.full = False
         self.left = True

@@ -1,4 +1,4 @@
-"""What the configuration says of one listener, put together: its endpoint, and the rule of its door."""
+"""Makes the endpoint and the admission of one listener from the configuration."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from greenwsgi.wsgi.forwarded_headers import TrustList
 from greenwsgi.wsgi.https_redirect import REDIRECT
 
 
-def door(
+def endpoint_and_admission(
     listener: BoundListener, settings: Settings, tls: Mapping[str, ServerTls], fixed: Mapping[str, Any]
 ) -> tuple[Endpoint, Admission | None]:
-    """The listener's endpoint, and who may come in, which is for its acceptor to ask; None for everybody.
+    """The listener's endpoint, and the admission that its acceptor must ask; None if all clients may connect.
 
-    tls: of each address that speaks it. fixed: what every environ begins with. Where a PROXY header says who comes,
-    its preamble asks.
+    tls: the TLS settings by address. fixed: the variables that every environ starts with. Where a PROXY header gives
+    the client's address, the preamble asks the admission instead of the acceptor.
     """
     row, proxies = row_of(listener.protocol), settings.proxies
     gateways = TrustList(proxies.uwsgi_allow) if proxies.uwsgi_allow and not row.scheme else None

@@ -1,8 +1,8 @@
 """One exchange: a request, its slot, its deadline and its answer.
 
-Hot path, budget 5 us beside wire, wsgi and the system calls. An exchange holds a slot from its whole head to the end of
-its answer. It is its own harakiri token: only the exchange that is running can be hit, never the next one of the same
-channel.
+Hot path: its budget is 5 us, without the work of wire/, wsgi/ and system calls. An exchange holds a slot from the time
+its head is complete to the end of its answer. HarakiriTimeout carries the exchange that it is meant for, so it can only
+end that exchange, never the next one of the same channel.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _now = SystemClock.monotonic
 _wall = time.time
 
 CLIENT_LEFT_STATUS = "499"
-"""nginx's status for a client that left, as access lines show it. No client ever gets it."""
+"""nginx's status for a client that left. It appears in access lines only and is never sent."""
 HARAKIRI_STATUS = "504"
+"""The status of an answer in place of a request that harakiri has ended."""
 
 
 class HarakiriTimeout(BaseException):
@@ -49,11 +50,22 @@ class HarakiriTimeout(BaseException):
 
 
 class Exchange:
-    """One request and its answer on a connection; `run` is all of it.
+    """One request and its answer on a channel. It implements RunningExchange; `run` does all the work.
 
-    line: the client's address, method, URI and protocol, with tabs between, as the scoreboard shows them.
-    core: its slot; begun, deadline: monotonic seconds, all three once it runs. strikes: how often harakiri has hit it.
-    seen: the watchdog has looked at it.
+    Arguments:
+
+    - service: what all connections of the worker share.
+    - channel: the connection, or a stream of one, that carries the request.
+    - head: the request's head.
+
+    Attributes:
+
+    - begun: monotonic seconds at which it took its slot. Set by `run`.
+    - core: the number of its slot. Set by `run`.
+    - deadline: monotonic seconds at which harakiri ends it, infinite for none. Set by `run`.
+    - line: the client's address, method, URI and protocol, separated by tabs, as the scoreboard stores them.
+    - seen: the watchdog has seen it.
+    - strikes: how often harakiri has thrown an exception into it.
     """
 
     __slots__ = (
@@ -78,12 +90,12 @@ class Exchange:
         self._service = service
         self._channel = channel
         self._head = head
-        # Nothing in environ refers back to the exchange: a cycle a request is 7 us of garbage collection.
+        # Nothing in environ refers back to the exchange: collecting a reference cycle costs 7 us per request.
         self._environ = environ = channel.environ | variables
         if not channel.scheme or service.policy.forwarding is not None:
             self._find_client(environ)
         method = variables.get("REQUEST_METHOD", "")
-        # The application may change its environ, so what the log needs is taken out first.
+        # The application may change its environ, so the values for the log are copied first.
         self.line = (
             f"{environ['REMOTE_ADDR']}\t{method}\t{variables.get('REQUEST_URI', '')}"
             f"\t{variables.get('SERVER_PROTOCOL', '')}"
@@ -107,17 +119,17 @@ class Exchange:
             self._harakiri = service.policy.allowed(environ.get("PATH_INFO", ""))
 
     def _find_client(self, environ: dict[str, Any]) -> None:
-        """What proxies and gateways know better than our socket."""
+        """Take the client's address and scheme from the gateway's variables and the trusted proxies' headers."""
         channel = self._channel
         if "REMOTE_PORT" not in self._head.vars and environ["REMOTE_ADDR"] != channel.environ["REMOTE_ADDR"]:
-            environ.pop("REMOTE_PORT", None)  # the gateway's own would stand beside its client's address
+            environ.pop("REMOTE_PORT", None)  # it is the gateway's port, and the address is the client's
         scheme = channel.scheme or gateway_scheme(environ)
         forwarding = self._service.policy.forwarding
         environ["wsgi.url_scheme"] = scheme if forwarding is None else forwarding(environ, scheme)
 
     @property
     def greenlet(self) -> Any:
-        """What runs it."""
+        """The greenlet that runs it."""
         return self._channel.greenlet
 
     @property
@@ -127,9 +139,9 @@ class Exchange:
         return f"{method} {uri} from {addr or self._channel.who}"
 
     def run(self) -> bool:
-        """Take a slot, and run the application in it; True when the connection may carry another exchange.
+        """Take a slot and run the application. Returns True if the connection may carry another exchange.
 
-        Raises Overloaded.
+        Raises Overloaded if no slot is available in time.
         """
         channel, response, service = self._channel, self._response, self._service
         seat, running, slots = service.seat, service.running, service.slots
@@ -143,7 +155,7 @@ class Exchange:
         ending = ""
         try:
             run(service.application, self._environ, response, channel.sendfile, self)
-            if self.seen and channel.disconnect.missed and self._unheard():
+            if self.seen and channel.disconnect.missed and self._answer_was_lost():
                 ending = self._left()
         except BaseException as error:
             ending = self._failed(error)
@@ -171,25 +183,25 @@ class Exchange:
         return channel.protocol.reusable
 
     def postpone(self, deadline: float) -> None:
-        """It has another deadline now: for the watchdog here, and on the board for the monitor and the master."""
+        """Change the deadline: here for the watchdog, on the scoreboard for the monitor and the master."""
         self.deadline = deadline
         self._service.seat.postpone(self.core, deadline)
 
     def pace(self, now: float) -> float:
-        """How many bytes a second its body brings, infinite if that is not slow."""
+        """The rate of its body in bytes per second, infinite if it is not slow."""
         return inf if self._body is None else self._body.pace(now)
 
     def give_up_body(self) -> bool:
-        """Its slot is needed: the next sweep of the deadlines ends the wait for its body, if there is one."""
+        """End its wait for the body at the next sweep, to free the slot. False if it does not wait."""
         return self._body is not None and self._body.give_up(self._service.deadlines.waiting)
 
     def look(self) -> None:
-        """Has its client left, if it has sent more than is read before its answer?"""
+        """Check whether the client has left, if it has sent more than is read ahead (Disconnect.full)."""
         if self._channel.disconnect.full:
             self._channel.disconnect.look()
 
     def watch(self) -> bool:
-        """Begin to watch for the client's leaving; False when its request has not been read, so that it has to wait."""
+        """Begin to watch whether the client leaves. False if the body has not been read yet: call again later."""
         channel = self._channel
         if channel.protocol.body_done:
             victim = channel.greenlet if self._service.policy.end_on_disconnect else None
@@ -200,16 +212,16 @@ class Exchange:
     # Endings
 
     def _failed(self, error: BaseException) -> str:
-        """End an exchange that went wrong, with an answer if one can still be given; returns what the log shows."""
+        """End a failed exchange, with an error answer if none has begun. Returns the status for the access line."""
         channel = self._channel
-        self.postpone(NEVER)  # what ended it once shall not hit the answer that says so
+        self.postpone(NEVER)  # harakiri must not interrupt the error answer
         self._response.closed = True
         channel.disconnect.rest()
         if isinstance(error, HarakiriTimeout) and error.exchange is self:
             self._service.seat.counters[HARAKIRIS] += 1
             return self._cut(int(HARAKIRI_STATUS), "the request took longer than harakiri allows")
         left = isinstance(error, ClientLeft) and error.disconnect is channel.disconnect
-        answered = self._response.over and not isinstance(error, PeerGone)  # what went wrong then is the application
+        answered = self._response.over and not isinstance(error, PeerGone)  # a failure after the whole answer
         if left or (not answered and (channel.stream.gone or channel.protocol.aborted)):
             return self._left()
         if isinstance(error, PeerStalled) and self._body is not None:
@@ -221,23 +233,23 @@ class Exchange:
         return self._application_failed(error)
 
     def _cut(self, status: int, text: str) -> str:
-        """End the connection; before an answer has begun, say why in one."""
+        """End the connection, after an error answer if none has begun."""
         self._response.cut = True
         if not self._response.begun:
             self._channel.refuse(status, text)
         return str(status)
 
-    def _unheard(self) -> bool:
-        """The client has left, or has half-closed: is the answer for nobody?"""
+    def _answer_was_lost(self) -> bool:
+        """The client has left or half-closed: whether it can no longer receive the answer."""
         stream, protocol = self._channel.stream, self._channel.protocol
         if stream.gone or protocol.aborted:
             return True
         if protocol.reusable and protocol.waiting():
-            return False  # its next request is here: to ask is to end our side, and that one wants an answer too
+            return False  # its next request has been received and needs an answer; the check would end our side
         return stream.answer_was_lost()
 
     def _left(self) -> str:
-        """The client has left: 499, which it cannot hear. Who only aborted the request keeps its channel."""
+        """The client has left: 499 for the log. If a gateway only aborted the request, its channel is kept."""
         channel = self._channel
         self._service.seat.counters[CLIENT_GONE] += 1
         if channel.stream.gone or not channel.protocol.aborted:
@@ -250,12 +262,12 @@ class Exchange:
         return CLIENT_LEFT_STATUS
 
     def _application_failed(self, error: BaseException) -> str:
-        """The application raised: its traceback goes to the log, 500 to the client if nothing else went before."""
+        """The application raised: log its traceback; answer 500 if no answer has begun."""
         service, response = self._service, self._response
         service.seat.counters[EXCEPTIONS] += 1
         service.log.error(f"{self.what} failed in the application\n{tracebacks.of_application(error)}")
         if response.begun:
-            response.cut = response.cut or not response.over  # a whole answer that was not said to be the last is not
+            response.cut = response.cut or not response.over  # a complete answer leaves the connection usable
             return ""
         try:
             response.fail("500 Internal Server Error")

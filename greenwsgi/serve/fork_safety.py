@@ -1,8 +1,8 @@
-"""What an application has opened in its import and a fork breaks: native threads, and sockets that workers would share.
+"""Finds what the application's import has opened and a fork breaks: native threads, and sockets shared by all workers.
 
-Python's own threads are greenlets here, which live on in each worker. A native one, of a library written in C or of
-gevent's thread pool, exists in the process that started it only; a socket that was connected before the fork has
-several owners after it, who read each other's answers.
+Python's threads are greenlets here, which continue in each worker. A native thread, of a C library or of gevent's
+thread pool, exists only in the process that started it. A socket that was connected before the fork belongs to several
+processes afterwards, which receive each other's answers.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from gevent import monkey
 _ident = monkey.get_original("_thread", "get_ident")
 _native_id = monkey.get_original("_thread", "get_native_id")
 _socket = monkey.get_original("socket", "socket")
-"""gevent's would make the socket non-blocking."""
+"""gevent's class would make the socket non-blocking."""
 
 
 def report(ours: Container[int]) -> list[str]:
-    """One line for each native thread and each socket of this process; `ours` are the server's own descriptors.
+    """One line for each native thread and each socket of this process; ours: the server's own descriptors.
 
-    Empty where the system has no /proc/self to look at.
+    Empty on systems without /proc/self.
     """
     return [*_threads(), *_sockets(ours)]
 
 
 def _threads() -> Iterator[str]:
-    """The native threads but this one and gevent's pool, which a fork makes anew."""
+    """The native threads except this one and those of gevent's thread pool, which is made again after a fork."""
     try:
         tasks = [int(task) for task in os.listdir("/proc/self/task")]
     except OSError:
@@ -69,11 +69,13 @@ def _sockets(ours: Container[int]) -> Iterator[str]:
     except OSError:
         return
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(None)  # with one, looking at a socket makes it non-blocking for all who hold it
+    socket.setdefaulttimeout(
+        None
+    )  # with one, making a socket object sets O_NONBLOCK, for all processes that share the socket
     try:
         for fd in descriptors:
-            if fd > 2 and fd not in ours and _is_socket(fd) and (told := _told(fd)):
-                yield f"descriptor {fd}, {told}: all workers share it"
+            if fd > 2 and fd not in ours and _is_socket(fd) and (text := _describe(fd)):
+                yield f"descriptor {fd}, {text}: all workers share it"
     finally:
         socket.setdefaulttimeout(timeout)
 
@@ -81,12 +83,12 @@ def _sockets(ours: Container[int]) -> Iterator[str]:
 def _is_socket(fd: int) -> bool:
     try:
         return os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
-    except OSError:  # it was the one that listed the folder
+    except OSError:  # it was the descriptor that listed the folder
         return False
 
 
-def _told(fd: int) -> str:
-    """`a connection to 10.0.0.5:5432 (postgresql)`; nothing for a socket that is not connected and does not listen."""
+def _describe(fd: int) -> str:
+    """`a connection to 10.0.0.5:5432 (postgresql)`; "" for a socket that is not connected and does not listen."""
     try:
         sock = _socket(fileno=fd)
     except OSError:

@@ -1,4 +1,4 @@
-"""In a process that the application forked: descriptors of the server become nothing."""
+"""In a process that the application forked: replaces descriptors of the server by /dev/null."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from contextlib import suppress
 from gevent import monkey
 
 _socket = monkey.get_original("socket", "socket")
-"""gevent's would make the socket non-blocking."""
+"""gevent's class would make the socket non-blocking."""
 
 
 def point_at_nothing(descriptors: Iterable[int]) -> None:
-    """Put /dev/null in the place of each. Closed, its number would be the next file's, which its owner then closes."""
+    """Replace each by /dev/null. A closed one's number would be reused, and its former owner would close that file."""
     null = _nothing()
     for fd in descriptors:
         if fd >= 0:
             os.dup2(null, fd, inheritable=False)
-    os.closerange(null, null + 1)  # os.close is gevent's
+    os.closerange(null, null + 1)  # os.close is patched by gevent
 
 
 def accepted(names: Container[object]) -> Iterator[int]:
-    """The sockets that listeners of these names have accepted, known to the server or not.
+    """The sockets that listeners of these names have accepted, also those not yet registered in the server.
 
-    When the main thread is not where the fork is, it may be between an accept and taking note of it.
+    If another thread forks, the main thread may be between an accept and the registration of the connection.
     """
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(None)  # with one, looking at a socket makes it non-blocking for all who hold it
+    socket.setdefaulttimeout(
+        None
+    )  # with one, making a socket object sets O_NONBLOCK, for all processes that share the socket
     try:
         for fd in _open_descriptors():
-            with suppress(OSError):  # it was the one that listed the folder
+            with suppress(OSError):  # it was the descriptor that listed the folder
                 if stat.S_ISSOCK(os.fstat(fd).st_mode) and name_of(fd) in names:
                     yield fd
     finally:
@@ -47,7 +49,7 @@ def _open_descriptors() -> list[int]:
 
 
 def name_of(fd: int) -> object:
-    """What a listener has in common with the connections that it accepts: its port or path; None for others."""
+    """The port or path that a listener shares with the connections that it accepts; None for other sockets."""
     sock = _socket(fileno=fd)
     try:
         name = sock.getsockname()

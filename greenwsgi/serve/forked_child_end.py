@@ -1,7 +1,8 @@
-"""In a process that the application forked: where its code would come back to the server's or a library's, and ends.
+"""In a process that the application forked: ends it where the application's code would return to the server or a
+library.
 
-Nothing on the way of a request asks whether it is in such a child. Instead the objects that the code would come back to
-are given other classes or methods in the child.
+The request path does not check whether it runs in such a child. Instead, the objects to which the application's code
+returns get other classes or methods in the child.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from greenwsgi.wsgi.response import Data, Response
 
 
 class ChildProcess(Protocol):
-    """The forked process, as its at-fork hook knows it. ForkHook is one."""
+    """The interface of the at-fork hook to the forked process. ForkHook implements it."""
 
     service: Service | None
     """The service of the worker that forked; None before it served, and in a zygote."""
@@ -32,7 +33,7 @@ class ChildProcess(Protocol):
 
 
 def status_of(error: BaseException | None, log: ServerLog) -> int:
-    """The exit status of a program that ends by this; what it has to say goes to the log."""
+    """The exit status of a process that ends by `error`. A failure or message is logged."""
     if error is None or isinstance(error, GreenletExit):
         return 0
     if not isinstance(error, SystemExit):
@@ -45,7 +46,10 @@ def status_of(error: BaseException | None, log: ServerLog) -> int:
 
 
 def prepare(forks: ChildProcess, ours: list[greenlet], native: bool) -> None:
-    """Have what runs now end by `forks.end`. ours: its greenlet and those it returns to; native: of a native thread."""
+    """Let the code that runs now end by `forks.end`.
+
+    ours: its greenlet and those to which it returns. native: it runs in a native thread.
+    """
     _end_request(forks, ours)
     for one in ours:
         _end_thread(forks, threading._active.get(threading.get_ident(one)))  # type: ignore[attr-defined, call-arg]
@@ -58,7 +62,7 @@ def prepare(forks: ChildProcess, ours: list[greenlet], native: bool) -> None:
 
 
 class _ForkedExchange(Exchange):
-    """An exchange in the child that its application has forked."""
+    """The exchange of the current request, in the child."""
 
     __slots__ = ()
     forks: ChildProcess
@@ -71,7 +75,7 @@ class _ForkedExchange(Exchange):
 
 
 class _ForkedResponse(Response):
-    """Its answer, which the parent gives."""
+    """The response of the current request, in the child: the parent sends the answer."""
 
     __slots__ = ()
     forks: ChildProcess
@@ -92,7 +96,7 @@ class _ForkedResponse(Response):
 def _end_request(forks: ChildProcess, ours: list[greenlet]) -> None:
     if forks.service is None:
         return
-    forks.service.deadlines.waiting.clear()  # all of the parent
+    forks.service.deadlines.waiting.clear()  # they are the parent's greenlets
     running = forks.service.running
     exchange: Any
     for key, exchange in list(running.items()):
@@ -109,14 +113,14 @@ def _end_request(forks: ChildProcess, ours: list[greenlet]) -> None:
 
 
 def _end_thread(forks: ChildProcess, thread: Any) -> None:
-    """One of the module threading, a greenlet or a native one: it would print what is raised, and end quietly."""
+    """End with a thread of the module `threading`, which would print an exception and return without an error."""
     if thread is not None and hasattr(thread, "_invoke_excepthook"):
         thread._invoke_excepthook = lambda _: forks.end(sys.exc_info()[1])
         thread._delete = forks.end
 
 
 class _ForkedResult(threadpool.ThreadResult):  # type: ignore[type-arg]  # it takes none when it runs
-    """What a task of gevent's thread pool gives to a hub that is not there."""
+    """The result of a task of gevent's thread pool, in the child, where its hub does not run."""
 
     __slots__ = ()
     forks: ChildProcess
@@ -126,7 +130,7 @@ class _ForkedResult(threadpool.ThreadResult):  # type: ignore[type-arg]  # it ta
 
 
 class _Finish:
-    """In the place of the watcher that tells the hub of a result."""
+    """Replaces the watcher that notifies the hub of a result."""
 
     def __init__(self, forks: ChildProcess) -> None:
         self._forks = forks
@@ -151,7 +155,7 @@ _in_thread = monkey.get_original("_thread", "_local")()
 
 
 class _Last:
-    """Is freed with the state of its thread."""
+    """A thread-local object, which is freed at the end of its thread."""
 
     def __init__(self, forks: ChildProcess) -> None:
         self._forks = forks
@@ -161,9 +165,9 @@ class _Last:
 
 
 def _end_native_thread(forks: ChildProcess) -> None:
-    """The thread that is the child's main one now may end by itself, while others of the child still run.
+    """End with the native thread that is now the child's main thread, even if other threads of the child still run.
 
-    What a thread raises, Python reports as what could not be raised.
+    Python reports an exception that ends a native thread by sys.unraisablehook.
     """
     _in_thread.last = _Last(forks)
     report = sys.unraisablehook

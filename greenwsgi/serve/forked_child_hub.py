@@ -1,7 +1,7 @@
 """In a process that the application forked: a hub in which nothing of the parent runs.
 
-The new hub runs libev's default loop, since no other loop has child watchers. How it becomes empty depends on who
-forked:
+The new hub runs libev's default loop, since no other loop has child watchers. How it is emptied depends on which
+thread forked:
 
 - A greenlet of the main thread: the loop rests in a callback, so its state is whole. Every watcher and callback is
   stopped and the loop goes on to be used, so that sockets and locks which the child inherits still work. libev makes
@@ -9,8 +9,8 @@ forked:
 - A native thread: the main thread may have been anywhere in libev. Its loop is destroyed, and another one made. Objects
   of gevent that belong to the old loop raise ValueError then; no thread but the main one could use them before either.
 
-Greenlets of the parent stay suspended for ever: whatever could switch to one (links, waiters, callbacks, watchers) is
-emptied, and what was in it is kept, because a greenlet that is freed runs its `finally` blocks.
+Greenlets of the parent are never resumed: every object that could switch to one (links, waiters, callbacks, watchers)
+is emptied, and its contents are kept, because a greenlet that is freed runs its `finally` blocks.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ hub_module: Any = _hub
 local: Any = _hub_local
 gevent_os: Any = gevent.os
 corecext: Any = _corecext
-"""gevent's stubs do not know what is used of these."""
+"""gevent's stubs lack the names that are used of these."""
 
 fork: Callable[[], int] = monkey.get_original("os", "fork")
 _ident: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
 _kept: list[Any] = []
-"""What greenlets of the parent hang on; nothing is ever taken out."""
+"""References that keep the parent's greenlets alive. Nothing is ever removed."""
 
 End = Callable[[BaseException | None], NoReturn]
 
@@ -61,18 +61,18 @@ def in_request() -> bool:
 
 
 class _Retired:
-    """A hub that never runs again; those who still know it wait in the thread's present one."""
+    """A hub of the parent, which never runs again. Code that still refers to it waits in the thread's present hub."""
 
     __slots__ = ()
 
     dead = True
-    """What gevent's locks and events ask, before they look for the present hub."""
+    """gevent's locks and events read it before they look for the present hub."""
     switch_out = None
-    """What runs in the hub itself may wait: it does so in another hub."""
+    """Code that runs in this hub itself may wait: it waits in the present hub."""
     original: type[Hub]
     end: End
     forked: bool
-    """Code that runs in this hub has forked: it is what the child goes on with, and may wait."""
+    """Code that runs in this hub has forked: it continues in the child, and may wait."""
 
     def switch(self, *args: Any) -> Any:
         if type(self).forked and getcurrent() is get_hub():  # what it waited for has come
@@ -92,7 +92,7 @@ def _is_retired(hub: Any) -> bool:
 
 
 class _Postponed:
-    """The hub in a child of Popen: becomes the hub of a child first, if something waits in it."""
+    """The hub in a child of Popen, which calls `become_child` first if code waits in it."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ def _kind(hub: Hub) -> type[Hub]:
 
 
 class _End(Hub):
-    """Where a greenlet ends: its parent, in the hub's place."""
+    """Takes the hub's place as the parent of a greenlet, and ends the process when that greenlet ends."""
 
     def __init__(self, loop: Any, end: End) -> None:
         super().__init__(loop)
@@ -145,7 +145,7 @@ class _End(Hub):
         self._end(error)
 
     def handle_error(self, context: Any, kind: Any, value: Any, trace: Any) -> None:
-        """A Greenlet, which catches what its function raises, tells its parent by this."""
+        """A Greenlet, which catches what its function raises, reports to its parent by this."""
         self._end(value)
 
 
@@ -155,8 +155,8 @@ class _End(Hub):
 def renew(end: End) -> tuple[list[greenlet], bool]:
     """Give this thread a fresh hub, and make it the main thread.
 
-    end: ends the process. Returns the greenlets that are on their way here, the present one first, whose code is the
-    child's; and whether a native thread has forked.
+    end: ends the process. Returns the current greenlet and those to which it returns, whose code continues in the
+    child; and whether a native thread has forked.
     """
     native = _ident() != hub_module.MAIN_THREAD_IDENT
     old, current = local.get_hub_if_exists(), getcurrent()
@@ -186,9 +186,9 @@ def renew(end: End) -> tuple[list[greenlet], bool]:
 
 
 def _reset(loop: Any) -> None:
-    """libev's default loop is one structure for ever, in which two fields stay when it is made again."""
+    """libev's default loop is a static structure, in which two fields survive when it is made again."""
     loop.break_(0)  # or else it still waits in the main thread
-    while loop.activecnt > 0:  # or else it counts watchers of its former life, and never has nothing to do
+    while loop.activecnt > 0:  # or else it counts watchers from before, and never becomes idle
         loop.unref()
 
 
@@ -202,7 +202,7 @@ def _lineage(current: greenlet, hub: Hub | None) -> list[greenlet]:
 
 
 def _forget_in_os() -> None:
-    """What gevent.os remembers: children, who are the parent's; and what it closes as soon as the loop turns."""
+    """Clear gevent.os: the children, which are the parent's, and the descriptors to close in the loop's next pass."""
     children, closing = gevent_os._watched_children, getattr(gevent_os, "_closing_fd_to_event", {})
     for fd in closing:
         os.closerange(fd, fd + 1)

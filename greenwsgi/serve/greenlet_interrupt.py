@@ -1,4 +1,4 @@
-"""Ending a request by an exception that is thrown into its greenlet, wherever that waits.
+"""Ends a request by an exception thrown into its greenlet, wherever that waits.
 
 It may wait for the answer to a query, on a connection that came from a pool. If the pool gives that connection to
 another request, the first answer there is the one to this query. SQLAlchemy, psycopg_pool, PyMySQL and redis-py discard
@@ -15,14 +15,14 @@ from typing import Any
 from gevent.socket import socket
 
 _WAITING = frozenset({"gevent._socketcommon", "gevent._socket3", "gevent.ssl"})
-"""Modules whose methods wait on the socket that they are called `self`; what they call has no Python frames."""
+"""Modules whose methods wait on the socket that is `self` in their frame, in calls without Python frames."""
 
 
 def interrupt(greenlet: Any, error: BaseException) -> None:
     """Throw `error` into the greenlet. To be called in the hub, while that greenlet waits.
 
-    If it waited on a connected socket of the application's, it is shut down afterwards: no
-    other request may get the answer. Nothing is left to do where the socket was closed meanwhile, as it should be.
+    If it waited on a connected socket of the application, that socket is shut down afterwards, unless the application
+    has closed it: no other request may receive the answer.
     """
     sock = _waits_on(greenlet)
     try:
@@ -42,7 +42,7 @@ def _waits_on(greenlet: Any) -> Any:
 
 
 def _end(sock: Any) -> None:
-    """Shut down a connection; not a listening socket, nor one of datagrams, which may be everybody's."""
+    """Shut down a stream connection; not a listening or datagram socket, which other greenlets may use too."""
     with suppress(OSError):  # it is closed, or not connected
         plain = _socket.socket(fileno=os.dup(sock.fileno()))  # gevent's shutdown would throw into other greenlets
         try:

@@ -1,16 +1,17 @@
-"""Greenlets that carry connections, one at a time, and may carry another when nothing tells them from new ones.
+"""A pool of greenlets. Each runs one connection at a time, and is reused only if it cannot be distinguished from a new
+greenlet.
 
-A greenlet is dear to make and to end: Python 3.11 and later map and unmap memory for its frames, which with the page
-faults costs 25 to 35 us on the machine that this was measured on, a third of a whole uwsgi request (122 us with a new
-greenlet for each connection, 86 us with this).
+To make and end a greenlet is expensive: Python 3.11 and later map and unmap memory for its frames. With the page faults
+this took 25 to 35 us on the machine of the measurement, a third of a whole uwsgi request (122 us with a new greenlet
+for each connection, 86 us with the pool).
 
-But a greenlet is also a place where applications leave things, and none of them may reach another client. The next
-request of a kept connection is another client's too, when the peer is a proxy. So at the end of each request its
-greenlet is looked at (`is_clean`). If there is anything at all that a new one would not have, it ends at once, and what
-is left of its connection goes on in another one. Whatever waits for its end, or wants to kill it, is told so then.
-An idle one, to which nothing else refers, is only asked for its references again: the way to it is through gc.
+But applications can leave state on a greenlet, and none of it may reach another client. The next request of a kept
+connection may also be another client's, if the peer is a proxy. So the greenlet is checked at the end of each request
+(`is_clean`). If it differs from a new one in anything, it ends at once, and its connection continues in another one.
+Code that waits for the greenlet's end (`join`, `link`) is then notified, and a pending `kill` is over. An idle greenlet
+is checked for its count of references only, because nothing but gc can find it.
 
-What can be left on a greenlet, and what finds it. tests/serve/test_greenlet_pool.py leaves each of these:
+What can be left on a greenlet, and what detects it. tests/serve/test_greenlet_pool.py has a case for each:
 
 - The count of references: a greenlet in a container, closure, frame, Group or Pool, as a lock's owner or another's
   parent; its `switch`, `throw` or `kill` in a callback, timer or watcher of the loop, in an Event's waiters, in a
@@ -23,17 +24,17 @@ What can be left on a greenlet, and what finds it. tests/serve/test_greenlet_poo
   `gevent.kill` removes, also when what was raised has been caught.
 - `kwargs`: its entries. `args`, `value`, `exc_info` and `__class__` cannot be written.
 - `spawn_tree_locals`, `parent`: the attributes themselves.
-- `dead`: somebody killed it while it was idle.
+- `dead`: it was killed while it was idle.
 - `gr_context`: context variables, such as those of decimal and structlog. It is replaced at the end of each request,
   twice, since a destructor may have set some again.
 
 Not on the greenlet, so a new one has the same: sys.settrace, sys.setprofile, greenlet.settrace, hooks for asynchronous
 generators and the running asyncio loop belong to the native thread. What an application keeps by id(greenlet), which is
-what threading.get_ident() returns, has no owner: CPython gives a new greenlet the address of one that has ended.
+what threading.get_ident() returns, cannot be detected: CPython gives a new greenlet the address of one that has ended.
 
 The count of references is compared with that of a greenlet that has run no application. It must be exact, so what
-refers to a carrier is the same at each look: its connection, and what the hub has woken it by; no local variable. If
-somebody looks at a greenlet from outside at that moment, it is not taken again, which only costs time.
+refers to a pooled greenlet is the same at each check: its connection, and the object by which the hub has resumed it;
+no local variable. If other code holds a reference at that moment, the greenlet is not reused, which only costs time.
 """
 
 from __future__ import annotations
@@ -48,31 +49,35 @@ from gevent import Greenlet
 from gevent.hub import get_hub
 
 MOST_IDLE = 256
+"""The number of idle greenlets that are kept."""
 
 _has_links = Greenlet.has_links
 _end_thread: Any = getattr(gevent.threading, "_cleanup", None)
 """The link by which gevent takes the thread object of a greenlet out of threading's list. It has no public name;
-without it, those greenlets end like all others that have links."""
+without it, they end, as all greenlets with links do."""
 
 
 class Carried(Protocol):
     """What a greenlet of the pool runs. Connection is one."""
 
     greenlet: Any
-    """The greenlet that runs it; None when that is to end."""
+    """The greenlet that runs it; None if that greenlet must end."""
 
     def run(self) -> bool:
-        """Run until it ends or needs another greenlet; False if its greenlet has not been looked at since then."""
+        """Run until it ends or needs another greenlet. False if its greenlet has not been checked since."""
 
     def drop(self) -> None:
-        """End at once: there is no greenlet for it."""
+        """End at once: no greenlet can be made for it."""
 
 
 class GreenletPool:
-    """The greenlets of one worker's connections. All methods are to be called in the hub, except those that say so.
+    """The greenlets of one worker's connections. Methods must be called in the hub, unless they say otherwise.
 
-    made: how many greenlets there were.
-    references: what `is_clean` is to find in one that runs and that nothing else refers to; 0 before that was counted.
+    Attributes:
+
+    - made: how many greenlets have been made.
+    - references: the count of references that `is_clean` expects in a running greenlet without other references; 0
+      before it has been measured.
     """
 
     def __init__(self) -> None:
@@ -83,13 +88,13 @@ class GreenletPool:
         self._idle: list[Any] = []
         self._least_idle = 0
         self.waiting: deque[Any] = deque()
-        """Connections whose greenlet has been spawned and not run yet. As its arguments they would never be freed."""
+        """Connections whose greenlet is spawned and has not run yet. As its arguments they would not be freed."""
         self._run = self._live
         self._attributes = {"_run": self._run}
         self._references_idle = self.references = 0
 
     def carry(self, connection: Carried) -> None:
-        """Give a connection a greenlet, in which it runs from now on."""
+        """Run a connection in an idle greenlet, or in a new one."""
         idle = self._idle
         while idle:
             connection.greenlet = idle.pop()
@@ -101,33 +106,35 @@ class GreenletPool:
             if not self.references:
                 self._count()
             connection.greenlet = Greenlet.spawn(self._run)
-            if connection.greenlet.spawn_tree_locals is not None:  # GEVENT_TRACK_GREENLET_TREE: not all the same ones
+            if (
+                connection.greenlet.spawn_tree_locals is not None
+            ):  # GEVENT_TRACK_GREENLET_TREE: else all would share one dict
                 connection.greenlet.spawn_tree_locals = {}
             self.waiting.append(connection)
             self.made += 1
         if len(idle) < self._least_idle:
             self._least_idle = len(idle)
 
-    def is_clean(self, carrier: Any) -> bool:
-        """In a carrier: does nothing tell it from a new one, now that its context is replaced?"""
-        if carrier.gr_context is not None:
-            carrier.gr_context = None
-            carrier.gr_context = None  # a destructor of what was in the context has perhaps begun another one
+    def is_clean(self, pooled: Any) -> bool:
+        """Called in a pooled greenlet: is it the same as a new one, now that its context has been replaced?"""
+        if pooled.gr_context is not None:
+            pooled.gr_context = None
+            pooled.gr_context = None  # a destructor of a value in the context may have set a new one
         return (
-            getrefcount(carrier) == self.references
-            and not getweakrefcount(carrier)
-            and not _has_links(carrier)
-            and carrier.__dict__ == self._attributes
-            and not carrier.kwargs
-            and carrier.spawn_tree_locals is None
-            and carrier.parent is self._hub
+            getrefcount(pooled) == self.references
+            and not getweakrefcount(pooled)
+            and not _has_links(pooled)
+            and pooled.__dict__ == self._attributes
+            and not pooled.kwargs
+            and pooled.spawn_tree_locals is None
+            and pooled.parent is self._hub
         )
 
     def is_spent(self, connection: Carried) -> bool:
-        """In a carrier that is not clean, at the end of a request: is it to end?
+        """Called in a pooled greenlet that is not clean, at the end of a request: must it end?
 
-        Not if it only has a thread object, or has a reference too many because of what the hub has woken it by. That
-        refers to it once at least. So if there are more, this waits for a turn of the hub (0.5 us) and looks again.
+        Not if it only has a thread object, or an additional reference by the object with which the hub resumed it
+        (that has one at least). So this switches to the hub once (0.5 us) and checks again.
         """
         if _has_links(connection.greenlet):
             _forget_thread(connection.greenlet)
@@ -136,31 +143,31 @@ class GreenletPool:
         if not _has_links(connection.greenlet):
             try:
                 self._turn(connection.greenlet.switch)
-            except BaseException:  # thrown at a request that has ended: its connection and the next one go on
+            except BaseException:  # meant for the request that has ended: the connection continues
                 return True
         return not self.is_clean(connection.greenlet)
 
     def move(self, connection: Carried) -> None:
-        """In a carrier, which is to end now: let its connection go on in another one after that.
+        """Called in a pooled greenlet that ends now: continue its connection in another greenlet afterwards.
 
-        In two steps, since what waits for the end of this greenlet is told of it between them.
+        It takes two callbacks: between them, code that waits for the end of this greenlet is notified.
         """
         self._loop.run_callback(self._loop.run_callback, self._carry_on, connection)
 
     def shrink(self) -> None:
-        """End those that were not needed since the last call."""
+        """End the greenlets that have been idle since the last call."""
         unneeded, self._idle[: self._least_idle] = self._idle[: self._least_idle], []
-        for carrier in unneeded:
-            _end(carrier)
+        for pooled in unneeded:
+            _end(pooled)
         self._least_idle = len(self._idle)
 
     def close(self) -> None:
-        """End all that are idle."""
+        """End all idle greenlets."""
         self._least_idle = len(self._idle)
         self.shrink()
 
     def _turn(self, switch: Any) -> None:
-        """In a carrier, whose `switch` that is: let the hub wake it by that and by nothing else."""
+        """Called in a pooled greenlet, with its `switch`: let the hub resume it by that method and nothing else."""
         callback = self._loop.run_callback(switch)
         del switch
         try:
@@ -176,7 +183,7 @@ class GreenletPool:
             raise
 
     def _live(self) -> None:
-        """A carrier's life. It must not refer to itself while it waits: its references are counted."""
+        """The function of a pooled greenlet. It must hold no reference to itself while it waits: they are counted."""
         connection: Carried | None = self.waiting.popleft()
         while connection is not None:
             looked = connection.run()
@@ -186,12 +193,15 @@ class GreenletPool:
                 break
             self._idle.append(connection.greenlet)
             connection.greenlet = None
-            connection = None  # it may go while this waits
+            connection = None  # so that it is freed while this waits
             connection = self._switch_to_hub()
 
     def _count(self) -> None:
-        """Count the references of a greenlet that nothing else refers to: it is not started in gevent's way, so that
-        spawn callbacks do not see it. One in the hub's frame stands for what wakes a carrier otherwise."""
+        """Measure the count of references of a greenlet to which nothing else refers.
+
+        The greenlet is started by `switch`, not by gevent, so that spawn callbacks do not see it. The local variable
+        `switch` stands for the object by which the hub resumes a pooled greenlet otherwise.
+        """
         pattern: Any = _Pattern(self)
         pattern.greenlet = Greenlet(self._run)
         self.waiting.append(pattern)
@@ -204,13 +214,13 @@ class GreenletPool:
             self._references_idle = getrefcount(pattern.greenlet)
             _end(pattern.greenlet)
 
-    def _references(self, carrier: Any) -> int:
-        """As `is_clean` counts them."""
-        return getrefcount(carrier)
+    def _references(self, pooled: Any) -> int:
+        """The count as `is_clean` measures it."""
+        return getrefcount(pooled)
 
 
 class _Pattern:
-    """Stands for a connection, and counts what refers to its greenlet while that runs."""
+    """Takes the place of a connection, to count the references to its greenlet while that runs."""
 
     greenlet: Any = None
 
@@ -222,14 +232,16 @@ class _Pattern:
         return False
 
 
-def _forget_thread(carrier: Any) -> None:
-    """Do now what the end of a carrier does to its thread object. Otherwise each request that logs would need a new
-    greenlet, which costs more than its record does."""
+def _forget_thread(pooled: Any) -> None:
+    """Remove the greenlet's thread object now, as gevent does at the greenlet's end.
+
+    Otherwise each request that logs would need a new greenlet, which costs more than the log record.
+    """
     if _end_thread is not None:
-        carrier.unlink(_end_thread)
-        _end_thread(carrier)
+        pooled.unlink(_end_thread)
+        _end_thread(pooled)
 
 
-def _end(carrier: Any) -> None:
-    if not carrier.dead:
-        carrier.switch(None)
+def _end(pooled: Any) -> None:
+    if not pooled.dead:
+        pooled.switch(None)

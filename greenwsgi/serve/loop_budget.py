@@ -1,6 +1,6 @@
-"""Giving way: a greenlet that can run without waiting lets the loop poll at least every 10 ms.
+"""Giving way: a greenlet that runs without waiting lets the loop poll at least every 10 ms.
 
-A client whose data is always there never makes its greenlet wait: pipelined requests, tiny chunks, a fast upload, a
+The greenlet of a client whose data is always available never waits: pipelined requests, tiny chunks, a fast upload, a
 fast download, the output of a program. Without a bound it would run until its data ends, and every other request of the
 worker would wait. gevent.sleep(0) does not help: gevent resumes the greenlet in the same pass of the loop and looks at
 the clock once in 50 callbacks only.
@@ -72,7 +72,7 @@ class LoopBudget:
     def give_way(self, *, new: bool = False) -> None:
         """Let the loop poll, and what is ready run, before this greenlet goes on. new: its connection is.
 
-        It does nothing where that cannot be: in the hub itself, and in another thread than the worker's.
+        It does nothing in the hub itself and in threads other than the worker's.
         """
         current = getcurrent()
         if current is self._hub or get_hub() is not self._hub:

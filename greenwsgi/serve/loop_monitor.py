@@ -1,9 +1,9 @@
-"""The monitor: a native thread that watches the loop from outside, for harakiri's second level and for the report on
-what blocks it.
+"""The monitor: a native thread that watches the loop from outside, for harakiri's second level and for reports of code
+that blocks the loop.
 
-When the loop itself is blocked, no greenlet can help. Threads do not survive a fork, so each worker starts its own,
-with original, unpatched primitives. It needs the GIL for an instant each round: Python code that never waits hands it
-over every 5 ms; C code that keeps it is the master's business (SIGABRT makes faulthandler write the stack).
+When the loop is blocked, no greenlet can run. Threads do not survive a fork, so each worker starts its own, with
+original, unpatched primitives. It needs the GIL for a moment in each round. Python code that never waits releases it
+every 5 ms; if C code keeps it, the master ends the worker (SIGABRT makes faulthandler write the stack).
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ _ANCHOR = run.__code__
 """The frame by which a request is found on the stack of a blocked loop."""
 
 ROUND = 0.25
+"""Seconds between two looks."""
 BLOCKED = 1.0
-"""A loop that has not turned for this long, in seconds, is blocked: the watchdog beats four times as often."""
+"""A loop that has not run for this many seconds is blocked. The watchdog's interval is a quarter."""
 GRACE = 1.0
-"""Seconds past its deadline that a request gets, for harakiri's first level to end it if the loop turns again."""
+"""Seconds past its deadline that a request gets, in which harakiri's first level can end it if the loop runs again."""
 STUCK = 0.5
-"""Seconds for which the same greenlet must have kept the loop before the process is ended for it. A loop that is late
-because many greenlets have much to do is busy, not blocked."""
+"""Seconds for which one greenlet must have run before the process is ended for it. A loop that is late because many
+greenlets have much work is busy, not blocked."""
 LEAST_WARNING = 0.5
-"""A shorter blocked-loop-warning would report loops that turn."""
+"""The smallest value of blocked-loop-warning: a shorter one would report loops that run."""
 
 _poll = monkey.get_original("select", "poll")
 _sleep = monkey.get_original("time", "sleep")
@@ -47,12 +48,20 @@ _ident = monkey.get_original("_thread", "get_ident")
 
 
 class LoopMonitor:
-    """Watches the worker of one seat; `leave` ends the process.
+    """Watches the loop of one worker.
 
-    The lifeline's end says that the master is gone; the worker drains by itself then, but a blocked loop cannot, so the
-    monitor ends the process `mercy` seconds later at the latest.
+    When the lifeline ends, the master is gone. The worker drains then, which a blocked loop cannot do, so the monitor
+    ends the process `mercy` seconds later at the latest.
 
-    warning: seconds for which the loop may be blocked without a word; 0 is for ever.
+    Arguments:
+
+    - seat: the worker's place on the scoreboard, with its heartbeat and its running requests.
+    - lifeline: the descriptor of the lifeline.
+    - mercy: see above.
+    - log: the server log; the monitor writes to its descriptor without waiting.
+    - clock: the time source.
+    - leave: ends the process with an exit status.
+    - warning: seconds for which the loop may be blocked before it is reported; 0 disables reports.
     """
 
     def __init__(
@@ -70,22 +79,22 @@ class LoopMonitor:
         self._mercy = mercy
         self._log = log
         self._own_log = ServerLog.of_thread(log.fd, _poll)
-        """The thread's: where it waited for a log that is not read, nothing would end this process."""
+        """A log that never waits: while the thread waited for a full log, nothing could end this process."""
         self._clock = clock
         self._leave = leave
         self._warning = max(warning, LEAST_WARNING) if warning > 0 else inf
         self._looked = clock.monotonic()
         self._woke = 0.0
-        """When the process ran again after it was stopped or starved, so that nobody looked."""
+        """When the process ran again after it was stopped or had no CPU time, so that the monitor did not run."""
         self._reported = 0.0
-        """The last heartbeat before the blockage that was reported last."""
+        """The last heartbeat before the last reported blockage."""
         self._main = _ident()
         self._suspect = 0
-        """Which greenlet kept the loop at the last look, and since when it was seen there."""
+        """The id of the outermost frame of the greenlet that was running at the last look; `_suspected`: since when."""
         self._suspected = 0.0
 
     def lose_log(self) -> None:
-        """The log's descriptor is another file by now: nothing more is written."""
+        """The log's descriptor now belongs to another file: write nothing more."""
         self._own_log.lose()
 
     def start(self) -> None:
@@ -94,7 +103,7 @@ class LoopMonitor:
 
     def _run(self) -> None:
         poll = _poll()
-        poll.register(self._lifeline, 0)  # its end is told without asking
+        poll.register(self._lifeline, 0)  # its end is reported without a flag
         while not poll.poll(ROUND * 1000):
             self.look()
         deadline = self._clock.monotonic() + self._mercy
@@ -107,7 +116,7 @@ class LoopMonitor:
         """One round: report a blocked loop, and end the process if a request is too far past its deadline."""
         self._own_log.flush()
         now = self._clock.monotonic()
-        if now - self._looked >= BLOCKED:  # the loop cannot have run either: it is to blame from now on
+        if now - self._looked >= BLOCKED:  # nor could the loop: count from now on
             self._woke = now
         self._looked = now
         self._seat.beat_monitor(now)
@@ -136,7 +145,7 @@ class LoopMonitor:
         self._leave(status)
 
     def _stuck(self, frame: FrameType | None, now: float) -> bool:
-        """Has the same greenlet kept the loop for STUCK? Each has a stack, and each request a frame, of its own."""
+        """Whether one greenlet has run for STUCK seconds, identified by its outermost frame or its request's frame."""
         while frame is not None and frame.f_code is not _ANCHOR and frame.f_back is not None:
             frame = frame.f_back
         if id(frame) != self._suspect:
@@ -144,10 +153,11 @@ class LoopMonitor:
         return now - self._suspected >= STUCK
 
     def _late(self, guilty: RunningExchange | None, now: float) -> list[RunningRequest]:
-        """The requests past their deadline for which the process is to be ended.
+        """The requests past their deadline for which the process must be ended.
 
-        A request that blocks the loop has until its own deadline; those that are late meanwhile only wait for it. Code
-        of no request, and a request without a deadline, have until the first of the others is late.
+        guilty: the request that blocks the loop, None for code outside of requests. It may run until its own deadline;
+        other requests that are late meanwhile only wait for it. Code outside of requests, and a request without a
+        deadline, may run until the first of the others is late.
         """
         running = self._seat.running()
         if guilty is not None and guilty.deadline < inf:
@@ -155,7 +165,7 @@ class LoopMonitor:
         return [one for one in running if one.deadline + GRACE <= now]
 
     def turned(self, last: float, now: float) -> None:
-        """The loop says that it turns, and when it did before; it tells of a blockage that is over."""
+        """Called at each tick with the times of the previous tick and of this one. Logs a blockage that is over."""
         blocked = now - last
         if not last or blocked < self._warning:
             return
@@ -182,7 +192,7 @@ def _stack(frame: FrameType | None) -> str:
 
 
 def _exchange(frame: FrameType | None) -> RunningExchange | None:
-    """The request whose stack it is: each greenlet has a stack of its own, with one anchor frame for its request."""
+    """The request to which the stack belongs: each request has one anchor frame, on its own greenlet's stack."""
     while frame is not None:
         if frame.f_code is _ANCHOR:
             request: RunningExchange | None = frame.f_locals["request"]
@@ -192,7 +202,7 @@ def _exchange(frame: FrameType | None) -> RunningExchange | None:
 
 
 def _culprit(frame: FrameType | None) -> str:
-    """What keeps the loop, for the log."""
+    """A description of the code that blocks the loop, for the log."""
     exchange = _exchange(frame)
     if exchange is not None:
         return f"{exchange.what} on core {exchange.core}"

@@ -1,4 +1,4 @@
-"""Making blocking Python cooperative: patch first of all, then prove that it held, and name what came before."""
+"""gevent's monkey-patching: patch first, check that it is in effect, and list modules imported before it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 from greenwsgi.errors import BootError
 
 _early: frozenset[str] = frozenset()
-"""The modules that somebody had imported before the patch."""
+"""The modules that were imported before the patch."""
 
 
 def patch() -> None:
@@ -27,15 +27,15 @@ def patch() -> None:
 
     monkey.patch_all()
     if "GEVENT_TRACK_GREENLET_TREE" not in os.environ:
-        # Noting in each new greenlet who spawned it, for debugging, takes 2 us: more than to spawn it does.
+        # To record in each greenlet, for debugging, which one spawned it takes 2 us, more than the spawn itself.
         gevent.config.track_greenlet_tree = False
 
 
 def check() -> None:
     """Raise BootError unless socket, ssl, threading, time and subprocess are really gevent's.
 
-    Looking at the objects, not at gevent's notes of what it patched, also finds a module that somebody imported afresh
-    or put back.
+    It checks the objects, not gevent's record of patches, so it also finds modules that were imported again or
+    restored.
     """
     wrong = [name for name, patched in _state().items() if not patched]
     if wrong:
@@ -54,11 +54,11 @@ def unpatched() -> list[str]:
 
 
 def _originals() -> dict[int, object]:
-    """Every object that gevent has put another in place of, by identity; functions and classes only."""
+    """The functions and classes that gevent has replaced, by identity."""
     from gevent import monkey
 
     found: dict[int, object] = {}
-    for name, items in monkey.saved.items():  # type: ignore[attr-defined]  # gevent keeps it; its stubs do not
+    for name, items in monkey.saved.items():  # type: ignore[attr-defined]  # missing in gevent's stubs
         module = sys.modules.get(name)
         for attribute, original in items.items():
             if callable(original) and getattr(module, attribute, original) is not original:

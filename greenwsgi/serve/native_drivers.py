@@ -1,7 +1,7 @@
-"""Native drivers and gevent: those that can be made green are, those that cannot are named.
+"""Native drivers and gevent: those that can cooperate are configured to; for the others a warning is logged.
 
-Patching reaches Python code only. A driver written in C waits in C, and the whole worker waits with it. What can be
-done about it is done at the moment somebody imports the driver, however late; one that nobody uses is not imported.
+Monkey-patching reaches Python code only. A driver written in C waits in C, and blocks the whole worker. It is handled
+when the application imports it, however late; a driver that is not used is not imported.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 Said = Callable[[str], None]
 Imported = Callable[[ModuleType, Said], None]
-"""Called with a module that has just been imported, and with what logs a warning."""
+"""Called with a module that has just been imported, and with a function that logs a warning."""
 
 
 def _psycopg2(extensions: Any, say: Said) -> None:
-    """psycopg2's own way: it connects asynchronously and calls us whenever it has to wait."""
+    """psycopg2's wait callback: it connects asynchronously and calls `wait` whenever it must wait."""
     from gevent.socket import wait_read, wait_write
 
     def wait(connection: Any) -> None:
@@ -31,14 +31,14 @@ def _psycopg2(extensions: Any, say: Said) -> None:
 
 
 def _grpc(grpc: ModuleType, say: Said) -> None:
-    """grpc's own way; to be called before any channel exists, so right behind the import."""
+    """grpc's support of gevent. It must be initialised before any channel exists, so directly after the import."""
     from grpc.experimental import gevent as grpc_gevent
 
     grpc_gevent.init_gevent()
 
 
 def blocks(advice: str) -> Imported:
-    """Nothing can be done for it but to say so."""
+    """The handler of a driver that always blocks: it logs a warning with `advice`."""
 
     def warn(module: ModuleType, say: Said) -> None:
         say(f"{module.__name__} waits in native code: each of its calls stops all requests of its worker; {advice}")
@@ -56,11 +56,14 @@ DRIVERS: Mapping[str, Imported] = {
     "pymssql": blocks("python-tds does not"),
     "ibm_db": blocks("run its calls in gevent.get_hub().threadpool"),
 }
-"""What is done when one of these has been imported, by its module's full name."""
+"""The handler of each driver, by the full name of the module whose import it follows."""
 
 
 class DriverWatch(MetaPathFinder):
-    """Does what DRIVERS says right behind the import of each; for what was imported before `start`, at once."""
+    """Calls the handlers in `drivers`, each directly after the import of its module. `start` calls those due already.
+
+    say: logs a warning.
+    """
 
     def __init__(self, say: Said, drivers: Mapping[str, Imported] = DRIVERS) -> None:
         self._say = say
@@ -74,29 +77,29 @@ class DriverWatch(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec that the others find, with a loader that tells us when it is done; None for all but the drivers."""
+        """The spec that the other finders find, with a loader that calls `imported`; None for all but the drivers."""
         if fullname not in self._drivers:
             return None
         finders = [one for one in sys.meta_path if one is not self and hasattr(one, "find_spec")]
         found = (one.find_spec(fullname, path, target) for one in finders)
         spec = next((one for one in found if one is not None), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Telling(spec.loader, self.imported)
+            spec.loader = _NotifyingLoader(spec.loader, self.imported)
         return spec
 
     def imported(self, module: ModuleType) -> None:
-        """Once for each: its import may be tried again when it fails, and a driver that cannot be helped goes on."""
+        """Call the handler, once for each module. If the handler fails, a warning is logged and the import succeeds."""
         act = self._drivers.pop(module.__name__, None)
         if act is None:
             return
         try:
             act(module, self._say)
-        except Exception as error:  # a border: other versions than we know may do without
+        except Exception as error:  # other versions of the driver may differ
             self._say(f"{module.__name__} could not be made green: {type(error).__name__}: {error}")
 
 
-class _Telling(Loader):
-    """Another's loader, but for the word behind it. The module gets the real one back: pickles and inspect look."""
+class _NotifyingLoader(Loader):
+    """Wraps a loader and calls `done` after it. The module keeps the original loader, for pickle and inspect."""
 
     def __init__(self, loader: Loader, done: Callable[[ModuleType], None]) -> None:
         self._loader = loader

@@ -1,4 +1,4 @@
-"""What the configuration says of requests, prepared once for the request path; nothing of it changes afterwards.
+"""The configuration of requests, prepared once for the request path; it never changes afterwards.
 
 An option that needs no preparation is read from its section where it is used: a new one touches the option table and
 its use, nothing between.
@@ -33,7 +33,7 @@ class RequestPolicy:
     harakiri: float
     """Seconds that a request may take; infinite for no limit."""
     harakiri_for: tuple[tuple[re.Pattern[str], float], ...]
-    """Other limits for the paths that match. The first match counts."""
+    """Other limits, in seconds, for paths that match a pattern. The first match applies."""
     forwarding: Forwarding | None
     """Finds the real client behind proxies; None if no proxy is trusted."""
     header_rules: HeaderRules | None

@@ -1,4 +1,4 @@
-"""The request's body on its way in: from the socket, through the protocol, to wsgi.input."""
+"""Reads a request's body: from the socket, through the protocol, to wsgi.input."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ from greenwsgi.wire.protocol import Reply, WireProtocol
 _now = SystemClock.monotonic
 
 GRACE = 10.0
-"""Seconds that a body may make its reader wait before body-min-rate counts."""
+"""Seconds that a reader may wait for a body before body-min-rate applies."""
 SMALL = 16384
-"""Bytes of a body that is read before its request takes a slot."""
+"""The largest body, in bytes, that is read before its request takes a slot."""
 MOST_FETCHED = 16 * 1024 * 1024
-"""Bytes of such bodies that a worker holds; when there are more, requests take their slots first."""
+"""Bytes of such bodies that a worker holds. Beyond it, requests take their slots before their bodies are read."""
 LAG = 2.0
-"""Seconds of waiting after which it is known how slow a body is."""
+"""Seconds of waiting over which the rate of a body is measured."""
 LAGGARD = 16
-"""A body that brings less than so many times body-min-rate is slow: its slot is taken back when others wait for one."""
+"""A body slower than this many times body-min-rate is slow: its slot is taken back when requests wait for slots."""
 _START = (0.0, 0.0)
 DISCARD_BYTES = 1024 * 1024
-"""How much is read away, of a body that the application left unread and its framing, to keep the connection."""
+"""Bytes of an unread body, including its framing, that are read and discarded to keep the connection."""
 
 
 @dataclass(slots=True)
 class FetchedBodies:
-    """What a worker holds of small bodies whose requests have no slot yet."""
+    """The small bodies that a worker holds for requests that have no slot yet."""
 
     size: int = 0
     """Bytes; at most about MOST_FETCHED."""
 
 
 class RequestBody:
-    """One request's body; `pull` is wsgi.body.PullBody.
+    """One request's body; `pull` is a wsgi_input.PullBody.
 
-    owes_continue: the client waits for `100 Continue`, which goes out when the application reads for the first time.
-    rate: bytes a second below which a body is too slow, 0 for no such rule. Only the time that somebody waits for the
-    body counts, so an application may read as slowly as it likes.
+    Arguments:
+
+    - protocol: gives the body's events.
+    - stream: gives the protocol its bytes.
+    - owes_continue: the client waits for `100 Continue`, which is sent when the application reads for the first time.
+    - rate: the lowest rate in bytes per second, 0 for no limit. Only time in which a greenlet waits for the body
+      counts, so an application may read as slowly as it likes.
     """
 
     __slots__ = (
@@ -65,7 +69,7 @@ class RequestBody:
         self._fetched = b""
 
     def pull(self) -> bytes:
-        """The next piece of the body, b"" at its end; raises PeerError, PeerGone, or ValueError after its request."""
+        """The next piece of the body, b"" at its end. Raises PeerError, PeerGone, or ValueError after `close`."""
         if self._closed:
             raise ValueError("wsgi.input of a request that has ended")
         if self._fetched:
@@ -86,9 +90,9 @@ class RequestBody:
         return event
 
     def fetch(self, fetched: FetchedBodies) -> None:
-        """Read all of a small body before its request takes a slot, so that a slow one holds none.
+        """Read a small body completely before its request takes a slot, so that a slow one holds none.
 
-        Raises PeerError for one that does not come in time. Whatever else is wrong the application hears when it reads.
+        Raises PeerError (408) if it does not come in time. Other errors are raised again when the application reads.
         """
         pieces, size = [], 0
         try:
@@ -105,7 +109,7 @@ class RequestBody:
         self._fetched = b"".join(pieces)
 
     def pace(self, now: float) -> float:
-        """How many bytes a second this body brings while somebody waits for it; infinite if that is not slow."""
+        """The rate of this body in bytes per second of waiting for it; infinite if it is not slow or not awaited."""
         if self._reader is None or not self._rate:
             return inf
         got = (self._patience - GRACE + self._waited) * self._rate
@@ -116,13 +120,13 @@ class RequestBody:
         pace = (got - had) / (waited - since)
         if pace < LAGGARD * self._rate:
             return pace
-        self._mark = (waited, got)  # the next look counts from here: a quick beginning does not excuse the rest
+        self._mark = (waited, got)  # measure the next interval from here: a fast start must not hide a slow rest
         return inf
 
     def give_up(self, waiting: dict[Any, float]) -> bool:
-        """Others need the slot: a greenlet that waits for this body has no time left, the next sweep ends its wait.
+        """Free the slot for others: let the wait for this body end at the next sweep of the deadlines.
 
-        waiting: that of the worker's Deadlines. False when no greenlet waits.
+        waiting: `Deadlines.waiting` of the worker. Returns False if no greenlet waits for this body.
         """
         if self._reader not in waiting:
             return False
@@ -132,13 +136,13 @@ class RequestBody:
 
     @property
     def complaint(self) -> str:
-        """What a client is told whose body came too slowly."""
+        """The text of the error answer for a body that came too slowly."""
         if self._given_up:
             return "the request body came too slowly while other requests waited"
         return "the request body did not come in time (socket-timeout)"
 
     def _receive(self) -> bytes:
-        """Bytes from the client; waiting costs patience, what comes brings some back."""
+        """Bytes from the client. `_patience` (seconds) falls by the time waited and rises by the bytes received."""
         stream = self._stream
         self._stream.loop_budget.check()
         began = _now()
@@ -155,8 +159,10 @@ class RequestBody:
         return data
 
     def close(self, *, keep: bool) -> bool:
-        """The request is over; to keep the connection, read away what is left of its body. False when that cannot be
-        (a greenlet of the application waits for it), or is too much."""
+        """The request has ended. keep: read and discard the rest of the body, so that the connection can be kept.
+
+        Returns whether the body is complete: False if a greenlet of the application waits for it, or it is too large.
+        """
         protocol = self._protocol
         self._closed = True
         try:
@@ -171,5 +177,5 @@ class RequestBody:
                 elif type(event) is Reply:
                     self._stream.send_next(event.data)
         except PeerError:
-            return False  # the answer is out; only the connection is lost
+            return False  # the answer has been sent; only the connection is lost
         return protocol.body_done

@@ -1,7 +1,7 @@
-"""The `async` slots of a worker: how many requests run at once.
+"""The `async` slots of a worker: the number of requests that run at once.
 
-A request takes a slot when its head is complete and gives it back when its answer has ended, so idle and half-sent
-connections take none.
+A request takes a slot when its head is complete and gives it back when its answer has ended. So idle connections and
+incomplete heads take none.
 """
 
 from __future__ import annotations
@@ -17,24 +17,35 @@ from greenwsgi.serve.deadlines import NEVER, Deadlines, PeerStalled
 
 
 class Overloaded(GreenwsgiError):
-    """There is no slot for a request, and will not be soon."""
+    """No slot is free, and the queue is full or the wait took longer than queue-timeout."""
 
 
 class _Ticket:
-    """A place in the queue; `core` is set by whoever gives its slot to it."""
+    """A place in the queue."""
 
     __slots__ = ("core", "greenlet")
 
     def __init__(self, greenlet: Any) -> None:
         self.greenlet = greenlet
+        """The greenlet that waits; None when it no longer does."""
         self.core = -1
+        """The slot, set by `RequestSlots.give`; -1 before."""
 
 
 class RequestSlots:
-    """Slots are numbered from 0; the highest free one is taken first, as uWSGI does with its cores.
+    """The slots of one worker, numbered from 0. The highest free one is taken first, as uWSGI does with its cores.
 
-    `free` may be popped directly when it is not empty (that is `take` without the call). At most `most_waiting`
-    requests wait in line.
+    Arguments:
+
+    - count: the number of slots.
+    - deadlines: the worker's, for waiting.
+    - most_waiting: the number of requests that may wait in the queue; negative for `count`.
+
+    Attributes:
+
+    - count, most_waiting: see the arguments.
+    - free: the free slots. It may be popped directly when it is not empty, which is `take` without the call.
+    - queue: the requests that wait, the oldest first.
     """
 
     def __init__(self, count: int, deadlines: Deadlines, most_waiting: int = -1) -> None:
@@ -45,7 +56,7 @@ class RequestSlots:
         self._deadlines = deadlines
 
     def take(self, until: float = NEVER) -> int:
-        """A slot; waits in line for one. Raises Overloaded when the line is full, or when none came until `until`."""
+        """Take a slot, or wait for one. Raises Overloaded when the queue is full, or at the deadline `until`."""
         if self.free:
             return self.free.pop()
         if len(self.queue) >= self.most_waiting:
@@ -56,7 +67,7 @@ class RequestSlots:
             while ticket.core < 0:
                 self._deadlines.pause(until)
         except BaseException as error:
-            if ticket.core >= 0:  # it came while we were being ended
+            if ticket.core >= 0:  # a slot was given in the moment in which this greenlet was ended
                 self.give(ticket.core)
             else:
                 self.queue.remove(ticket)
@@ -64,11 +75,11 @@ class RequestSlots:
                 raise Overloaded("no slot came free in time (async, queue-timeout)") from None
             raise
         finally:
-            ticket.greenlet = None  # a wake that is still under way must not hit what this greenlet does next
+            ticket.greenlet = None  # a pending `_wake` must not switch to this greenlet later
         return ticket.core
 
     def give(self, core: int) -> None:
-        """Give a slot back, or on to the request that has waited longest."""
+        """Give a slot back, or to the request that has waited longest."""
         if self.queue:
             ticket = self.queue.popleft()
             ticket.core = core

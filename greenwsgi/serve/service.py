@@ -26,7 +26,7 @@ from greenwsgi.wsgi.types import Application
 
 
 class RunningExchange(Protocol):
-    """A request that holds a slot, as watchdog, monitor and operators see it. Exchange is one."""
+    """A request that holds a slot, for the watchdog, the monitor and operators. Exchange implements it."""
 
     core: int
     """Its slot."""
@@ -35,9 +35,9 @@ class RunningExchange(Protocol):
     deadline: float
     """Monotonic seconds, infinite for none."""
     strikes: int
-    """How often harakiri has hit it."""
+    """How often harakiri has thrown an exception into it."""
     seen: bool
-    """The watchdog has looked at it."""
+    """The watchdog has seen it."""
 
     @property
     def greenlet(self) -> Any:
@@ -51,29 +51,33 @@ class RunningExchange(Protocol):
         """Give it another deadline."""
 
     def pace(self, now: float) -> float:
-        """How many bytes a second its body brings, infinite if that is not slow."""
+        """The rate of its body in bytes per second, infinite if it is not slow."""
 
     def give_up_body(self) -> bool:
         """End the wait for its body; False if there is none."""
 
     def look(self) -> None:
-        """Look whether its client has left, where that is not noticed otherwise."""
+        """Check whether its client has left, if that must be polled."""
 
     def watch(self) -> bool:
-        """Begin to watch its client; False while that has to wait."""
+        """Begin to watch its client; False if that is not possible yet."""
 
 
 class OpenConnection(Protocol):
-    """A connection of the worker, for those who do not serve it."""
+    """A connection of the worker, for code that does not serve it. Connection implements it."""
 
     greenlet: Any
+    """The greenlet that runs it, or None."""
     peer: str
+    """The client's IP address, "" for a unix socket."""
     protocol: WireProtocol
     stream: Any
+    """Its Stream."""
     waiting_since: float
+    """Monotonic seconds at which it began to wait for a request, 0 while it has one."""
 
     def hurry(self, now: float) -> None:
-        """The worker drains: cut short the wait for a request that may never come."""
+        """Shorten the wait for the next request, because the worker drains."""
 
 
 @dataclass(slots=True)
@@ -81,8 +85,9 @@ class RequestCounts:
     """What the exchanges of a worker count. The scoreboard shows it."""
 
     requests: int = 0
+    """Requests that have ended."""
     running_us: int = 0
-    """Microseconds that they took together."""
+    """The sum of their durations, in microseconds."""
     tx: int = 0
     """Bytes sent."""
 
@@ -94,8 +99,9 @@ class OverloadNotes:
     refused: int = 0
     """Requests that were answered 503."""
     refused_reason: str = ""
+    """Why the last of them was refused."""
     slow_bodies: int = 0
-    """Requests that lost their slots to others, because their bodies came too slowly."""
+    """Requests whose slots were given to others, because their bodies came too slowly."""
     shortage: str = ""
     """Why connections were left in the kernel; not when sibling workers take them."""
 

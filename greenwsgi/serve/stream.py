@@ -1,7 +1,7 @@
-"""One connected socket: bytes in, bytes out, waiting in the hub in between.
+"""One connected socket: receives and sends bytes, and waits in the hub where needed.
 
-Hot path. A raw `_socket.socket` and watchers of our own: a gevent socket would make two watchers for each connection
-and a timer for each wait (see serve/deadlines.py).
+Hot path. It uses a raw `_socket.socket` with its own watchers: a gevent socket would make two watchers for each
+connection and a timer for each wait (see serve/deadlines.py).
 """
 
 from __future__ import annotations
@@ -28,40 +28,57 @@ from greenwsgi.wsgi.file_wrapper import FilePart
 
 RECV_SIZE = 65536
 ROUND_TRIP = 0.1
+"""Seconds that `answer_was_lost` waits for a reset."""
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 64 * 1024 * 1024
+"""`linger` ends after this time or this number of received bytes."""
 FILE_PIECE = 256 * 1024
+"""Bytes of a file that are read at once where sendfile does not work."""
 SEND_MOST = 1024 * 1024
-"""Bytes of one system call. A client that reads as fast as the kernel copies would keep us in it; this takes 0.3 ms."""
+"""Bytes of one system call, some 0.3 ms. With a client that reads as fast as the kernel copies, it could last long."""
 MOST_PIECES = 64
-"""Pieces of one system call; the kernel takes 1,024 (IOV_MAX)."""
+"""Pieces of one system call; the kernel's limit is 1,024 (IOV_MAX)."""
 _poll = monkey.get_original("select", "poll")
 _ENDED = getattr(select, "POLLRDHUP", 0)
-"""Linux has it; without it a reset is told."""
+"""Linux only. On other systems only a reset is detected, not the end of the peer's side."""
 _HOLD_BACK = getattr(socket, "TCP_CORK", 4)
-"""macOS has it as TCP_NOPUSH."""
+"""macOS names it TCP_NOPUSH, with the value 4."""
 _unwanted = bytearray(RECV_SIZE)
 _PEERS_ERRORS = {
     *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.ESHUTDOWN),
     *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN),
 }
-"""Of those that sendfile raises: all others are the file's."""
+"""The errors of sendfile that concern the socket; all others concern the file."""
 
 _now = SystemClock.monotonic
 
 
 class Stream:
-    """A non-blocking socket with the worker's Deadlines and Turns.
+    """A non-blocking socket that waits with the worker's Deadlines and gives way by its LoopBudget.
 
-    `timeout`, in seconds, bounds each single wait, `send_timeout` that for room to write. `waits` counts them. A peer
-    that left raises PeerGone, one that does not move PeerStalled, which is a PeerGone too. `sending`: a greenlet is in
-    the middle of a send, and what another one sent now would be in the middle of it. `gone`: it left, or does not take
-    what is sent; one that only sends nothing can still be answered. Behind a send that was cut short, by whatever,
-    every other raises PeerGone: it would be taken for the rest.
+    If the peer has left, methods raise PeerGone; if it does not send or receive in time, PeerStalled, which is a
+    PeerGone too. After a send that was interrupted, every other send raises PeerGone: the peer would take its data for
+    the rest of the first.
+
+    Arguments:
+
+    - sock: the non-blocking `_socket.socket`.
+    - deadlines, loop_budget: the worker's.
+    - timeout: see the attribute.
+    - send_timeout: see the attribute; 0 is `timeout`.
+
+    Attributes:
+
+    - gone: the peer has left, or does not receive. A peer that only sends nothing can still be answered.
+    - send_timeout: seconds that each wait for room to write may take.
+    - sending: a greenlet is in the middle of a send; data of another send would be mixed into it.
+    - sock: see the argument.
+    - timeout: seconds that each wait for data may take.
+    - waits: the number of waits since it was set to 0 (by the exchange).
     """
 
     plain = True
-    """What is sent goes out byte for byte, so that the kernel may send a file."""
+    """Bytes are sent unchanged, so sendfile can be used. False under TLS."""
 
     __slots__ = (
         "_reader",
@@ -108,15 +125,15 @@ class Stream:
                 raise PeerGone(str(error)) from error
 
     def recv_later(self, until: float) -> bytes:
-        """`recv` for when nothing is expected yet: waits first, which spares a failing system call (2 us)."""
+        """`recv` where no data is expected yet: it waits first, which saves a failing system call (2 us)."""
         self._wait(self._reader or self._make_reader(), until)
         try:
             return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
-        except OSError:  # an early wake, or a reset
+        except OSError:  # woken too early, or a reset
             return self.recv(until)
 
     def recv_now(self) -> bytes:
-        """What has come; raises BlockingIOError when nothing has, or another OSError."""
+        """Receive without waiting. Raises BlockingIOError if there is no data, or another OSError."""
         return self._recv(RECV_SIZE)  # type: ignore[no-any-return]
 
     def send(self, data: bytes) -> None:
@@ -145,7 +162,10 @@ class Stream:
 
     @contextmanager
     def _whole(self) -> Iterator[Any]:
-        """Every other send fails meanwhile, and if this one is not ended, for ever. Gives the socket's own."""
+        """While in this context, all other sends fail; if it is left by an exception, they fail from then on.
+
+        Yields the socket's `send`.
+        """
         send = self._send
         if send is _in_the_middle or send is _cut_short:
             self.gone = True
@@ -161,16 +181,16 @@ class Stream:
             self._send, self.sending = send, before
 
     def send_next(self, data: bytes) -> None:
-        """`send` for all but the first piece of an answer: a client that takes each at once must not keep the loop."""
+        """`send` for the later pieces of an answer. It gives way, because a fast client would keep the loop."""
         self.send(data)
         self.loop_budget.check()
 
     def check_turn(self) -> None:
-        """Give way between two pieces of an answer, if this turn is over."""
+        """Give way between two pieces of an answer, if the loop budget is used up."""
         self.loop_budget.check()
 
     def send_pieces(self, pieces: Iterable[bytes | memoryview]) -> None:
-        """Send all of these, one after the other. They are not joined: large ones would be in memory twice."""
+        """Send these in order. They are not joined, because large pieces would be in memory twice."""
         rest = deque(memoryview(piece) for piece in pieces)
         with self._whole():
             while rest:
@@ -189,9 +209,9 @@ class Stream:
                     self.loop_budget.check()
 
     def sendfile(self, part: FilePart) -> int:
-        """Send a part of a file; returns how many bytes it had, which is fewer when the file has become shorter.
+        """Send a part of a file. Returns the number of bytes sent, which is smaller if the file has become shorter.
 
-        Raises OSError for what is wrong with the file.
+        Raises OSError for errors of the file.
         """
         fd, offset, left = part
         with self._whole():
@@ -202,7 +222,7 @@ class Stream:
                     self._wait_to_write()
                     continue
                 except OSError as error:
-                    if error.errno == errno.EINVAL:  # its file system cannot give it to the kernel
+                    if error.errno == errno.EINVAL:  # the file system does not support sendfile
                         break
                     if error.errno in _PEERS_ERRORS:
                         self.gone = True
@@ -235,9 +255,9 @@ class Stream:
         return reader
 
     def answer_was_lost(self) -> bool:
-        """The peer ended its side before we answered: has it closed altogether, and so refused the answer with a reset?
+        """The peer ended its side before it was answered: has it closed the socket, and refused the answer by a reset?
 
-        It may only have half-closed, and then nothing comes; so this waits, ROUND_TRIP seconds at most, for the reset.
+        If it has only half-closed, no reset comes. So this waits for one, ROUND_TRIP seconds at most. It ends our side.
         """
         try:
             self.end_writing()
@@ -251,7 +271,7 @@ class Stream:
         return False
 
     def is_ended(self) -> bool:
-        """Has the peer ended its side, or left? Told without reading what it has sent before."""
+        """Whether the peer has ended its side, or left. It does not read the data sent before."""
         poll = _poll()
         poll.register(self.sock.fileno(), _ENDED)
         return bool(poll.poll(0))
@@ -261,16 +281,16 @@ class Stream:
         self.sock.shutdown(socket.SHUT_WR)
 
     def hold_back(self) -> None:
-        """From now on what is no whole packet waits for more, or for the end of our side; 0.2 s at most (tcp(7))."""
+        """Set TCP_CORK: partial packets wait for more data or the end of our side, 0.2 s at most (tcp(7))."""
         with suppress(OSError):  # not TCP
             self.sock.setsockopt(socket.IPPROTO_TCP, _HOLD_BACK, 1)
 
     def linger(self, parting: bytes = b"") -> None:
-        """Send `parting`, end our side, and let the peer read it all before the connection goes (RFC 9112 9.6).
+        """Send `parting`, end our side, and let the peer read everything before the socket is closed (RFC 9112 9.6).
 
-        The two go in one packet, over TCP at least: HAProxy uses a kept FastCGI connection again as soon as it has all
-        of an answer, and of 400 requests behind a refusal one was lost in between. Closing a socket with unread bytes
-        makes the kernel send a reset, and a reset destroys our answer on its way.
+        Over TCP both go in one packet: HAProxy reuses a kept FastCGI connection as soon as it has the whole answer, and
+        of 400 requests after a refusal one was lost in between. When a socket with unread bytes is closed, the kernel
+        sends a reset, which discards an answer that the peer has not read.
         """
         try:
             if parting:
@@ -283,12 +303,12 @@ class Stream:
         try:
             while room > 0 and (size := self._read_away(deadline)):
                 room -= size
-                self.loop_budget.give_way()  # after each: these bytes are the least of all that is to be done
+                self.loop_budget.give_way()  # after each read: all other work comes first
         except PeerGone:
             return
 
     def _read_away(self, deadline: float) -> int:
-        """Receive bytes that are not wanted, into a buffer that all connections share; 0 at the end."""
+        """Receive and discard bytes, in a buffer that all connections share. Returns their number, 0 at the end."""
         while True:
             try:
                 return self.sock.recv_into(_unwanted)  # type: ignore[no-any-return]
@@ -298,7 +318,7 @@ class Stream:
                 raise PeerGone(str(error)) from error
 
     def close(self) -> None:
-        """Close the socket and free its watchers; a greenlet of the application that still sends is told."""
+        """Close the socket and free its watchers. PeerGone is thrown into a greenlet that still sends."""
         if self.sending:
             get_hub().loop.run_callback(self._sender.throw, PeerGone("the connection has been closed"))
         for watcher in (self._reader, self._writer):
@@ -311,7 +331,7 @@ class Stream:
 
 
 def _some(pieces: Iterable[memoryview]) -> list[memoryview]:
-    """The first of these, and of bytes as many as one system call is to take."""
+    """The first pieces, up to SEND_MOST bytes and MOST_PIECES pieces."""
     some, size = [], 0
     for piece in pieces:
         some.append(piece[: SEND_MOST - size])

@@ -1,8 +1,8 @@
-"""TLS for a worker's sockets: contexts made from the configuration, and what a handshake tells the application.
+"""TLS for a worker's sockets: contexts made from the configuration, and the CGI variables about a handshake.
 
-Contexts are made in the zygote, before the fork: workers of a generation share the keys of session tickets, so that a
-client may resume its session with any of them. The files are read then, and anew by each generation. The master never
-does it: ssl must not be imported before it is patched, nor at all where no application runs.
+Contexts are made in the zygote, before the fork: the workers of a generation share the keys of session tickets, so that
+a client may resume its session with any of them. Each generation reads the files again. The master never makes
+contexts: ssl must not be imported before it is patched, nor at all in a process that runs no application.
 """
 
 from __future__ import annotations
@@ -21,29 +21,32 @@ from greenwsgi.wire.registry import PROTOCOLS
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 Facts = Mapping[str, str]
-"""CGI variables that tell of a connection's TLS."""
+"""CGI variables that describe a connection's TLS."""
 
 
 class ServerSide(ssl.SSLObject):
-    """The server's side of one connection. host: the server name that the client asked for, in lower case."""
+    """The server's side of one connection."""
 
     host = ""
+    """The server name that the client asked for (SNI), in lower case; "" for none."""
 
     def _sslsock(self) -> ServerSide:
-        """gevent wraps each SNI callback, and asks what it takes for a socket of its own in this way."""
+        """gevent's wrapper of the SNI callback calls this on the object, which it takes for a gevent.ssl socket."""
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS of one socket. asks: whether clients are asked for a certificate."""
+    """The TLS settings of one listener."""
 
     context: ssl.SSLContext
+    """The context of the listener's own certificate; its SNI callback chooses those of other hosts."""
     asks: bool = False
+    """Clients are asked for a certificate."""
 
 
 def load(settings: Settings) -> dict[str, ServerTls]:
-    """TLS of each socket that has it, by its address as it was written. Raises UsageError, one line with its origin."""
+    """The TLS settings of each socket that has a certificate, by its address as configured. Raises UsageError."""
     hosts = list(zip(settings.tls.sni, settings.origins("sni"), strict=True))
     for (host, certificate), origin in hosts:
         if certificate.client_ca:
@@ -61,18 +64,18 @@ def load(settings: Settings) -> dict[str, ServerTls]:
             for (host, certificate), origin in hosts
         }
         context.sslobject_class = ServerSide
-        context.sni_callback = _chooser(named)  # type: ignore[assignment]  # we get what sslobject_class says
+        context.sni_callback = _chooser(named)  # type: ignore[assignment]  # it is called with a sslobject_class
         found[address.text] = ServerTls(context, bool(own.client_ca))
     return found
 
 
 def _beside(own: Certificate, other: Certificate) -> Certificate:
-    """Another certificate for a socket that has its own: what else is said of the socket counts for both."""
+    """The certificate of an SNI host on a socket: the CA, and ciphers unless it has its own, are the socket's."""
     return other._replace(ciphers=other.ciphers or own.ciphers, client_ca=own.client_ca, required=own.required)
 
 
 def _chooser(named: Mapping[str, ssl.SSLContext]) -> Callable[[ServerSide, str | None, ssl.SSLContext], None]:
-    """Shows a client the certificate of the host that it asks for; who asks for another, or none, gets the socket's."""
+    """The SNI callback: selects the certificate of the requested host; the socket's for other hosts or none."""
 
     def choose(tls: ServerSide, host: str | None, _: ssl.SSLContext) -> None:
         tls.host = name = (host or "").lower()
@@ -87,7 +90,7 @@ def _chooser(named: Mapping[str, ssl.SSLContext]) -> Callable[[ServerSide, str |
 
 
 def _context(certificate: Certificate, options: TlsOptions, origin: Origin, *, http: bool) -> ssl.SSLContext:
-    """http: whether HTTP may be spoken, which ALPN then offers."""
+    """Make a context. http: offer http/1.1 by ALPN. Raises UsageError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[options.tls_min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -133,7 +136,7 @@ def _readable(path: str, what: str, origin: Origin) -> str:
 
 
 def _password(path: str, key: str, origin: Origin) -> str:
-    """Asked for when a key is encrypted. Without a file for it OpenSSL would ask the terminal."""
+    """The password of an encrypted key. OpenSSL would ask at the terminal if this did not raise without a file."""
     if not path:
         raise UsageError(f"TLS: the key {key} is encrypted: name a file with its password (tls-password-file)", origin)
     try:
@@ -153,7 +156,7 @@ def _is_encrypted(path: str) -> bool:
         return b"ENCRYPTED" in file.read()
 
 
-# What the application learns
+# Variables for the application
 
 _SHORT = {
     "commonName": "CN",
@@ -166,15 +169,15 @@ _SHORT = {
     "domainComponent": "DC",
     "userId": "UID",
 }
-"""RFC 4514 3; others keep OpenSSL's long names, as emailAddress has no other."""
+"""The short names of RFC 4514 3. Other attributes, such as emailAddress, keep OpenSSL's long names."""
 
 _Name = tuple[tuple[tuple[str, str], ...], ...]
 
 
 def facts(tls: ServerSide, server: ServerTls) -> dict[str, str]:
-    """The variables of a connection behind its handshake, named as by mod_ssl, nginx and uWSGI.
+    """The variables of a connection after its handshake, with the names of mod_ssl, nginx and uWSGI.
 
-    SSL_CLIENT_* are there where clients are asked for a certificate.
+    SSL_CLIENT_* are included if clients are asked for a certificate.
     """
     cipher, _, bits = tls.cipher() or ("", "", 0)
     found = {
@@ -213,11 +216,11 @@ def _client(tls: Any) -> dict[str, str]:
         "HTTPS_CN": names[-1] if names else "",
         "HTTPS_CC": pem,
     }
-    return {name: value.encode("utf-8").decode("latin-1") for name, value in found.items()}  # as PEP 3333 wants it
+    return {name: value.encode("utf-8").decode("latin-1") for name, value in found.items()}  # PEP 3333
 
 
 def distinguished_name(name: _Name) -> str:
-    """RFC 4514: the most particular part first, `CN=Ann,O=Example`, as mod_ssl and nginx write it."""
+    """RFC 4514: the most specific part first, `CN=Ann,O=Example`, as mod_ssl and nginx write it."""
     groups = ("+".join(f"{_SHORT.get(kind, kind)}={_escaped(value)}" for kind, value in group) for group in name)
     return ",".join(reversed(list(groups)))
 

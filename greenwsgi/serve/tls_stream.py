@@ -1,7 +1,7 @@
-"""A connection under TLS: plain bytes for whoever reads and writes, records on the socket.
+"""A Stream over TLS: plain bytes for its callers, TLS records on the socket.
 
-The standard library's ssl on memory buffers (ssl.SSLObject), so that waiting, deadlines and lingering stay those of
-Stream, with its raw socket and watchers. Costs a copy each way, little beside the cipher.
+It uses ssl.SSLObject with memory buffers (ssl.MemoryBIO), so that waiting, deadlines and lingering are those of Stream,
+with its raw socket and watchers. This costs one more copy in each direction, which is little beside the encryption.
 """
 
 from __future__ import annotations
@@ -19,16 +19,25 @@ from greenwsgi.serve.stream import RECV_SIZE, Stream
 from greenwsgi.serve.tls_contexts import ServerTls, facts
 
 FEW = 4096
-"""Bytes of records that OpenSSL is given at once when the last ones had nothing for us: 64 KiB of KeyUpdates (RFC 8446
-4.6.3) are 20 to 160 ms of work in one call."""
+"""Bytes of records given to OpenSSL in one call when the last ones had no application data: 64 KiB of KeyUpdates (RFC
+8446 4.6.3) take 20 to 160 ms in one call."""
 SLICE = 65536
-"""How much is encrypted at once: what is waiting to be sent is in memory a second time."""
+"""Bytes that are encrypted at once. Encrypted bytes that wait to be sent are a second copy in memory."""
 
 _now = SystemClock.monotonic
 
 
 class TlsStream(Stream):
-    """Takes the place of `raw`, from which `received` has come already; `handshake` comes before all else."""
+    """Replaces a plain Stream.
+
+    Arguments:
+
+    - raw: the stream of the same socket, which must not be used afterwards.
+    - server: the TLS settings of the listener.
+    - received: bytes that have been read from `raw` already.
+
+    `handshake` must be called first.
+    """
 
     __slots__ = ("_incoming", "_kept", "_most", "_outgoing", "_server", "_tls")
 
@@ -45,7 +54,7 @@ class TlsStream(Stream):
         self._most = FEW
 
     def handshake(self, until: float) -> None:
-        """Shake hands; raises PeerError with the reason if that cannot be, or not until then."""
+        """Do the handshake. Raises PeerError with the reason if it fails, PeerStalled at the deadline, or PeerGone."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -58,19 +67,19 @@ class TlsStream(Stream):
             except ssl.SSLEOFError:
                 raise PeerGone("the client left in its handshake") from None
             except ssl.SSLError as error:
-                self._flush_if_possible()  # the alert that tells the client
+                self._flush_if_possible()  # the alert that gives the client the reason
                 raise PeerError(f"TLS handshake: {reason(error)}", 0) from None
 
     def variables(self) -> dict[str, str]:
-        """What the handshake told, as CGI variables."""
+        """The results of the handshake, as CGI variables."""
         return facts(self._tls, self._server)
 
     def _feed(self, until: float) -> None:
-        """Wait for more records."""
-        self.loop_budget.check()  # records without a byte for us, one after the other, would never make us wait
+        """Give OpenSSL more received records; waits for some if there are none."""
+        self.loop_budget.check()  # a continuous flow of records without application data never waits
         if not self._kept:
             self._kept = super().recv(until)
-            self.loop_budget.check()  # what has woken us may have woken many others
+            self.loop_budget.check()  # many others may have been woken by the same poll
         if self._kept:
             self._incoming.write(self._kept[: self._most])
             self._kept = self._kept[self._most :]
@@ -79,7 +88,7 @@ class TlsStream(Stream):
         self._most = FEW
 
     def _flush(self) -> None:
-        """Send what is encrypted."""
+        """Send the encrypted bytes."""
         if data := self._outgoing.read():
             super().send(data)
 
@@ -90,7 +99,7 @@ class TlsStream(Stream):
     # Stream, under TLS
 
     def recv(self, until: float = 0.0) -> bytes:
-        until = until or _now() + self.timeout  # for a whole record, however it dribbles
+        until = until or _now() + self.timeout  # for a whole record, in however many pieces it comes
         while True:
             try:
                 data: bytes = self._tls.read(RECV_SIZE)
@@ -104,7 +113,7 @@ class TlsStream(Stream):
             return data
 
     def recv_later(self, until: float) -> bytes:
-        """What is decrypted already gives no sign on the socket, so there is no waiting first."""
+        """The same as `recv`: decrypted data may be buffered while the socket is not readable."""
         return self.recv(until)
 
     def recv_now(self) -> bytes:
@@ -126,7 +135,7 @@ class TlsStream(Stream):
         return b"".join(pieces)
 
     def _broken(self, error: ssl.SSLError) -> bytes:
-        """Reading ends here. Who leaves without the alert that TLS wants (close_notify) has left all the same."""
+        """Reading has failed. A close without the close_notify alert counts as the end of the peer's side: b""."""
         if isinstance(error, ssl.SSLEOFError):
             return b""
         self.gone = True
@@ -160,28 +169,28 @@ class TlsStream(Stream):
     def _encrypt(self, data: memoryview) -> None:
         try:
             self._tls.write(data)
-        except ssl.SSLError as error:  # also after an end without the alert: it reads no more
+        except ssl.SSLError as error:  # also after the peer has closed without close_notify: it reads nothing
             self.gone = True
             raise PeerGone(f"TLS: {reason(error)}") from error
 
     def end_writing(self) -> None:
-        """With TLS's own word for it, so that the client knows that nobody has cut the answer short."""
-        self._say_close()
+        """Send the close_notify alert first, so that the client knows that the answer has not been truncated."""
+        self._send_close_notify()
         super().end_writing()
 
     def close(self) -> None:
-        self._say_close()
+        self._send_close_notify()
         super().close()
 
-    def _say_close(self) -> None:
+    def _send_close_notify(self) -> None:
         if self.gone or self._tls.version() is None:
             return
         with contextlib.suppress(ssl.SSLError, OSError):
-            with contextlib.suppress(ssl.SSLWantReadError):  # it would wait for the client's
+            with contextlib.suppress(ssl.SSLWantReadError):  # it would wait for the client's close_notify
                 self._tls.unwrap()
             self._send(self._outgoing.read())
 
 
 def reason(error: ssl.SSLError) -> str:
-    """OpenSSL's words for what went wrong."""
+    """OpenSSL's reason for an error, in lower case."""
     return (error.reason or str(error)).lower().replace("_", " ")

@@ -1,6 +1,7 @@
-"""The watchdog: deadlines, harakiri's first level, the heartbeat, and who watches whose client.
+"""The watchdog: deadlines, harakiri's first level, the heartbeat, and the start of watching clients.
 
-It wakes four times a second. Its time is bounded by what runs and waits: 5,000 held requests cost it 0.1 % of a core.
+It runs four times a second. Its time depends on the number of running requests and waiting greenlets: with 5,000
+requests it takes 0.1 % of a core.
 """
 
 from __future__ import annotations
@@ -19,21 +20,28 @@ from greenwsgi.serve.service import RunningExchange, Service
 from greenwsgi.shared.metrics import GREENLETS, IN_FLIGHT, LOOP_LAG, LOOP_LAG_US, observe
 
 TICK = 0.25
+"""Seconds between two ticks."""
 LOOK = 0.04
-"""Seconds between two looks for requests whose client is to be watched."""
+"""Seconds between two searches for requests whose client must be watched."""
 STRIKES = 3
+"""The number of exceptions that harakiri throws into one request."""
 AGAIN = 0.5
+"""Seconds between two of them."""
 LAST = -2
-"""libev's lowest priority: after a pass in which something blocked the loop, what became ready meanwhile runs before
-the tick. That it is late is not its fault."""
+"""libev's lowest priority: after the loop was blocked, everything that became ready meanwhile runs before the tick, so
+that requests which are late only because of the blockage are not ended."""
 
 
 class Watchdog:
-    """A timer of the hub: what it does to a greenlet happens while that greenlet is certainly not running.
+    """The watchdog of one worker. It runs in the hub, so no greenlet runs while it throws an exception into one.
 
-    give_up: called with a request that has survived all strikes; its worker cannot be saved then.
-    verbose: say with each strike what else the worker runs (harakiri-verbose).
-    turned: told at each tick when the one before was and when this is, for reports on a blocked loop.
+    Arguments:
+
+    - service: what all connections of the worker share.
+    - clock: the time source.
+    - give_up: called with a request that has survived all strikes; it has to end the worker.
+    - verbose: log the other running requests with each strike (harakiri-verbose).
+    - turned: called at each tick with the times of the previous tick and of this one, for reports of a blocked loop.
     """
 
     def __init__(
@@ -53,20 +61,20 @@ class Watchdog:
         self._timer = get_hub().loop.timer(TICK, TICK, priority=LAST)
         self._look_timer = get_hub().loop.timer(LOOK, LOOK)
         self._unwatched: list[RunningExchange] = []
-        self._said_at = 0.0
+        self._logged_at = 0.0
         self._lag = 0.0
         self._looked = clock.monotonic()
 
     def start(self) -> None:
-        """Begin; the first tick is now."""
+        """Start the timers. The first tick is done at once."""
         self.tick()
         self._timer.start(self.tick)
         self._look_timer.start(self.look)
 
     def look(self) -> None:
-        """Begin to watch the clients of requests that are older than one look.
+        """Begin to watch the clients of requests that have run since the previous call.
 
-        `running` is in the order of their beginning: behind the first that was seen before, all were.
+        `running` is in the order in which requests began, so all that are older than a seen one have been seen too.
         """
         now = self._clock.monotonic()
         lag = max(0.0, now - self._looked - LOOK)
@@ -85,7 +93,7 @@ class Watchdog:
         ]
 
     def tick(self) -> None:
-        """Beat, refresh the Date header, end waits and requests that are past their deadline."""
+        """Write the heartbeat, refresh the Date header, and end waits and requests that are past their deadline."""
         service = self._service
         now = self._clock.monotonic()
         if self._turned is not None:
@@ -94,29 +102,29 @@ class Watchdog:
         service.seat.counters[IN_FLIGHT] = len(service.running)
         service.seat.counters[LOOP_LAG_US] = int(self._lag * 1e6)
         service.seat.counters[GREENLETS] = service.greenlet_pool.made
-        self._lag /= 2  # a moment's lateness is not forgotten at once, but soon
+        self._lag /= 2  # the lag that is shown decays
         service.tick_date(self._clock.wall())
         if not service.slots.free and (wanted := len(service.slots.queue) + service.overload.refused):
             self._relieve(wanted, now)
-        if now >= self._said_at + 1.0 and service.overload.any:
-            self._say_overload()
-            self._said_at = now
+        if now >= self._logged_at + 1.0 and service.overload.any:
+            self._log_overload()
+            self._logged_at = now
         service.greenlet_pool.shrink()
         service.deadlines.sweep(now)
         for exchange in list(service.running.values()):
             exchange.look()
         for exchange in [one for one in service.running.values() if one.deadline <= now]:
-            # One that was hit before may have ended this one: only what still runs may be hit.
+            # An exception thrown before may have ended this request: only those that still run may be interrupted.
             if service.running.get(exchange.greenlet) is exchange:
                 self._strike(exchange, now)
 
     def _relieve(self, wanted: int, now: float) -> None:
-        """Requests wait for slots, or were turned away: take back those of the slowest bodies, at most `wanted`."""
+        """Requests wait for slots or were refused: free the slots of at most `wanted` requests with slow bodies."""
         paces = [(exchange.pace(now), exchange.core, exchange) for exchange in self._service.running.values()]
         for _, _, exchange in sorted(one for one in paces if one[0] < inf)[:wanted]:
             self._service.overload.slow_bodies += exchange.give_up_body()
 
-    def _say_overload(self) -> None:
+    def _log_overload(self) -> None:
         notes, warn = self._service.overload, self._service.log.warning
         if notes.refused:
             warn(f"overloaded: {notes.refused} requests were answered 503: {notes.refused_reason}")

@@ -1,4 +1,4 @@
-"""The listeners of a worker: which it serves, when it pauses, and how they are closed."""
+"""The acceptors of a worker: which listeners it serves, pausing, and closing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from greenwsgi.config.option_rules import socket_numbers
 from greenwsgi.serve.acceptor import Acceptor
 from greenwsgi.serve.crash_probation import CrashProbation
-from greenwsgi.serve.endpoints import door
+from greenwsgi.serve.endpoints import endpoint_and_admission
 from greenwsgi.serve.service import Service
 from greenwsgi.shared.messages import HANDSHAKE
 from greenwsgi.shared.metrics import FULL
@@ -35,7 +35,7 @@ class Accepting:
         self._acceptors: list[Acceptor] = []
 
     def start(self, environ: dict[str, Any]) -> None:
-        """Accept on all listeners that this worker serves. environ: what it adds to every request's."""
+        """Accept on all listeners that this worker serves. environ: variables to add to each request's."""
         boot = self._boot
         workers = boot.settings.processes.processes
         fixed = fixed_part(multiprocess=workers > 1, node=os.uname().nodename) | environ
@@ -48,7 +48,7 @@ class Accepting:
             share = shares.get(number, range(1, workers + 1))
             if boot.number not in share:
                 continue
-            endpoint, admission = door(listener, boot.settings, boot.tls, fixed)
+            endpoint, admission = endpoint_and_admission(listener, boot.settings, boot.tls, fixed)
             room = partial(self._siblings_have_room, share) if len(share) > 1 else None
             acceptor = Acceptor(
                 listener.fd, self._service, endpoint, siblings_have_room=room, capacity=capacity, admission=admission

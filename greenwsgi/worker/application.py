@@ -21,12 +21,12 @@ def find_application(settings: Settings) -> Application:
     except UsageError as error:
         raise BootError(str(error), EXIT_APP_FAILED) from None
     _take_signals_back()
-    descriptor_numbers.open_standard()  # those that it has closed
+    descriptor_numbers.open_standard()  # standard descriptors that the import has closed
     return application
 
 
 def _take_signals_back() -> None:
-    """From an import that has set how the process takes those of children and of clients that have left.
+    """Undo what an import may have set for SIGCHLD and SIGPIPE.
 
     A zygote that ignores SIGCHLD would not see its workers die. A handler of the application's stays: gevent calls it,
     in workers. SIGPIPE would end a worker, with all its requests, for one client.

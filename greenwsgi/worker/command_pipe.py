@@ -1,4 +1,4 @@
-"""The worker's end of its command pipe: what the master asks of it, in its loop and without Unix signals."""
+"""The worker's end of its command pipe: receives the master's commands in the loop, without Unix signals."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class CommandPipe:
         self._watcher: Any = get_hub().loop.io(fd, _READ) if fd >= 0 else None
 
     def start(self) -> None:
-        """Obey from now on; what came before is obeyed first."""
+        """Begin to read. Commands that are already in the pipe are handled first."""
         if self._watcher is not None:
             self._watcher.start(self._read)
 
     @property
     def active(self) -> bool:
-        """Does it wait for commands? Not any more when the master is gone."""
+        """Whether it waits for commands; False once the master is gone."""
         return self._watcher is not None and bool(self._watcher.active)
 
     def _read(self) -> None:
         for message in self._reader.read():
             handler = self._handlers.get(type(message))
-            if handler is not None and getattr(message, "pid", 0) == os.getpid():  # not left by the one before us
+            if handler is not None and getattr(message, "pid", 0) == os.getpid():  # not one meant for a predecessor
                 handler()
-        if self._reader.closed:  # the master is gone, and the end of file would wake the loop for ever
+        if self._reader.closed:  # the master is gone, and the end of file would wake the loop again and again
             self._watcher.stop()

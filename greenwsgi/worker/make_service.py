@@ -1,4 +1,4 @@
-"""What all connections of a worker share, composed from its configuration and what its zygote gave it."""
+"""Makes the Service of a worker from its configuration and its start data."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from greenwsgi.wsgi.types import Application
 
 
 def make_service(boot: WorkerBoot, application: Application, finished: Callable[[], None] | None) -> Service:
-    """The service of a worker. The at-fork hook is told of it. finished: called after every request.
+    """The service of a worker. It is also given to the at-fork hook. finished: called after every request.
 
-    Raises UsageError for a part of the configuration that only shows here.
+    Raises UsageError for errors of the configuration that are only detected here.
     """
     settings = boot.settings
     deadlines, loop_budget = Deadlines(), LoopBudget()

@@ -1,4 +1,4 @@
-"""PIPELINE: what stands between a request and the application, one row each, wrapped once when a worker starts.
+"""PIPELINE: the middlewares between a request and the application, one row each, applied once when a worker starts.
 
 A row is a WSGI middleware with a condition. When the condition does not hold, the row costs a request nothing. A new
 row is a line in the table and a module with the middleware; the rows of other distributions come from the entry points
@@ -31,7 +31,7 @@ GROUP = "greenwsgi.pipeline"
 
 @dataclass(frozen=True, slots=True)
 class PipelineContext:
-    """What a row may need of its worker."""
+    """What a row may use of its worker."""
 
     settings: Settings
     log: ServerLog
@@ -40,7 +40,7 @@ class PipelineContext:
     seat: Seat
     """The worker's place on the scoreboard."""
     forks: ForkHook
-    """Has to know descriptors that a process forked by the application must not have."""
+    """Must be given the descriptors that a process forked by the application must not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class PipelineRow:
     order: int
     """Its place: a request passes through the rows from the lowest to the highest, then to the application."""
     wanted: Callable[[Settings], bool]
-    """Does this configuration need it?"""
+    """Whether this configuration needs the row."""
     wrap: Callable[[Application, PipelineContext], Application]
     """The application with this row in front of it. It may raise UsageError."""
 
@@ -87,7 +87,7 @@ def rows() -> tuple[PipelineRow, ...]:
 
 
 def build(application: Application, context: PipelineContext, table: Iterable[PipelineRow]) -> Application:
-    """The application behind all rows of the table that the configuration wants."""
+    """The application, wrapped by all rows of the table that the configuration needs."""
     for row in reversed([*table]):
         if row.wanted(context.settings):
             application = row.wrap(application, context)

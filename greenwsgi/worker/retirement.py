@@ -1,4 +1,4 @@
-"""Why a worker asks for a successor: its share is done, or it has lost what it needs. The master says when to leave."""
+"""A worker that reached a limit or lost a descriptor asks for a successor. The master decides when it leaves."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from greenwsgi.worker.worker_boot import WorkerBoot
 from greenwsgi.worker.worker_limits import WorkerLimits, measure
 
 LIMITS_LOOK = 1.0
-"""Seconds between two looks at the worker's age and memory."""
+"""Seconds between two checks of the worker's age and memory."""
 
 DESCRIPTORS_LOOK = 1.0
-"""Seconds between two looks whether its descriptors still are its own."""
+"""Seconds between two checks of its descriptors."""
 
 
 class Retirement:
@@ -35,11 +35,11 @@ class Retirement:
 
     @property
     def request_ended(self) -> Callable[[], None] | None:
-        """To be called after every request; None where the number of requests does not matter."""
+        """To be called after every request; None without a limit of requests."""
         return self._look_at_requests if self._limits.requests < inf else None
 
     def start(self, service: Service, lost: Callable[[list[int]], None]) -> None:
-        """Begin to look. lost: called with the descriptors of the server that the application has closed."""
+        """Start the timers. lost: called with the descriptors of the server that the application has closed."""
         self._service = service
         if self._limits.any:
             self._every(LIMITS_LOOK, self._look_at_limits)
@@ -57,7 +57,7 @@ class Retirement:
         self._timers.append(timer)
 
     def _look_at_requests(self) -> None:
-        """A request has ended. This is the hot path: only the count is looked at here."""
+        """A request has ended. Hot path: only the count is compared here."""
         assert self._service is not None
         if self._service.counts.requests >= self._limits.requests and not self._asked:
             self._look_at_limits()
@@ -69,9 +69,9 @@ class Retirement:
             self.ask(reason)
 
     def _look_at_descriptors(self, report: Callable[[list[int]], None]) -> None:
-        """The application has the same descriptors, and may close any of them: then another worker takes over.
+        """Ask for a successor if the application, which has the same descriptors, has closed one of the server.
 
-        Without its listeners this one could not accept, without the pipes it would outlive the master.
+        Without its listeners the worker could not accept, without the pipes it would outlive the master.
         """
         assert self._service is not None
         descriptor_numbers.open_standard()

@@ -1,4 +1,4 @@
-"""A worker process: a gevent hub that serves connections until it is told to leave."""
+"""A worker process: a gevent hub that serves connections until the master asks it to leave."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from greenwsgi.worker.retirement import Retirement
 from greenwsgi.worker.worker_boot import WorkerBoot
 
 TURN = 1e-6
-"""Seconds, not 0: the loop does not wait for that."""
+"""Seconds of a sleep in which the loop polls once. With 0 it would not poll."""
 
 
 def run(boot: WorkerBoot) -> int:
-    """Serve until told to leave and drained; returns the exit status. What the application's import raises passes."""
+    """Serve until a request to leave, drain, return the exit status. Exceptions of the application's import pass."""
     return Worker(boot, SystemClock()).run()
 
 
@@ -78,7 +78,7 @@ class Worker:
         return self._drain(settings.processes.worker_reload_mercy) or self._status
 
     def _serve(self) -> None:
-        """Until told to leave."""
+        """Serve until a request to leave."""
         if self._boot.application is not None:
             _turn()
         self._leave.wait()
@@ -86,7 +86,7 @@ class Worker:
     # Boot
 
     def _watch(self, service: Service) -> None:
-        """Start all that watches the worker: watchdog, monitor, the master's lifeline, limits and descriptors."""
+        """Start the watchdog, the monitor, and the watches of the lifeline, the limits and the descriptors."""
         boot, limits = self._boot, self._boot.settings.limits
         mercy = boot.settings.processes.worker_reload_mercy
         warning = limits.blocked_loop_warning
@@ -107,7 +107,7 @@ class Worker:
     def _take_signals(self) -> None:
         """TERM drains, QUIT ends at once, TSTP pauses and CONT resumes.
 
-        INT and HUP are the master's: a terminal, or `pkill -HUP`, sends them to all of us.
+        INT and HUP are ignored: a terminal, or `pkill -HUP`, sends them to all processes, and the master acts on them.
         """
         later = get_hub().loop.run_callback_threadsafe
         signal.signal(signal.SIGTERM, lambda *_: later(self._leave.set))
@@ -121,39 +121,39 @@ class Worker:
         self._accepting.pause(paused)
 
     def _end(self) -> None:
-        """End at once, and the CGI programs too: there may be no master to do that."""
+        """End at once, with the CGI programs: there may be no master to end them."""
         end_groups(self._boot.seat.programs())
         os._exit(0)
 
     # Leaving
 
     def _descriptors_lost(self, lost: list[int]) -> None:
-        """Write nothing more to a log that may be anyone's file by now; without the report pipe, leave at once."""
+        """Write nothing more to a log that may be another file now. Without the report pipe, leave at once."""
         log, access = self._boot.log, self._service.access
         if log.fd in lost:
             log.lose()
             self._monitor.lose_log()
             if access is not None:
                 access.lose()
-        if self._boot.report.fd in lost:  # the master cannot be told
+        if self._boot.report.fd in lost:  # no successor can be requested
             self._status = EXIT_FAILED
             self._leave.set()
 
     def _give_up(self, exchange: RunningExchange) -> None:
-        """A request has swallowed every HarakiriTimeout: only the end of the process ends it."""
+        """A request has caught every HarakiriTimeout: only the end of the process ends it."""
         self._boot.log.error(f"harakiri: {exchange.what} does not end; its worker is replaced")
         self._retirement.ask(f"harakiri: {exchange.what} does not end")
 
     def _orphaned(self) -> None:
-        """The master is gone. Its end of the lifeline stays closed, and would wake the loop for ever."""
+        """The master is gone. Its end of the lifeline stays closed, and would wake the loop again and again."""
         self._lifeline.stop()
         self._orphan = True
         self._leave.set()
 
     def _wait(self, wait: Callable[[], object]) -> None:
-        """Wait so that a greenlet which calls sys.exit() costs no request: its worker leaves, and has a successor.
+        """Call `wait`. If a greenlet calls sys.exit(), no request is lost: the worker asks for a successor and leaves.
 
-        gevent throws SystemExit, SystemError and KeyboardInterrupt of any greenlet into the first one: into us.
+        gevent throws SystemExit, SystemError and KeyboardInterrupt of any greenlet into the main greenlet: here.
         """
         try:
             wait()
@@ -164,7 +164,7 @@ class Worker:
             self._retirement.ask(what)
 
     def _drain(self, mercy: float) -> int:
-        """Accept no more, finish what runs, within `mercy` seconds."""
+        """Accept nothing more and finish the running requests, within `mercy` seconds. Returns the exit status."""
         service = self._service
         service.draining = True
         service.leaving.set()
@@ -182,12 +182,12 @@ class Worker:
                 return 0
             given_up = [one for one in service.running.values() if one.strikes > STRIKES]
             if given_up and len(given_up) == len(service.connections):
-                return EXIT_HARAKIRI  # no other one is left: not in a queue, nor with half a request or answer
+                return EXIT_HARAKIRI  # no other connection is left, waiting or in the middle of a request or answer
             self._wait(partial(gevent.sleep, 0.02))
         return 0
 
 
 def _turn() -> None:
-    """Let the loop turn once: in its first turn after a fork it opens its descriptors, and they get high numbers."""
+    """Let the loop run one pass: in the first after a fork it opens its descriptors, which get high numbers here."""
     with descriptor_numbers.low_taken():
         gevent.sleep(TURN)

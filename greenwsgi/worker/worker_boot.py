@@ -1,4 +1,4 @@
-"""All that a worker is born with: what its zygote knows and the master has asked for."""
+"""The data with which a worker starts: from its zygote, and from the master's order."""
 
 from __future__ import annotations
 
@@ -18,32 +18,36 @@ from greenwsgi.wsgi.types import Application
 
 @dataclass(frozen=True, slots=True)
 class WorkerBoot:
-    """One worker's."""
+    """The start data of one worker."""
 
     settings: Settings
     number: int
-    """1..N, the same through all its lives."""
+    """1..N. A worker's successor has the same number."""
     generation: int
+    """The number of its generation."""
     board: Scoreboard
+    """The scoreboard of its generation."""
     seat: Seat
-    """Its place on the board."""
+    """Its place on the scoreboard."""
     resources: Resources
     """All that is open for it: its own, its generation's and the server's."""
     report: ReportPipe
+    """The pipe to the master."""
     application: Application | None
     """None under lazy-apps: then the worker imports it."""
     log: ServerLog
     hooks: Hooks
+    """Performs the configured hooks."""
     forks: ForkHook
-    """The at-fork hook, which has to know of all that a child of the application must not have."""
+    """The at-fork hook. It is given every descriptor that a process forked by the application must not have."""
     tls: Mapping[str, ServerTls] = field(default_factory=dict)
-    """TLS of each address that speaks it."""
+    """The TLS settings of the listeners that use TLS, by address."""
     paused: bool = False
-    """It accepts nothing until it is resumed."""
+    """Accept nothing until Resume."""
     probation: bool = False
-    """The worker before it crashed."""
+    """Its predecessor crashed, see serve/crash_probation.py."""
     reopen_log: Callable[[], object] = bool
-    """What ReopenLog asks for."""
+    """Called for the command ReopenLog."""
 
     @property
     def listeners(self) -> tuple[BoundListener, ...]:
@@ -61,6 +65,6 @@ class WorkerBoot:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """The descriptors that the worker cannot do without."""
+        """The descriptors that the worker needs."""
         commands = (self.commands,) if self.commands >= 0 else ()
         return (self.lifeline, self.report.fd, *commands, *(one.fd for one in self.listeners))

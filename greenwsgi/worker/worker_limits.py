@@ -1,6 +1,6 @@
-"""When a worker has done its share: requests, age, memory. It then asks for a successor; the master says when to leave.
+"""The limits of a worker: requests, age, memory. At a limit it asks for a successor; the master decides when it leaves.
 
-Worker N may do more by N-1 deltas, so that not all of them reach their end at once.
+The limits of worker N are higher by N-1 deltas, so that not all workers reach them at once.
 """
 
 from __future__ import annotations
@@ -16,21 +16,23 @@ from greenwsgi.shared.process_memory import MB, Memory, of
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """One worker's. requests, lifetime in seconds, space and resident memory in bytes; infinite for none.
-
-    patience: seconds before which neither requests nor memory count (min-worker-lifetime), so that a limit that is too
-    low does not make the server replace its workers all the time.
-    """
+    """The limits of one worker; infinite for none."""
 
     requests: float = inf
+    """The number of requests (max-requests)."""
     lifetime: float = inf
+    """Seconds (max-worker-lifetime)."""
     space: float = inf
+    """Bytes of address space (reload-on-as)."""
     resident: float = inf
+    """Bytes of resident memory (reload-on-rss)."""
     patience: float = 0.0
+    """Seconds before which neither requests nor memory count (min-worker-lifetime), so that a limit that is too low
+    does not make the server replace its workers all the time."""
 
     @classmethod
     def of_worker(cls, number: int, options: ProcessesOptions) -> WorkerLimits:
-        """What the options say for worker `number`."""
+        """The limits that the options set for worker `number`."""
         more = number - 1
         return cls(
             requests=_limit(options.max_requests, more * options.max_requests_delta),
@@ -45,7 +47,7 @@ class WorkerLimits:
         return min(self.requests, self.lifetime, self.space, self.resident) < inf
 
     def reached(self, requests: int, age: float, measure: Callable[[], Memory]) -> str:
-        """Which limit is reached, in words; "" for none. Memory is measured only when there is a limit for it."""
+        """A text that names the limit that is reached, "" for none. Memory is measured only if it has a limit."""
         if age >= self.lifetime:
             return f"max-worker-lifetime {self.lifetime:g}"
         if age < self.patience:
@@ -63,7 +65,7 @@ class WorkerLimits:
 
 
 def measure() -> Memory:
-    """Our own memory."""
+    """The memory of this process."""
     return of(os.getpid())
 
 

@@ -1,8 +1,8 @@
 """The zygote: loads the application once, then forks workers when the master asks for them.
 
 It runs no event loop: it waits with original, unpatched primitives, so that a greenlet which the application spawns in
-its import does not run here but, after the fork, in each worker, as under uWSGI. For the same reason it learns of its
-workers' deaths by pidfd, not by SIGCHLD, which belongs to gevent in every worker.
+its import does not run here but, after the fork, in each worker, as under uWSGI. For the same reason it detects its
+workers' deaths by pidfd, not by SIGCHLD, which gevent handles in every worker.
 
 A worker that has drained runs the application's atexit functions, as under uWSGI and gunicorn: they flush logs and
 metrics. The zygote never does: it has served no request.
@@ -79,7 +79,7 @@ _on_signal = monkey.get_original("signal", "signal")
 
 
 def main(document: int, forks: ForkHook) -> NoReturn:
-    """Be a zygote until the master hangs up. `document`: the descriptor of the boot document."""
+    """Run the zygote until the master closes the command pipe or is gone. document: descriptor of the boot document."""
     _ignore(*_OURS, *_FREE)
     with open(document, "rb") as file:
         boot = BootDocument.decode(file.read())
@@ -104,7 +104,7 @@ def main(document: int, forks: ForkHook) -> NoReturn:
         contexts = read_certificates(settings, open_now.listeners)
         arm(forks, open_now, settings, log)
         application = prepare(settings, log, forks)
-    except BaseException as error:  # a border: an import may raise anything, SystemExit too
+    except BaseException as error:  # an import may raise anything, SystemExit too
         forks.returned(error)
         obey_reopen_log(boot, log)
         leave(fail(report, log, error, open_now.fd(FAILURE)))
@@ -114,14 +114,14 @@ def main(document: int, forks: ForkHook) -> NoReturn:
     report.loaded()
     try:
         Zygote(boot, settings, application, contexts, report, log, forks).serve()
-    except BaseException:  # a border: its workers serve on, and the master replaces it
+    except BaseException:  # its workers continue, and the master replaces the zygote
         log.error(f"in the zygote:\n{traceback.format_exc()}")
         leave(EXIT_FAILED)
     leave(0)
 
 
 def agree(boot: BootDocument) -> None:
-    """Check that this greenwsgi writes the scoreboard as the master reads it. Raises UsageError."""
+    """Check that the scoreboard's layout is the same as in the master. Raises UsageError."""
     if boot.layout != LAYOUT:
         raise UsageError("greenwsgi has changed since the master was started: reexec first (SIGUSR2)")
 
@@ -141,7 +141,7 @@ def read_certificates(settings: Settings, listeners: Iterable[BoundListener]) ->
 
 
 def arm(forks: ForkHook, open_now: Resources, settings: Settings, log: ServerLog) -> None:
-    """From now on a process that the application forks has nothing of the server's but its log."""
+    """Arm the at-fork hook: from now on a process forked by the application keeps nothing of the server but its log."""
     forks.arm(log)
     forks.guard(set(open_now.descriptors) - {log.fd, 1, 2}, {one.fd for one in open_now.listeners})
     forks.title = partial(process_title.show, options=settings.machine)
@@ -149,7 +149,7 @@ def arm(forks: ForkHook, open_now: Resources, settings: Settings, log: ServerLog
 
 
 def prepare(settings: Settings, log: ServerLog, forks: ForkHook) -> Application | None:
-    """Make the process what the application expects, and load it, unless each worker does that (lazy-apps)."""
+    """Prepare the process for the application and load it, unless each worker does that (lazy-apps)."""
     monkeypatch.check()
     if early := monkeypatch.unpatched():
         log.warning(f"imported before gevent's patch, and blocks: {', '.join(early)}; see .pth files and sitecustomize")
@@ -287,7 +287,7 @@ class Zygote:
         forks.forget_seat = self._board.detach
 
     def serve(self) -> None:
-        """Fork and reap until the master hangs up or is gone."""
+        """Fork and reap until the master closes the command pipe or is gone."""
         while True:
             polled = len(self._pidfds) < len(self._seats)
             ready = {fd for fd, _ in self._poll.poll(DEATH_POLL * 1000 if polled else None)}
@@ -354,7 +354,7 @@ class Zygote:
         status = EXIT_FAILED
         try:
             status = self._live(order)
-        except BaseException as error:  # a border: nothing may unwind into the zygote's frames
+        except BaseException as error:  # nothing may unwind into the zygote's frames
             self._forks.returned(error)
             self._log.error(f"worker {order.number} ends:\n{traceback.format_exc()}")
         finally:
@@ -398,7 +398,7 @@ class Zygote:
         try:
             worker.hooks.perform("post-fork", self._settings.hooks.hook_post_fork)
             status = run(worker)
-        except BaseException as error:  # a border: under lazy-apps an import, which may raise anything
+        except BaseException as error:  # under lazy-apps an import, which may raise anything
             self._forks.returned(error)
             if seat.stage is not Stage.BOOTING:
                 raise

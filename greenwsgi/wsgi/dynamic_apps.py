@@ -54,7 +54,7 @@ class DynamicApps:
                 callable=environ.get("UWSGI_CALLABLE", ""),
                 virtualenv=environ.get("UWSGI_PYHOME") or environ.get("UWSGI_HOME") or self._python.virtualenv,
             )
-            with self._locks[key]:  # an import that waits lets others run, who may want the same
+            with self._locks[key]:  # while an import waits, other requests may need the same application
                 if key not in self._loaded:
                     self._loaded[key] = load(python)
         return self._loaded[key]

@@ -18,9 +18,11 @@ _STATUS = re.compile(r"[1-9][0-9][0-9](?: [\x20-\x7e\t\xa0-\xff]*)?\Z")
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 LARGE = 32768
-"""A piece of body of so many bytes is sent as it is, next to its head and framing. To join them copies it, and the copy
-stays while the client is slow: 60 stalled readers of one constant of 10 MB took 600 MB. A smaller piece is joined,
-which is faster than a second piece in one system call."""
+"""A piece of body of this many bytes or more is sent without being joined to its head and framing.
+
+Joining would copy it, and the copy exists while the client is slow: 60 stalled readers of one constant of 10 MB took
+600 MB. A smaller piece is joined, which is faster than a second piece in one system call.
+"""
 _CACHE_LIMIT = 512
 _LONGEST_REMEMBERED = 128
 _NEVER_REMEMBERED = frozenset(
@@ -29,7 +31,7 @@ _NEVER_REMEMBERED = frozenset(
         *("www-authenticate", "x-correlation-id", "x-request-id", "x-runtime"),
     }
 )
-"""Headers that are for one client only, or differ in each answer: they would only push out those that come again."""
+"""Headers that are for one client only, or differ in each answer: they would only displace those that are repeated."""
 _known_headers: dict[tuple[str, str], tuple[tuple[str, str], int]] = {}
 """Valid headers, each with itself and the Content-Length that it declares, or -1."""
 _known_statuses: dict[str, tuple[str, bool]] = {}
@@ -41,7 +43,7 @@ text. They are found here too, but their classes may format them differently: wh
 
 
 Data = bytes | memoryview
-"""A piece of body; a memoryview only where it is LARGE."""
+"""A piece of body; a memoryview only if it has LARGE bytes or more."""
 
 
 class ResponseError(Exception):
@@ -76,7 +78,27 @@ class ResponseSink(Protocol):
 
 
 class Response:
-    """The answer to one request, framed by `protocol`, sent to `outlet`. head_only: the request is HEAD."""
+    """The answer to one request.
+
+    Arguments:
+
+    - protocol: frames the answer.
+    - outlet: where it is sent.
+    - server: gives the Date header, the state of draining and the operator's headers.
+    - head_only: the request's method is HEAD.
+
+    Attributes:
+
+    - begun: the head has been sent.
+    - closed: the application has ended, or its output is no longer accepted; `write` raises then.
+    - cut: the answer ended too early, so the connection must be closed.
+    - excess: bytes beyond the declared Content-Length, which were not sent.
+    - head_size: bytes of the head.
+    - headers: the headers of the answer.
+    - over: the end of the answer has been sent, perhaps long before the application ends.
+    - sent: bytes of the body that have been sent.
+    - status: the status line, "" before start_response.
+    """
 
     __slots__ = (
         "_bodiless", "_declared", "_head_only", "_outlet", "_protocol", "_server",
@@ -93,13 +115,9 @@ class Response:
         self.headers: Headers = []
         self.begun = self.closed = self.cut = self.over = False
         self.sent = self.excess = self.head_size = 0
-        # begun: the head was sent. over: the end was sent, perhaps long before the application is done.
-        # closed: the application is done, or its output is not taken any more; `write` raises then.
-        # cut: it ended too early, so the connection must close.
-        # sent: bytes of body. excess: bytes beyond the declared Content-Length, which were not sent.
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Write:
-        """PEP 3333 "The start_response() Callable"; raises ResponseError, or `exc_info` again when it is too late."""
+        """PEP 3333 "The start_response() Callable". Raises ResponseError, or `exc_info` if the head has been sent."""
         if exc_info is not None:
             try:
                 if self.begun:
@@ -185,7 +203,7 @@ class Response:
         if not self.status:
             raise ResponseError("the application sent a body, or ended, before it called start_response")
         if self._declared >= 0 or (self._bodiless and not length):
-            length = -1  # the application has said it, or it cannot be known, since HEAD has no body
+            length = -1  # declared by the application, or unknown, since HEAD has no body
         protocol, server = self._protocol, self._server
         if server.header_rules is not None:
             self.headers = server.header_rules(self.headers)
@@ -237,7 +255,7 @@ def check_headers(headers: Headers) -> tuple[Headers, int]:
             plain, length = _check_header(header)
         if length >= 0:
             if length == declared:
-                continue  # it is there twice: once is enough
+                continue  # repeated with the same value
             if declared >= 0:
                 raise ResponseError(f"two Content-Lengths, {declared} and {length}")
             declared = length
@@ -279,7 +297,7 @@ def _check_status(status: Any) -> tuple[str, bool]:
     if len(_known_statuses) >= _CACHE_LIMIT:
         _known_statuses.clear()
     plain = str.__str__(status)
-    line = plain if len(plain) > 3 else f"{plain} "  # RFC 9112 4: the space is there even where no reason is
+    line = plain if len(plain) > 3 else f"{plain} "  # RFC 9112 4: the space is required even without a reason
     known = _known_statuses[plain] = line, plain[:3] in ("204", "304")
     return known
 

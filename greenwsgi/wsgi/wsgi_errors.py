@@ -11,9 +11,13 @@ from greenwsgi.wsgi.response import Response
 class GatewayErrors:
     """A `wsgi.errors` whose text goes to the gateway's error log, as UTF-8.
 
-    complain: takes bytes; returns False when it cannot: outside of a request, after its answer, or when too much is
-    buffered. rest: where text goes in that case, so that nothing is lost. response: the response of the request; after
-    it is closed nothing is sent to the gateway, which would take it for the next request's.
+    Arguments:
+
+    - complain: takes bytes. Returns False if it cannot: outside of a request, after its answer, or when too much is
+      buffered.
+    - rest: receives the text in that case, so that nothing is lost.
+    - response: the response of the request. After it is closed nothing is sent to the gateway, which would attribute it
+      to the next request.
     """
 
     def __init__(self, complain: Callable[[bytes], bool], rest: TextIO, response: Response) -> None:

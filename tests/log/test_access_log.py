@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from greenwsgi.log.access_log import AccessLog, Worthy
+from greenwsgi.log.access_log import AccessLog, LineRules
 from greenwsgi.log.request_record import RequestRecord
 from greenwsgi.log.server_log import ServerLog
 
@@ -66,29 +66,29 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_server() -> None:
 
 
 @pytest.mark.parametrize(
-    ("worthy", "of", "is_written"),
+    ("rules", "of", "is_written"),
     [
-        (Worthy(), {"status": "500"}, False),
-        (Worthy(refused=True), {"status": "404"}, True),
-        (Worthy(refused=True), {"status": "499"}, True),
-        (Worthy(refused=True), {"status": "200"}, False),
-        (Worthy(refused=True), {"status": "500"}, False),
-        (Worthy(failed=True), {"status": "503"}, True),
-        (Worthy(failed=True), {"status": "killed"}, True),
-        (Worthy(failed=True), {"status": "404"}, False),
-        (Worthy(failed=True), {"status": "304"}, False),
-        (Worthy(empty=True), {"sent": 0}, True),
-        (Worthy(empty=True), {"sent": 1}, False),
-        (Worthy(slow=0.5), {"duration": 0.5}, True),
-        (Worthy(slow=0.5), {"duration": 0.49}, False),
-        (Worthy(big=100), {"sent": 100}, True),
-        (Worthy(big=100), {"sent": 99}, False),
-        (Worthy(refused=True, slow=0.5), {"duration": 1.0}, True),
+        (LineRules(), {"status": "500"}, False),
+        (LineRules(refused=True), {"status": "404"}, True),
+        (LineRules(refused=True), {"status": "499"}, True),
+        (LineRules(refused=True), {"status": "200"}, False),
+        (LineRules(refused=True), {"status": "500"}, False),
+        (LineRules(failed=True), {"status": "503"}, True),
+        (LineRules(failed=True), {"status": "killed"}, True),
+        (LineRules(failed=True), {"status": "404"}, False),
+        (LineRules(failed=True), {"status": "304"}, False),
+        (LineRules(empty=True), {"sent": 0}, True),
+        (LineRules(empty=True), {"sent": 1}, False),
+        (LineRules(slow=0.5), {"duration": 0.5}, True),
+        (LineRules(slow=0.5), {"duration": 0.49}, False),
+        (LineRules(big=100), {"sent": 100}, True),
+        (LineRules(big=100), {"sent": 99}, False),
+        (LineRules(refused=True, slow=0.5), {"duration": 1.0}, True),
         (None, {}, True),
     ],
 )
-def test_which_requests_get_a_line(worthy: Worthy | None, of: dict[str, Any], is_written: bool) -> None:
-    assert bool(written(dataclasses.replace(ONE, **of), worthy=worthy)) is is_written
+def test_which_requests_get_a_line(rules: LineRules | None, of: dict[str, Any], is_written: bool) -> None:
+    assert bool(written(dataclasses.replace(ONE, **of), rules=rules)) is is_written
 
 
 def test_durations_in_microseconds() -> None:
